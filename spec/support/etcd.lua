@@ -1,0 +1,88 @@
+--- The specs' hold on etcd: the shared server of the run, and nodes of a spec's own that it may stop, kill and
+--- pause. Everything goes through the script beside this file; whatever a spec leaves behind is killed and
+--- deleted when the run ends.
+local etcd = {}
+
+local script = debug.getinfo(1, "S").source:match("^@(.*)%.lua$")
+
+---@class spec.etcd.node
+---@field endpoint string host:port
+---@field dir string
+---@field private flags string[]
+local node = {}
+node.__index = node
+
+local function quote(word)
+	return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+local function environment(name)
+	return os.getenv(name)
+		or error(name .. " is not set: use `make test` or `spec/support/etcd run busted FILE`", 3)
+end
+
+--- Runs a shell command.
+---@param command string
+---@return integer status
+---@return string output stdout and stderr together
+function etcd.sh(command)
+	local pipe = assert(io.popen("(" .. command .. "\n) 2>&1; printf '\\n%d' $?"))
+	local output, status = pipe:read("*a"):match("^(.*)\n(%d+)$")
+	pipe:close()
+	return tonumber(status), output
+end
+
+local function must(...)
+	local words = {}
+	for i, word in ipairs({ ... }) do
+		words[i] = quote(word)
+	end
+	local status, output = etcd.sh(table.concat(words, " "))
+	return status == 0 and output or error(output, 3)
+end
+
+--- The endpoint of the server that all specs share. Keep to keys below `etcd.prefix()` there.
+---@return string
+function etcd.endpoint()
+	return environment("ETCD_ENDPOINTS")
+end
+
+--- A key prefix that no other spec has.
+---@return string
+function etcd.prefix()
+	local name = os.tmpname()
+	os.remove(name)
+	return name:match("[^/]+$") .. "/"
+end
+
+--- The version of the server, such as "3.4.23".
+---@return string
+function etcd.version()
+	return must(os.getenv("ETCD") or "etcd", "--version"):match("etcd Version: (%S+)")
+end
+
+--- Starts a node of the spec's own and returns once it answers healthy.
+---@param options { flags: string[]? }?
+---@return spec.etcd.node
+function etcd.start(options)
+	local dir = must("mktemp", "-d", environment("ETCD_SUITE_DIR") .. "/node.XXXXXX"):gsub("\n", "")
+	local self = setmetatable({ dir = dir, flags = options and options.flags or {} }, node)
+	self:start()
+	local file = assert(io.open(dir .. "/endpoint"))
+	self.endpoint = file:read("*l")
+	file:close()
+	return self
+end
+
+--- Starts the node again after `stop` or `kill`, on the same port and data.
+function node:start()
+	must(script, "start", self.dir, (table.unpack or unpack)(self.flags)) -- luacheck: ignore 113 143
+end
+
+for _, action in ipairs({ "stop", "kill", "pause", "resume" }) do
+	node[action] = function(self)
+		must(script, action, self.dir)
+	end
+end
+
+return etcd
