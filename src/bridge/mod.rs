@@ -1,0 +1,10 @@
+//! Carries operations from a Lua thread to the runtime and their results back, without knowing what they mean.
+//!
+//! `runtime` is the process's one tokio runtime, `queue` a lua_State's own completion queue, `wake` the descriptor
+//! that tells the state's host that something has completed.
+
+mod queue;
+mod runtime;
+mod wake;
+
+pub use queue::{Bridge, SubmitError};

@@ -1,0 +1,164 @@
+//! What a call answers when it fails: a code for programs, one line for a person, and whether a write may have
+//! happened all the same.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The result of every call of this client.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed. Branch on `code`, show the whole to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// The class of the failure.
+    pub code: Code,
+    /// The cause in words: the server's own text where it spoke, one line always.
+    pub message: String,
+    /// May the write have happened? Always [`Applied::No`] for a read.
+    pub applied: Applied,
+    /// The endpoint that was asked, if one was.
+    pub endpoint: Option<Arc<str>>,
+    /// The first revision that is still there, with [`Code::Compacted`] of a watch.
+    pub compact_revision: Option<i64>,
+}
+
+impl Error {
+    /// A failure that certainly changed nothing and belongs to no endpoint.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            applied: Applied::No,
+            endpoint: None,
+            compact_revision: None,
+        }
+    }
+
+    /// The answer of everything that is asked of a closed client.
+    pub fn closed() -> Self {
+        Self::new(Code::Closed, "the client is closed")
+    }
+}
+
+/// `<code>: <message> (<endpoint>)`
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.message)?;
+        match &self.endpoint {
+            Some(endpoint) => write!(f, " ({endpoint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// May a failed write have happened?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It certainly did not happen: it may be sent again.
+    No,
+    /// It left this process and no answer came back: repeating it could undo somebody else's write.
+    Maybe,
+}
+
+/// The class of a failure: the gRPC status codes, and the few that gRPC has no word for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The server gave the call up.
+    Cancelled,
+    /// The server failed in a way that it has no code for.
+    Unknown,
+    /// The request is wrong: judged here, or by the server.
+    InvalidArgument,
+    /// No answer within the attempt's deadline.
+    DeadlineExceeded,
+    /// What was named does not exist, a lease mostly.
+    NotFound,
+    /// What was to be created exists.
+    AlreadyExists,
+    /// The user may not do this.
+    PermissionDenied,
+    /// A limit of the server: space, size, number of requests.
+    ResourceExhausted,
+    /// The server's state forbids it.
+    FailedPrecondition,
+    /// The server broke the call off.
+    Aborted,
+    /// A revision or a number outside of what exists.
+    OutOfRange,
+    /// The server is too old for this call.
+    Unimplemented,
+    /// The server or the connection broke its own rules.
+    Internal,
+    /// No server could be reached, or the one that was cannot serve now.
+    Unavailable,
+    /// The server's data is damaged.
+    DataLoss,
+    /// The token is missing or worn out.
+    Unauthenticated,
+    /// The client, the watch or the stream was closed.
+    Closed,
+    /// The revision asked for is no longer there.
+    Compacted,
+    /// The lease is gone.
+    LeaseExpired,
+    /// The TLS handshake failed.
+    Tls,
+    /// The server's answer makes no sense.
+    Protocol,
+}
+
+impl Code {
+    /// The name that programs compare: lower case, words joined by underscores.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+            Self::InvalidArgument => "invalid_argument",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::PermissionDenied => "permission_denied",
+            Self::ResourceExhausted => "resource_exhausted",
+            Self::FailedPrecondition => "failed_precondition",
+            Self::Aborted => "aborted",
+            Self::OutOfRange => "out_of_range",
+            Self::Unimplemented => "unimplemented",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+            Self::DataLoss => "data_loss",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Closed => "closed",
+            Self::Compacted => "compacted",
+            Self::LeaseExpired => "lease_expired",
+            Self::Tls => "tls",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+impl From<tonic::Code> for Code {
+    fn from(code: tonic::Code) -> Self {
+        match code {
+            // A status that says OK where an error was due is a broken server.
+            tonic::Code::Ok => Self::Protocol,
+            tonic::Code::Cancelled => Self::Cancelled,
+            tonic::Code::Unknown => Self::Unknown,
+            tonic::Code::InvalidArgument => Self::InvalidArgument,
+            tonic::Code::DeadlineExceeded => Self::DeadlineExceeded,
+            tonic::Code::NotFound => Self::NotFound,
+            tonic::Code::AlreadyExists => Self::AlreadyExists,
+            tonic::Code::PermissionDenied => Self::PermissionDenied,
+            tonic::Code::ResourceExhausted => Self::ResourceExhausted,
+            tonic::Code::FailedPrecondition => Self::FailedPrecondition,
+            tonic::Code::Aborted => Self::Aborted,
+            tonic::Code::OutOfRange => Self::OutOfRange,
+            tonic::Code::Unimplemented => Self::Unimplemented,
+            tonic::Code::Internal => Self::Internal,
+            tonic::Code::Unavailable => Self::Unavailable,
+            tonic::Code::DataLoss => Self::DataLoss,
+            tonic::Code::Unauthenticated => Self::Unauthenticated,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What a failed attempt means: may the request have been executed, and is there a point in asking again?
+//!
+//! In: a connection's failure, a deadline, or the status of an answer. Out: a [`Failure`]. The decision rests on the
+//! cause, not on the gRPC code alone: one broken connection shows as any of five codes. The texts are etcd's own.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use tonic::Status;
+
+use super::connection::{ConnectError, RequestError};
+use super::endpoint::Endpoint;
+use super::error::{Applied, Code, Error};
+
+/// A failed attempt.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What the caller gets if this was the last attempt. `applied` speaks as if the request was a write.
+    pub(crate) error: Error,
+    /// Is it of a kind that may be gone at the next attempt, or at another server?
+    pub(crate) passing: bool,
+}
+
+impl Failure {
+    fn new(endpoint: &Endpoint, code: Code, message: String, fate: Fate) -> Self {
+        let mut error = Error::new(code, message);
+        error.endpoint = Some(endpoint.name.clone());
+        error.applied = fate.applied();
+        Self { error, passing: matches!(fate, Fate::Refused | Fate::Lost) }
+    }
+
+    /// No connection: nothing was sent.
+    pub(crate) fn connect(endpoint: &Endpoint, error: &ConnectError) -> Self {
+        Self::new(endpoint, Code::Unavailable, error.to_string(), Fate::Refused)
+    }
+
+    /// The attempt's time was over while it was still connecting.
+    pub(crate) fn connect_timeout(endpoint: &Endpoint, timeout: Duration) -> Self {
+        let message = format!("no connection within {} s", timeout.as_secs_f64());
+        Self::new(endpoint, Code::DeadlineExceeded, message, Fate::Refused)
+    }
+
+    /// The attempt's time was over with the request under way.
+    pub(crate) fn timeout(endpoint: &Endpoint, timeout: Duration) -> Self {
+        let message = format!("no answer within {} s", timeout.as_secs_f64());
+        Self::new(endpoint, Code::DeadlineExceeded, message, Fate::Lost)
+    }
+
+    /// The answer is an error, or the connection broke before there was one.
+    pub(crate) fn status(endpoint: &Endpoint, status: &Status) -> Self {
+        if let Some(fate) = transport(status) {
+            return Self::new(endpoint, Code::Unavailable, innermost(status), fate);
+        }
+        let (code, fate) = answered(status.code(), status.message());
+        Self::new(endpoint, code, one_line(status.message()), fate)
+    }
+
+    /// The client was closed. `applied` says whether the request had been sent.
+    pub(crate) fn closed(applied: Applied) -> Self {
+        Self { error: Error { applied, ..Error::closed() }, passing: false }
+    }
+
+    /// A server ended a stream that should never end.
+    pub(crate) fn ended(endpoint: &Endpoint) -> Self {
+        let message = "the server ended the stream".to_owned();
+        Self::new(endpoint, Code::Unavailable, message, Fate::Lost)
+    }
+}
+
+/// What became of the request of a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It was never executed, and may be sent again.
+    Refused,
+    /// Nobody can tell. Asking again may help.
+    Lost,
+    /// It was judged and not executed. Asking again gives the same answer.
+    Denied,
+    /// It failed for good, and may have been executed all the same.
+    Failed,
+}
+
+impl Fate {
+    fn applied(self) -> Applied {
+        match self {
+            Self::Refused | Self::Denied => Applied::No,
+            Self::Lost | Self::Failed => Applied::Maybe,
+        }
+    }
+}
+
+/// The errors under a status, outermost first.
+fn sources(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(status.source(), |error| (*error).source())
+}
+
+/// The fate of a request whose connection failed; `None` where the status is an answer of the server.
+fn transport(status: &Status) -> Option<Fate> {
+    let mut fate = None;
+    for source in sources(status) {
+        if let Some(RequestError::NotSent) = source.downcast_ref() {
+            return Some(Fate::Refused);
+        }
+        if let Some(error) = source.downcast_ref::<h2::Error>() {
+            // A server that goes away names the last request it took; this one came after it.
+            let gone = error.is_go_away() && error.is_remote();
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return Some(if gone || refused { Fate::Refused } else { Fate::Lost });
+        }
+        fate = Some(Fate::Lost);
+    }
+    fate
+}
+
+/// The code and fate of a request that the server answered with an error.
+fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
+    use tonic::Code as C;
+    let text = message.strip_prefix("etcdserver: ").unwrap_or(message);
+    let code_name = match text {
+        "mvcc: required revision has been compacted" => Code::Compacted,
+        _ => code.into(),
+    };
+    let fate = match (code, text) {
+        // Refused before it was proposed; another member may do better.
+        (_, "no leader" | "too many requests" | "rpc not supported for learner") => Fate::Refused,
+        // The server applies the write first and finds the space exceeded then.
+        (_, "mvcc: database space exceeded") => Fate::Failed,
+        // Without a quorum the server gives the proposal up and has no code for it.
+        (C::Unknown, "context deadline exceeded") => Fate::Lost,
+        (C::Unavailable | C::DeadlineExceeded | C::Cancelled | C::Aborted | C::Internal, _) => {
+            Fate::Lost
+        }
+        (C::Unknown | C::DataLoss | C::Ok, _) => Fate::Failed,
+        _ => Fate::Denied,
+    };
+    (code_name, fate)
+}
+
+/// The cause at the bottom, in its own words.
+fn innermost(status: &Status) -> String {
+    let text = sources(status).last().map_or_else(|| status.message().to_owned(), ToString::to_string);
+    one_line(&text)
+}
+
+/// A server's text as one line of at most 4 KiB.
+pub(crate) fn one_line(text: &str) -> String {
+    const LIMIT: usize = 4096;
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut line = String::with_capacity(text.len().min(LIMIT));
+    for c in clean {
+        if line.len() + c.len_utf8() > LIMIT {
+            break;
+        }
+        line.push(c);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_judged_is_denied() {
+        for (code, text) in [
+            (tonic::Code::InvalidArgument, "etcdserver: key is not provided"),
+            (tonic::Code::NotFound, "etcdserver: requested lease not found"),
+            (tonic::Code::FailedPrecondition, "etcdserver: lease already exists"),
+            (tonic::Code::PermissionDenied, "etcdserver: permission denied"),
+            (tonic::Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision"),
+        ] {
+            assert_eq!(answered(code, text), (code.into(), Fate::Denied), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_never_reached_the_log_is_refused() {
+        for (code, text) in [
+            (tonic::Code::Unavailable, "etcdserver: no leader"),
+            (tonic::Code::ResourceExhausted, "etcdserver: too many requests"),
+            (tonic::Code::FailedPrecondition, "etcdserver: rpc not supported for learner"),
+        ] {
+            assert_eq!(answered(code, text).1, Fate::Refused, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_still_be_applied_is_never_called_refused() {
+        for (code, text) in [
+            (tonic::Code::Unavailable, "etcdserver: request timed out"),
+            (tonic::Code::Unavailable, "etcdserver: leader changed"),
+            (tonic::Code::Unavailable, "etcdserver: server stopped"),
+            (tonic::Code::Unknown, "context deadline exceeded"),
+            (tonic::Code::Unknown, "anything"),
+            (tonic::Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
+            (tonic::Code::DataLoss, "etcdserver: corrupt cluster"),
+        ] {
+            assert_eq!(answered(code, text).1.applied(), Applied::Maybe, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_compacted_revision_has_a_code_of_its_own() {
+        let text = "etcdserver: mvcc: required revision has been compacted";
+        assert_eq!(answered(tonic::Code::OutOfRange, text), (Code::Compacted, Fate::Denied));
+    }
+
+    #[test]
+    fn a_message_is_one_short_line() {
+        assert_eq!(one_line("a\nb\0c"), "a b c");
+        assert_eq!(one_line(&"ü".repeat(4000)).len(), 4096);
+    }
+}

@@ -1,0 +1,128 @@
+//! The Lease service: grant, revoke, ttl, leases, keepalive.
+//!
+//! Renewal in the background is the work of the [`Keeper`]; what is granted or renewed here is handed to it.
+
+mod keeper;
+
+use futures_util::stream;
+use tokio::time::Instant;
+use tonic::{Request, Status};
+
+pub(crate) use keeper::Keeper;
+
+use super::call::Kind;
+use super::client::Client;
+use super::config::CallOptions;
+use super::connection::Connection;
+use super::error::{Code, Error, Result};
+use super::pb::lease_client::LeaseClient;
+use super::pb::{
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
+    LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse,
+    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+};
+
+/// The server's words for a lease id that is taken, and for one that is not known.
+const EXISTS: &str = "etcdserver: lease already exists";
+const NOT_FOUND: &str = "etcdserver: requested lease not found";
+
+impl Client {
+    /// Creates a lease; `renew` has it renewed in the background from then on. Where the request names no id, the
+    /// client chooses one, so that a grant whose answer was lost can be repeated and still makes one lease.
+    pub async fn grant(
+        &self,
+        mut request: LeaseGrantRequest,
+        renew: bool,
+        options: &CallOptions,
+    ) -> Result<LeaseGrantResponse> {
+        let chosen = request.id == 0;
+        if chosen {
+            request.id = fastrand::i64(1..=i64::MAX);
+        }
+        let id = request.id;
+        let kind = if chosen { Kind::Idempotent } else { Kind::Write };
+        let rpc = |c, r| async move {
+            let sent = Instant::now();
+            Ok(service(c).lease_grant(r).await?.map(|granted| (sent, granted)))
+        };
+        let (sent, granted) = match self.call(kind, options, request, rpc).await {
+            Err(error) if chosen && error.message == EXISTS => self.granted(id, options).await?,
+            answer => answer?,
+        };
+        if renew {
+            self.parts.keeper.keep(granted.id, granted.ttl, sent);
+        }
+        Ok(granted)
+    }
+
+    /// The answer of a grant whose own answer was lost.
+    async fn granted(
+        &self,
+        id: i64,
+        options: &CallOptions,
+    ) -> Result<(Instant, LeaseGrantResponse)> {
+        let sent = Instant::now();
+        let request = LeaseTimeToLiveRequest { id, keys: false };
+        let found = self.ttl(request, options).await?;
+        let ttl = found.ttl;
+        Ok((sent, LeaseGrantResponse { header: found.header, id, ttl, error: String::new() }))
+    }
+
+    /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the answer.
+    pub async fn revoke(
+        &self,
+        request: LeaseRevokeRequest,
+        options: &CallOptions,
+    ) -> Result<LeaseRevokeResponse> {
+        self.parts.keeper.forget(request.id);
+        let rpc = |c, r| async move { service(c).lease_revoke(r).await };
+        self.call(Kind::Write, options, request, rpc).await
+    }
+
+    /// How long a lease still lives, in seconds; -1 for one that does not exist.
+    pub async fn ttl(
+        &self,
+        request: LeaseTimeToLiveRequest,
+        options: &CallOptions,
+    ) -> Result<LeaseTimeToLiveResponse> {
+        let rpc = |c, r| async move { service(c).lease_time_to_live(r).await };
+        self.call(Kind::Read, options, request, rpc).await
+    }
+
+    /// All leases of the cluster.
+    pub async fn leases(&self, options: &CallOptions) -> Result<LeaseLeasesResponse> {
+        let rpc = |c, r| async move { service(c).lease_leases(r).await };
+        self.call(Kind::Read, options, LeaseLeasesRequest {}, rpc).await
+    }
+
+    /// Renews a lease once; `renew` has it renewed in the background from then on. A lease that does not exist is
+    /// [`Code::NotFound`].
+    pub async fn keepalive(
+        &self,
+        request: LeaseKeepAliveRequest,
+        renew: bool,
+        options: &CallOptions,
+    ) -> Result<LeaseKeepAliveResponse> {
+        let rpc = |c, r: Request<LeaseKeepAliveRequest>| async move {
+            let sent = Instant::now();
+            let request = r.map(|message| stream::iter([message]));
+            let mut answers = service(c).lease_keep_alive(request).await?;
+            let answer = answers.get_mut().message().await?;
+            let answer = answer.ok_or_else(|| Status::unavailable("no answer"))?;
+            Ok(answers.map(|_| (sent, answer)))
+        };
+        let (sent, renewed) = self.call(Kind::Idempotent, options, request, rpc).await?;
+        if renewed.ttl <= 0 {
+            return Err(Error::new(Code::NotFound, NOT_FOUND));
+        }
+        if renew {
+            self.parts.keeper.keep(renewed.id, renewed.ttl, sent);
+        }
+        Ok(renewed)
+    }
+}
+
+fn service(connection: Connection) -> LeaseClient<Connection> {
+    // A list of leases has no bound on the server's side.
+    LeaseClient::new(connection).max_decoding_message_size(usize::MAX)
+}

@@ -1,0 +1,25 @@
+//! The etcd client: endpoints, calls, retry, leases, watches. A complete client for Rust that knows nothing of Lua.
+//!
+//! A call goes through these files in this order: its service (`kv`, `lease`, `watch`), `call` for the attempts,
+//! `endpoint` for the server, `connection` for the wire; a failure comes back through `failure` as an `error`.
+
+mod address;
+mod call;
+mod client;
+mod config;
+mod connection;
+mod endpoint;
+mod error;
+mod failure;
+mod kv;
+mod lease;
+mod stream;
+mod watch;
+
+pub mod pb;
+
+pub use address::Address;
+pub use client::Client;
+pub use config::{CallOptions, Config};
+pub use error::{Applied, Code, Error, Result};
+pub use watch::Watcher;

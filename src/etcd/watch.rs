@@ -1,0 +1,103 @@
+//! The Watch service: every event of a range of keys exactly once, in order, across any fault.
+//!
+//! `hub` runs the one stream that all watches of a client share, `state` decides what each message of it means, and
+//! `inbox` holds what a reader has not read yet.
+
+mod hub;
+mod inbox;
+mod state;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::{sleep, timeout};
+
+pub(crate) use hub::Hub;
+use inbox::Inbox;
+
+use super::client::Client;
+use super::config::CallOptions;
+use super::error::{Applied, Code, Error, Result};
+use super::pb::{RangeRequest, WatchCreateRequest, WatchResponse};
+
+/// A watch. It ends when it is closed or dropped, with its client, or when the server ends it.
+pub struct Watcher {
+    key: state::Key,
+    inbox: Arc<Inbox>,
+    hub: Arc<Hub>,
+}
+
+impl Watcher {
+    /// The next response: events, or a progress notification if those were asked for. Waits for as long as it takes.
+    /// After the watch has ended every read answers why.
+    pub async fn read(&self) -> Result<WatchResponse> {
+        loop {
+            let changed = self.inbox.changed();
+            if let Some(next) = self.inbox.pop() {
+                return next;
+            }
+            // All is read: a watch that was paused for its full inbox goes on.
+            self.hub.resume(self.key);
+            changed.await;
+        }
+    }
+
+    /// Ends the watch. What was not read is dropped. May be called from any thread, and again.
+    pub fn close(&self) {
+        self.inbox.end(Error::new(Code::Closed, "the watch is closed"));
+        self.inbox.clear();
+        self.hub.cancel(self.key);
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Client {
+    /// Watches a key or a range of keys; answers once the server has confirmed it. `start_revision` 0 means from now
+    /// on: the revision is then fixed first, so that nothing is lost or repeated even if the stream breaks before the
+    /// first event. The id and the `fragment` flag of the request are the client's business and ignored.
+    pub async fn watch(
+        &self,
+        mut request: WatchCreateRequest,
+        options: &CallOptions,
+    ) -> Result<Watcher> {
+        if request.start_revision == 0 {
+            request.start_revision = self.revision(&request.key, options).await? + 1;
+        }
+        let mut retries = 0;
+        loop {
+            let (watcher, confirmed) = self.parts.watches.create(request.clone());
+            let failure = tokio::select! {
+                () = self.parts.closed.cancelled() => return Err(Error::closed()),
+                answered = timeout(options.timeout, confirmed) => match answered {
+                    Ok(Ok(Ok(()))) => return Ok(watcher),
+                    Ok(Ok(Err(failure))) => failure,
+                    Ok(Err(_)) => return Err(Error::closed()),
+                    Err(_) => self.parts.watches.unanswered(options.timeout),
+                }
+            };
+            if !failure.passing || retries == options.retry {
+                return Err(Error { applied: Applied::No, ..failure.error });
+            }
+            retries += 1;
+            tokio::select! {
+                () = self.parts.closed.cancelled() => return Err(Error::closed()),
+                () = sleep(options.retry_sleep) => {}
+            }
+        }
+    }
+
+    /// The store's revision now. Asks for a key of the watched range, which whoever may watch it may also read.
+    async fn revision(&self, key: &Bytes, options: &CallOptions) -> Result<i64> {
+        let request = RangeRequest { key: key.clone(), count_only: true, ..RangeRequest::default() };
+        let answer = self.get(request, options).await?;
+        let header = answer.header.ok_or_else(|| {
+            Error::new(Code::Protocol, "the server's answer carries no revision")
+        })?;
+        Ok(header.revision)
+    }
+}
