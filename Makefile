@@ -35,7 +35,7 @@ test: deps build $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua narrows t
 	spec/support/etcd run cargo test --locked
 	.ci/rock
 	spec/support/etcd run $(BUSTED)
-	$(if $(OTHER_ETCD),ETCD=$(CURDIR)/$(OTHER_ETCD) spec/support/etcd run $(BUSTED))
+	$(if $(OTHER_ETCD),ETCD="$(CURDIR)/$(OTHER_ETCD)" spec/support/etcd run $(BUSTED))
 
 build: ## Build build/<Lua version>/silly/store/etcd.so
 	cargo build --release --locked --features $(FEATURE)
