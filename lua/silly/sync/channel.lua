@@ -1,0 +1,91 @@
+-- Channels: a queue of values from any number of tasks to one.
+-- In: values pushed, never nil. Out: the same values popped, in order; after a close the rest, then the reason.
+
+local task = require "silly.task"
+
+---@class silly.sync.channel
+---@field reason any why it was closed, nil while it is open
+---@field private values any[] values[first] to values[last] are queued
+---@field private first integer
+---@field private last integer
+---@field private consumer thread|nil the task that waits in pop
+local channel = {}
+channel.__index = channel
+
+---An open, empty channel.
+---@return silly.sync.channel
+function channel.new()
+	return setmetatable({ values = {}, first = 1, last = 0 }, channel)
+end
+
+-- Hand `value` to the task that waits in pop, if there is one.
+local function deliver(self, value)
+	local consumer = self.consumer
+	if consumer and task.status(consumer) == "WAIT" then
+		task.wakeup(consumer, value)
+		return true
+	end
+	return false
+end
+
+---Send a value; never waits.
+---@param value any
+---@return boolean ok
+---@return any reason when not ok: the reason of the close, or "nil value"
+function channel:push(value)
+	if value == nil then
+		return false, "nil value"
+	end
+	if self.reason then
+		return false, self.reason
+	end
+	if not deliver(self, value) then
+		self.last = self.last + 1
+		self.values[self.last] = value
+	end
+	return true
+end
+
+---Receive the next value, suspending the running task while there is none.
+---@return any value nil when there is none and will be none
+---@return any reason the reason of the close, or "another task waits in pop"; nil when the task was woken by others
+function channel:pop()
+	if self.first <= self.last then
+		local value = self.values[self.first]
+		self.values[self.first] = nil
+		self.first = self.first + 1
+		return value
+	end
+	if self.reason then
+		return nil, self.reason
+	end
+	if self.consumer and task.status(self.consumer) == "WAIT" then
+		return nil, "another task waits in pop"
+	end
+	local consumer = task.owner("channel:pop")
+	self.consumer = consumer
+	local value = task.wait()
+	if self.consumer == consumer then
+		self.consumer = nil
+	end
+	if value == nil then
+		return nil, self.reason
+	end
+	return value
+end
+
+---Drop the queued values.
+function channel:clear()
+	self.values, self.first, self.last = {}, 1, 0
+end
+
+---Close: later pushes fail, and so does pop once the queued values are gone. Only the first close counts.
+---@param reason any|nil "channel closed" by default
+function channel:close(reason)
+	if not self.reason then
+		self.reason = reason or "channel closed"
+		deliver(self, nil)
+	end
+end
+
+return channel

@@ -1,0 +1,47 @@
+-- Wait groups: wait until a number of forked tasks are over.
+-- In: functions to fork. Out: every waiting task woken when the last of them has ended, failed or not.
+-- An error in one is reported on stderr like that of any task, and counts as its end.
+
+local task = require "silly.task"
+
+---@class silly.sync.waitgroup
+---@field count integer how many of its tasks have not ended
+---@field private waiters thread[] in order
+local waitgroup = {}
+waitgroup.__index = waitgroup
+
+---A wait group without tasks.
+---@return silly.sync.waitgroup
+function waitgroup.new()
+	return setmetatable({ count = 0, waiters = {} }, waitgroup)
+end
+
+---Fork `func` as a task of this group.
+---@param func fun()
+---@return thread task
+function waitgroup:fork(func)
+	local co = task.fork(func, nil, function()
+		self.count = self.count - 1
+		if self.count == 0 then
+			local waiters = self.waiters
+			self.waiters = {}
+			for _, waiter in ipairs(waiters) do
+				if task.status(waiter) == "WAIT" then
+					task.wakeup(waiter)
+				end
+			end
+		end
+	end)
+	self.count = self.count + 1
+	return co
+end
+
+---Suspend the running task until every task of the group has ended; returns at once when there is none.
+function waitgroup:wait()
+	while self.count > 0 do
+		table.insert(self.waiters, task.owner("waitgroup:wait"))
+		task.wait()
+	end
+end
+
+return waitgroup

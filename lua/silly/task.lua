@@ -1,0 +1,275 @@
+-- Tasks for plain Lua: coroutines, and the scheduler that runs them on the Lua thread.
+-- In: functions to fork, and what wakes a task: other tasks, timers (silly.time), completed etcd operations.
+-- Out: task handles, which are the coroutines themselves, and reports of failed tasks on stderr.
+-- An error ends only the task that raised it; its value, of whatever type, is reported as text with a traceback.
+-- A bare coroutine.yield in a task's own coroutine has no meaning here: it ends that task with an error.
+-- A coroutine that a task makes for itself (a generator) belongs to the task, but must not wait or sleep.
+
+require "silly.store.etcd"
+local core = require "silly.store.etcd.core"
+
+local cocreate, coresume, coyield = coroutine.create, coroutine.resume, coroutine.yield
+local corunning, costatus = coroutine.running, coroutine.status
+local coclose = coroutine.close -- luacheck: ignore 143
+local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+local unpack = table.unpack or unpack -- luacheck: ignore 113 143
+
+---@class silly.task
+---@field standalone true internal: tells this runtime from the silly framework
+local task = { standalone = true }
+
+---@class silly.task.record
+---@field number integer counts the forks
+---@field status "RUN"|"READY"|"WAIT"|"SLEEP"
+---@field value any what the task gets when it runs next
+---@field ended fun()|nil called once the task is over, failed or not
+---@field main boolean|nil its failure ends the run
+
+local PARK = {} -- the first value of a task's yield: no other yield can be mistaken for it
+local tasks = {} ---@type table<thread, silly.task.record>
+local ready, head, tail = {}, 1, 0 -- a queue: ready[head] to ready[tail]
+local forked = 0
+local active = false
+local running ---@type thread|nil
+local lent = setmetatable({}, { __mode = "k" }) -- coroutine -> the task to which it passes its yields on
+
+local function fire() end
+local function pump() return 0 end
+
+---Internal: the text of any error value, with the traceback of `co` or of the caller.
+---@param err any
+---@param co thread|nil
+---@return string
+function task.traceback(err, co)
+	local ok, text = pcall(tostring, err)
+	if not ok or type(text) ~= "string" then
+		text = "(error object is a " .. type(err) .. " value)"
+	end
+	if co then
+		return debug.traceback(co, text)
+	end
+	return debug.traceback(text, 2)
+end
+
+---The running task, also from within a coroutine that it made for itself.
+---@return thread|nil task nil outside of every task
+function task.running()
+	return running
+end
+
+---Internal: the running task, if it could be suspended right here.
+---@return thread|nil task nil in the main chunk, in a nested coroutine and where Lua cannot yield
+function task.inside()
+	local co = corunning()
+	if running and (co == running or lent[co] == running) and isyieldable() then
+		return running
+	end
+	return nil
+end
+
+---Internal: `co` will pass its yields on to the caller, so that the running task may be suspended inside of it.
+---@param co thread
+function task.lend(co)
+	lent[co] = task.inside()
+end
+
+---Internal: like task.inside, for functions that have to suspend the task.
+---@param name string the function for which an error is raised
+---@return thread task
+function task.owner(name)
+	return task.inside() or error(name .. ": can wait only inside a task, where its own coroutine may yield", 3)
+end
+
+---What a task is doing.
+---@param co thread
+---@return "RUN"|"READY"|"WAIT"|"SLEEP"|nil status nil when it has ended or is no task
+function task.status(co)
+	local self = tasks[co]
+	return self and self.status
+end
+
+---Internal: put a suspended task at the end of the ready queue.
+---@param co thread
+---@param value any
+function task.enqueue(co, value)
+	local self = tasks[co]
+	self.status, self.value = "READY", value
+	tail = tail + 1
+	ready[tail] = co
+end
+
+---Make `func` a task. It runs later, after the tasks that are ready already.
+---@param func fun(ud: any)
+---@param ud any handed to `func`
+---@param ended fun()|nil internal: called when the task is over, failed or not
+---@return thread task
+function task.fork(func, ud, ended)
+	if type(func) ~= "function" then
+		error("task.fork: function expected, got " .. type(func), 2)
+	end
+	local co = cocreate(func)
+	forked = forked + 1
+	tasks[co] = { number = forked, ended = ended }
+	task.enqueue(co, ud)
+	return co
+end
+
+---Internal: suspend the running task under this status until it is enqueued again.
+---@param status "WAIT"|"SLEEP"
+---@return any value what it was enqueued with
+function task.park(status)
+	return coyield(PARK, status)
+end
+
+---Suspend the running task until task.wakeup. Raises an error where no task can be suspended.
+---@return any value what task.wakeup was given
+function task.wait()
+	task.owner("task.wait")
+	return (task.park("WAIT"))
+end
+
+---Wake a task that is in task.wait; it runs after the tasks that are ready already.
+---Raises an error when the task is not waiting.
+---@param co thread
+---@param value any returned by the task's task.wait
+function task.wakeup(co, value)
+	local status = task.status(co)
+	if status ~= "WAIT" then
+		error("task.wakeup: the task is not waiting (" .. (status or "ended") .. ")", 2)
+	end
+	task.enqueue(co, value)
+end
+
+---Internal: from now on call `func` once a round; it wakes tasks and tells how many operations are in flight.
+---@param func fun(): integer
+function task.poll(func)
+	pump = func
+end
+
+---Internal: from now on call `func` once a round; it enqueues what is due and tells the seconds to the next timer.
+---@param func fun(): number|nil
+function task.clock(func)
+	fire = func
+end
+
+local function report(text)
+	io.stderr:write("silly: ", text, "\n")
+end
+
+-- LuaJIT's hooks are global, so that SIGINT may strike inside a task; elsewhere it strikes the scheduler itself.
+local function interrupted(err)
+	return type(err) == "string" and err:sub(-12) == "interrupted!"
+end
+
+-- The end of a task whose resume gave `ok` and `err`: close its variables, tell who waits for it, report a failure.
+local function finish(co, self, ok, err)
+	local failure
+	if not ok then
+		failure = task.traceback(err, co)
+	elseif costatus(co) ~= "dead" then
+		failure = task.traceback("coroutine.yield outside of a coroutine that the task made itself", co)
+	end
+	if failure and coclose then
+		running = co
+		local closed, why = coclose(co)
+		running = nil
+		if not closed and why ~= err then
+			failure = failure .. "\nwhile closing: " .. task.traceback(why, co)
+		end
+	end
+	tasks[co] = nil
+	if self.ended then
+		self.ended()
+	end
+	if failure then
+		if self.main or interrupted(err) then
+			error(failure, 0)
+		end
+		report(failure)
+	end
+end
+
+local function step(co)
+	local self = tasks[co]
+	local value = self.value
+	self.value, self.status = nil, "RUN"
+	running = co
+	local ok, mark, status = coresume(co, value)
+	running = nil
+	if mark == PARK then
+		self.status = status
+	else
+		finish(co, self, ok, mark)
+	end
+end
+
+-- What becomes ready during a round belongs to the next one: endless forking starves neither timers nor completions.
+local function round()
+	local last = tail
+	while head <= last do
+		local co = ready[head]
+		ready[head] = nil
+		head = head + 1
+		step(co)
+	end
+	if head > tail then
+		head, tail = 1, 0
+	end
+end
+
+local function loop()
+	while true do
+		local pause = fire()
+		local flying = pump()
+		if head <= tail then
+			round()
+		elseif pause or flying > 0 then
+			core:wait(pause)
+		else
+			return
+		end
+	end
+end
+
+-- Nothing is left that could wake the remaining tasks.
+local function abandon()
+	local count, first = 0, nil
+	for co, self in pairs(tasks) do
+		count = count + 1
+		if not first or self.number < tasks[first].number then
+			first = co
+		end
+	end
+	tasks = {}
+	if first then
+		local wait = count == 1 and "1 task waits" or count .. " tasks wait"
+		report(debug.traceback(first, wait .. " for ever, the first of them here:"))
+	end
+	return count == 0
+end
+
+---Run `main` as a task, and everything that it or anyone before it forked, until all have ended.
+---An error in `main` ends the run at once and is raised, as text with its traceback; so does an interrupt (SIGINT).
+---The other tasks then stay as they are, and another run would go on with them.
+---@param main fun(...)|nil
+---@param ... any arguments for `main`
+---@return boolean ended false when tasks were left that nothing can wake; stderr tells, and they are forgotten
+function task.run(main, ...)
+	if active then
+		error("silly.run: is running already", 2)
+	end
+	if main then
+		local n, args = select("#", ...), { ... }
+		local co = task.fork(function() return main(unpack(args, 1, n)) end)
+		tasks[co].main = true
+	end
+	active = true
+	local ok, err = pcall(loop)
+	active, running = false, nil
+	if not ok then
+		error(err, 0)
+	end
+	return abandon()
+end
+
+return task
