@@ -42,10 +42,13 @@ describe("json.encode", function()
 	end)
 
 	it("answers nil and a message for what JSON cannot express", function()
-		local loop = {}
+		local loop, deep = {}, {}
 		loop[1] = loop
+		for _ = 1, 100000 do
+			deep = { deep }
+		end
 		for _, value in ipairs {
-			0 / 0, 1 / 0, { -1 / 0 }, print, { f = print }, { [{}] = 1 }, coroutine.create(print), loop, "\255",
+			0 / 0, 1 / 0, { -1 / 0 }, print, { f = print }, { [{}] = 1 }, coroutine.create(print), "\255", loop, deep,
 		} do
 			local text, err = json.encode(value)
 			assert.is_nil(text)

@@ -100,19 +100,20 @@ describe("a wait group", function()
 	end)
 
 	it("forgets who waited before", function()
-		local value
+		local value, waited
 		run(function()
 			local wg = waitgroup.new()
-			local go = wg:fork(function() task.wait() end)
+			wg:fork(function() silly.sleep(0) end)
 			local waiter = task.fork(function()
 				wg:wait()
+				waited = true
 				value = task.wait()
 			end)
-			silly.sleep(0)
-			task.wakeup(go)
-			silly.sleep(0)
+			repeat
+				silly.sleep(0)
+			until waited
 			wg:fork(function() end)
-			silly.sleep(0)
+			wg:wait()
 			task.wakeup(waiter, "mine")
 		end)
 		assert.are.equal("mine", value)
