@@ -45,8 +45,15 @@ pub enum SubmitError {
 impl<T: Send + 'static> Bridge<T> {
     /// An empty queue.
     pub fn new() -> io::Result<Self> {
-        let completed = Completed { results: Mutex::default(), wake: Wake::new()? };
-        Ok(Self { completed: Arc::new(completed), last_id: Cell::new(0), pid: process::id() })
+        let completed = Completed {
+            results: Mutex::default(),
+            wake: Wake::new()?,
+        };
+        Ok(Self {
+            completed: Arc::new(completed),
+            last_id: Cell::new(0),
+            pid: process::id(),
+        })
     }
 
     /// Runs `operation` on the runtime. Its result, or what `panicked` makes of a panic, comes out of
@@ -122,8 +129,9 @@ mod tests {
     #[test]
     fn every_result_comes_out_once_under_its_id() {
         let bridge = Bridge::new().unwrap();
-        let mut ids: Vec<_> =
-            (0..1000).map(|i| (bridge.submit(async move { i }, || -1).unwrap(), i)).collect();
+        let mut ids: Vec<_> = (0..1000)
+            .map(|i| (bridge.submit(async move { i }, || -1).unwrap(), i))
+            .collect();
         let mut results: Vec<_> = (0..1000).map(|_| next(&bridge)).collect();
         ids.sort_unstable();
         results.sort_unstable();

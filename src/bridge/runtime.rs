@@ -65,7 +65,11 @@ impl Runtime {
         thread::Builder::new()
             .name("silly-etcd".to_owned())
             .spawn(move || runtime.block_on(inbox.dispatch()))?;
-        Ok(Self { pid: process::id(), submitted, child: OnceCell::new() })
+        Ok(Self {
+            pid: process::id(),
+            submitted,
+            child: OnceCell::new(),
+        })
     }
 }
 

@@ -49,9 +49,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once("://") {
             Some(("http", rest)) => tcp(rest.strip_suffix('/').unwrap_or(rest)),
-            Some(("unix", path)) if path.starts_with('/') && path.len() > 1 => {
-                Ok(Self::Unix(PathBuf::from(path)))
-            }
+            Some(("unix", path)) if path.starts_with('/') && path.len() > 1 => Ok(Self::Unix(PathBuf::from(path))),
             Some(("unix", _)) => Err("a unix address needs an absolute path".to_owned()),
             Some((scheme, _)) => Err(format!("unknown scheme '{scheme}'")),
             None => tcp(text),
@@ -76,7 +74,10 @@ fn tcp(text: &str) -> Result<Address, String> {
         _ => return Err("the port is missing".to_owned()),
     };
     match port.parse() {
-        Ok(port) if port != 0 => Ok(Address::Tcp { host: host.to_owned(), port }),
+        Ok(port) if port != 0 => Ok(Address::Tcp {
+            host: host.to_owned(),
+            port,
+        }),
         _ => Err(format!("'{port}' is not a port")),
     }
 }
@@ -86,7 +87,10 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16) -> Result<Address, String> {
-        Ok(Address::Tcp { host: host.to_owned(), port })
+        Ok(Address::Tcp {
+            host: host.to_owned(),
+            port,
+        })
     }
 
     #[test]
@@ -96,7 +100,10 @@ mod tests {
         assert_eq!("http://localhost:2379".parse(), tcp("localhost", 2379));
         assert_eq!("http://localhost:2379/".parse(), tcp("localhost", 2379));
         assert_eq!("[::1]:2379".parse(), tcp("::1", 2379));
-        assert_eq!("unix:///run/etcd.sock".parse(), Ok(Address::Unix("/run/etcd.sock".into())));
+        assert_eq!(
+            "unix:///run/etcd.sock".parse(),
+            Ok(Address::Unix("/run/etcd.sock".into()))
+        );
     }
 
     #[test]
@@ -121,7 +128,10 @@ mod tests {
             ("http://localhost:2379/v3", "expected host:port"),
             ("ftp://localhost:2379", "unknown scheme 'ftp'"),
             ("unix://relative", "a unix address needs an absolute path"),
-            ("root:secret@localhost:2379", "user and password do not belong into an address"),
+            (
+                "root:secret@localhost:2379",
+                "user and password do not belong into an address",
+            ),
         ] {
             assert_eq!(text.parse::<Address>(), Err(reason.to_owned()), "{text}");
         }

@@ -56,18 +56,14 @@ impl Kind {
 
 /// Asks the member to refuse the request, or to end the stream, when it knows no leader.
 pub(crate) fn require_leader<Q>(request: &mut Request<Q>) {
-    request.metadata_mut().insert("hasleader", MetadataValue::from_static("true"));
+    request
+        .metadata_mut()
+        .insert("hasleader", MetadataValue::from_static("true"));
 }
 
 impl Client {
     /// Calls `rpc` with `message` until it answers, fails for good, or has been tried often enough.
-    pub(crate) async fn call<Q, R, F, A>(
-        &self,
-        kind: Kind,
-        options: &CallOptions,
-        message: Q,
-        rpc: F,
-    ) -> Result<R>
+    pub(crate) async fn call<Q, R, F, A>(&self, kind: Kind, options: &CallOptions, message: Q, rpc: F) -> Result<R>
     where
         Q: Clone,
         F: Fn(Connection, Request<Q>) -> A,
@@ -102,12 +98,7 @@ impl Client {
     }
 
     /// One attempt at one server: connects where there is no connection, then lets `send` use it.
-    async fn attempt<R, F, A>(
-        &self,
-        endpoint: &Endpoint,
-        timeout: Duration,
-        send: F,
-    ) -> Result<R, Failure>
+    async fn attempt<R, F, A>(&self, endpoint: &Endpoint, timeout: Duration, send: F) -> Result<R, Failure>
     where
         F: FnOnce(Connection) -> A,
         A: Future<Output = Result<R, Status>>,

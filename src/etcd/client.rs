@@ -36,7 +36,15 @@ impl Client {
         let keeper = Keeper::new(endpoints.clone(), closed.clone());
         let watches = Hub::new(endpoints.clone(), closed.clone());
         let options = config.options;
-        Self { parts: Arc::new(Parts { endpoints, options, keeper, watches, closed }) }
+        Self {
+            parts: Arc::new(Parts {
+                endpoints,
+                options,
+                keeper,
+                watches,
+                closed,
+            }),
+        }
     }
 
     /// How calls behave that do not say otherwise.

@@ -79,8 +79,8 @@ pub(crate) enum RequestError {
 impl Connection {
     /// Connects to `address`. Bounded by the caller's deadline only.
     pub(crate) async fn open(address: &Address) -> Result<Self, ConnectError> {
-        let authority = Authority::try_from(address.authority())
-            .map_err(|error| ConnectError(error.to_string().into()))?;
+        let authority =
+            Authority::try_from(address.authority()).map_err(|error| ConnectError(error.to_string().into()))?;
         let requests = match address {
             Address::Tcp { host, port } => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await?;

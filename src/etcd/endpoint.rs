@@ -26,7 +26,11 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     fn new(address: Address) -> Self {
-        Self { name: address.to_string().into(), address, slot: Mutex::new(None) }
+        Self {
+            name: address.to_string().into(),
+            address,
+            slot: Mutex::new(None),
+        }
     }
 
     /// The connection to this server, made now if there is none that lives.
@@ -61,13 +65,20 @@ impl Endpoints {
     /// `addresses` is not empty. The first call of each client goes to a random one, so that many clients spread.
     pub(crate) fn new(addresses: Vec<Address>) -> Self {
         let current = AtomicUsize::new(fastrand::usize(..addresses.len().max(1)));
-        Self { list: addresses.into_iter().map(Endpoint::new).collect(), current }
+        Self {
+            list: addresses.into_iter().map(Endpoint::new).collect(),
+            current,
+        }
     }
 
     /// The order in which one call tries the servers.
     pub(crate) fn route(&self) -> Route<'_> {
         let first = self.current.load(Ordering::Relaxed) % self.list.len();
-        Route { endpoints: self, at: first, untried: self.list.len() - 1 }
+        Route {
+            endpoints: self,
+            at: first,
+            untried: self.list.len() - 1,
+        }
     }
 }
 
@@ -118,7 +129,10 @@ mod tests {
     use super::*;
 
     fn endpoints(count: usize) -> Endpoints {
-        let address = |i: usize| Address::Tcp { host: "h".to_owned(), port: i as u16 + 1 };
+        let address = |i: usize| Address::Tcp {
+            host: "h".to_owned(),
+            port: i as u16 + 1,
+        };
         Endpoints::new((0..count).map(address).collect())
     }
 

@@ -26,7 +26,10 @@ impl Failure {
         let mut error = Error::new(code, message);
         error.endpoint = Some(endpoint.name.clone());
         error.applied = fate.applied();
-        Self { error, passing: matches!(fate, Fate::Refused | Fate::Lost) }
+        Self {
+            error,
+            passing: matches!(fate, Fate::Refused | Fate::Lost),
+        }
     }
 
     /// No connection: nothing was sent.
@@ -57,7 +60,13 @@ impl Failure {
 
     /// The client was closed. `applied` says whether the request had been sent.
     pub(crate) fn closed(applied: Applied) -> Self {
-        Self { error: Error { applied, ..Error::closed() }, passing: false }
+        Self {
+            error: Error {
+                applied,
+                ..Error::closed()
+            },
+            passing: false,
+        }
     }
 
     /// A server ended a stream that should never end.
@@ -127,9 +136,7 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
         (_, "mvcc: database space exceeded") => Fate::Failed,
         // Without a quorum the server gives the proposal up and has no code for it.
         (C::Unknown, "context deadline exceeded") => Fate::Lost,
-        (C::Unavailable | C::DeadlineExceeded | C::Cancelled | C::Aborted | C::Internal, _) => {
-            Fate::Lost
-        }
+        (C::Unavailable | C::DeadlineExceeded | C::Cancelled | C::Aborted | C::Internal, _) => Fate::Lost,
         (C::Unknown | C::DataLoss | C::Ok, _) => Fate::Failed,
         _ => Fate::Denied,
     };
@@ -138,7 +145,9 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
 
 /// The cause at the bottom, in its own words.
 fn innermost(status: &Status) -> String {
-    let text = sources(status).last().map_or_else(|| status.message().to_owned(), ToString::to_string);
+    let text = sources(status)
+        .last()
+        .map_or_else(|| status.message().to_owned(), ToString::to_string);
     one_line(&text)
 }
 
@@ -167,7 +176,10 @@ mod tests {
             (tonic::Code::NotFound, "etcdserver: requested lease not found"),
             (tonic::Code::FailedPrecondition, "etcdserver: lease already exists"),
             (tonic::Code::PermissionDenied, "etcdserver: permission denied"),
-            (tonic::Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision"),
+            (
+                tonic::Code::OutOfRange,
+                "etcdserver: mvcc: required revision is a future revision",
+            ),
         ] {
             assert_eq!(answered(code, text), (code.into(), Fate::Denied), "{text}");
         }
@@ -178,7 +190,10 @@ mod tests {
         for (code, text) in [
             (tonic::Code::Unavailable, "etcdserver: no leader"),
             (tonic::Code::ResourceExhausted, "etcdserver: too many requests"),
-            (tonic::Code::FailedPrecondition, "etcdserver: rpc not supported for learner"),
+            (
+                tonic::Code::FailedPrecondition,
+                "etcdserver: rpc not supported for learner",
+            ),
         ] {
             assert_eq!(answered(code, text).1, Fate::Refused, "{text}");
         }
@@ -192,7 +207,10 @@ mod tests {
             (tonic::Code::Unavailable, "etcdserver: server stopped"),
             (tonic::Code::Unknown, "context deadline exceeded"),
             (tonic::Code::Unknown, "anything"),
-            (tonic::Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
+            (
+                tonic::Code::ResourceExhausted,
+                "etcdserver: mvcc: database space exceeded",
+            ),
             (tonic::Code::DataLoss, "etcdserver: corrupt cluster"),
         ] {
             assert_eq!(answered(code, text).1.applied(), Applied::Maybe, "{text}");

@@ -10,8 +10,8 @@ use super::error::Result;
 use super::pb::kv_client::KvClient;
 use super::pb::request_op::Request as Op;
 use super::pb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse,
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse,
 };
 
 impl Client {
@@ -23,17 +23,17 @@ impl Client {
 
     /// Reads a key or a range of keys.
     pub async fn get(&self, request: RangeRequest, options: &CallOptions) -> Result<RangeResponse> {
-        let kind = if request.serializable { Kind::SerializableRead } else { Kind::Read };
+        let kind = if request.serializable {
+            Kind::SerializableRead
+        } else {
+            Kind::Read
+        };
         let rpc = |c, r| async move { service(c).range(r).await };
         self.call(kind, options, request, rpc).await
     }
 
     /// Deletes a key or a range of keys.
-    pub async fn delete(
-        &self,
-        request: DeleteRangeRequest,
-        options: &CallOptions,
-    ) -> Result<DeleteRangeResponse> {
+    pub async fn delete(&self, request: DeleteRangeRequest, options: &CallOptions) -> Result<DeleteRangeResponse> {
         let rpc = |c, r| async move { service(c).delete_range(r).await };
         self.call(Kind::Write, options, request, rpc).await
     }
@@ -46,11 +46,7 @@ impl Client {
     }
 
     /// Forgets the history before a revision.
-    pub async fn compact(
-        &self,
-        request: CompactionRequest,
-        options: &CallOptions,
-    ) -> Result<CompactionResponse> {
+    pub async fn compact(&self, request: CompactionRequest, options: &CallOptions) -> Result<CompactionResponse> {
         let rpc = |c, r| async move { service(c).compact(r).await };
         self.call(Kind::Write, options, request, rpc).await
     }

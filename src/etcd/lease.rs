@@ -17,9 +17,8 @@ use super::connection::Connection;
 use super::error::{Code, Error, Result};
 use super::pb::lease_client::LeaseClient;
 use super::pb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
-    LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse,
-    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
+    LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 
 /// The server's words for a lease id that is taken, and for one that is not known.
@@ -56,35 +55,31 @@ impl Client {
     }
 
     /// The answer of a grant whose own answer was lost.
-    async fn granted(
-        &self,
-        id: i64,
-        options: &CallOptions,
-    ) -> Result<(Instant, LeaseGrantResponse)> {
+    async fn granted(&self, id: i64, options: &CallOptions) -> Result<(Instant, LeaseGrantResponse)> {
         let sent = Instant::now();
         let request = LeaseTimeToLiveRequest { id, keys: false };
         let found = self.ttl(request, options).await?;
         let ttl = found.ttl;
-        Ok((sent, LeaseGrantResponse { header: found.header, id, ttl, error: String::new() }))
+        Ok((
+            sent,
+            LeaseGrantResponse {
+                header: found.header,
+                id,
+                ttl,
+                error: String::new(),
+            },
+        ))
     }
 
     /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the answer.
-    pub async fn revoke(
-        &self,
-        request: LeaseRevokeRequest,
-        options: &CallOptions,
-    ) -> Result<LeaseRevokeResponse> {
+    pub async fn revoke(&self, request: LeaseRevokeRequest, options: &CallOptions) -> Result<LeaseRevokeResponse> {
         self.parts.keeper.forget(request.id);
         let rpc = |c, r| async move { service(c).lease_revoke(r).await };
         self.call(Kind::Write, options, request, rpc).await
     }
 
     /// How long a lease still lives, in seconds; -1 for one that does not exist.
-    pub async fn ttl(
-        &self,
-        request: LeaseTimeToLiveRequest,
-        options: &CallOptions,
-    ) -> Result<LeaseTimeToLiveResponse> {
+    pub async fn ttl(&self, request: LeaseTimeToLiveRequest, options: &CallOptions) -> Result<LeaseTimeToLiveResponse> {
         let rpc = |c, r| async move { service(c).lease_time_to_live(r).await };
         self.call(Kind::Read, options, request, rpc).await
     }

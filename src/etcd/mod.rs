@@ -17,6 +17,7 @@ mod stream;
 mod watch;
 
 pub mod pb;
+pub mod range;
 
 pub use address::Address;
 pub use client::Client;

@@ -22,11 +22,7 @@ pub(crate) trait Persistent: Send + Sync + 'static {
 
     /// One stream's life on one server, until nothing is left to do or it breaks. Sets `answered` once the server
     /// has answered.
-    fn session(
-        &self,
-        endpoint: &Endpoint,
-        answered: &mut bool,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn session(&self, endpoint: &Endpoint, answered: &mut bool) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// The stream broke, and every server has been tried since the last one that answered.
     fn stranded(&self, failure: &Failure);
@@ -36,11 +32,7 @@ pub(crate) trait Persistent: Send + Sync + 'static {
 }
 
 /// The task of a long-lived stream.
-pub(crate) async fn persist(
-    stream: Arc<impl Persistent>,
-    endpoints: Arc<Endpoints>,
-    closed: CancellationToken,
-) {
+pub(crate) async fn persist(stream: Arc<impl Persistent>, endpoints: Arc<Endpoints>, closed: CancellationToken) {
     closed.run_until_cancelled(serve(&*stream, &endpoints)).await;
     stream.closed();
 }
@@ -78,11 +70,15 @@ where
     A: Future<Output = Result<Response<Streaming<R>>, Status>>,
 {
     let opening = async {
-        let connection =
-            endpoint.connect().await.map_err(|error| Failure::connect(endpoint, &error))?;
+        let connection = endpoint
+            .connect()
+            .await
+            .map_err(|error| Failure::connect(endpoint, &error))?;
         let mut request = Request::new(requests);
         require_leader(&mut request);
-        rpc(connection, request).await.map_err(|status| Failure::status(endpoint, &status))
+        rpc(connection, request)
+            .await
+            .map_err(|status| Failure::status(endpoint, &status))
     };
     match timeout(limit, opening).await {
         Ok(opened) => Ok(opened?.into_inner()),

@@ -60,11 +60,7 @@ impl Client {
     /// Watches a key or a range of keys; answers once the server has confirmed it. `start_revision` 0 means from now
     /// on: the revision is then fixed first, so that nothing is lost or repeated even if the stream breaks before the
     /// first event. The id and the `fragment` flag of the request are the client's business and ignored.
-    pub async fn watch(
-        &self,
-        mut request: WatchCreateRequest,
-        options: &CallOptions,
-    ) -> Result<Watcher> {
+    pub async fn watch(&self, mut request: WatchCreateRequest, options: &CallOptions) -> Result<Watcher> {
         if request.start_revision == 0 {
             request.start_revision = self.revision(&request.key, options).await? + 1;
         }
@@ -81,7 +77,10 @@ impl Client {
                 }
             };
             if !failure.passing || retries == options.retry {
-                return Err(Error { applied: Applied::No, ..failure.error });
+                return Err(Error {
+                    applied: Applied::No,
+                    ..failure.error
+                });
             }
             retries += 1;
             tokio::select! {
@@ -93,11 +92,15 @@ impl Client {
 
     /// The store's revision now. Asks for a key of the watched range, which whoever may watch it may also read.
     async fn revision(&self, key: &Bytes, options: &CallOptions) -> Result<i64> {
-        let request = RangeRequest { key: key.clone(), count_only: true, ..RangeRequest::default() };
+        let request = RangeRequest {
+            key: key.clone(),
+            count_only: true,
+            ..RangeRequest::default()
+        };
         let answer = self.get(request, options).await?;
-        let header = answer.header.ok_or_else(|| {
-            Error::new(Code::Protocol, "the server's answer carries no revision")
-        })?;
+        let header = answer
+            .header
+            .ok_or_else(|| Error::new(Code::Protocol, "the server's answer carries no revision"))?;
         Ok(header.revision)
     }
 }

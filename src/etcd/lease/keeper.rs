@@ -36,7 +36,12 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     pub(crate) fn new(endpoints: Arc<Endpoints>, closed: CancellationToken) -> Self {
-        Self { shared: Arc::default(), endpoints, closed, started: Once::new() }
+        Self {
+            shared: Arc::default(),
+            endpoints,
+            closed,
+            started: Once::new(),
+        }
     }
 
     /// Renews the lease from now on. `sent` is when the request went out that was answered with `ttl` seconds. Must
@@ -71,11 +76,7 @@ impl Shared {
     }
 
     /// Sends renewals as they fall due, until no lease is left or the server falls silent.
-    async fn send(
-        &self,
-        endpoint: &Endpoint,
-        requests: mpsc::Sender<LeaseKeepAliveRequest>,
-    ) -> Result<(), Failure> {
+    async fn send(&self, endpoint: &Endpoint, requests: mpsc::Sender<LeaseKeepAliveRequest>) -> Result<(), Failure> {
         loop {
             let due = self.leases().due(Instant::now());
             if due.silent {
@@ -173,7 +174,12 @@ impl Leases {
     /// A request sent at `sent` was answered: the lease lives for `ttl` from then.
     fn answered(&mut self, id: i64, ttl: Duration, sent: Instant) {
         self.remove(id);
-        let lease = Lease { ttl, sent, asked: None, wake: sent + ttl / 3 };
+        let lease = Lease {
+            ttl,
+            sent,
+            asked: None,
+            wake: sent + ttl / 3,
+        };
         self.schedule.insert((lease.wake, id));
         self.by_id.insert(id, lease);
     }
@@ -186,7 +192,9 @@ impl Leases {
 
     /// An answer of the stream. A TTL of 0 means that the lease is gone.
     fn renewed(&mut self, answer: &LeaseKeepAliveResponse) {
-        let Some(asked) = self.by_id.get(&answer.id).and_then(|lease| lease.asked) else { return };
+        let Some(asked) = self.by_id.get(&answer.id).and_then(|lease| lease.asked) else {
+            return;
+        };
         if answer.ttl > 0 {
             self.answered(answer.id, seconds(answer.ttl), asked);
         } else {
@@ -196,8 +204,12 @@ impl Leases {
 
     /// A new stream: what the old one left unanswered is due at once.
     fn restart(&mut self, now: Instant) {
-        let unanswered: Vec<_> =
-            self.by_id.iter().filter(|(_, lease)| lease.asked.is_some()).map(|(id, _)| *id).collect();
+        let unanswered: Vec<_> = self
+            .by_id
+            .iter()
+            .filter(|(_, lease)| lease.asked.is_some())
+            .map(|(id, _)| *id)
+            .collect();
         for id in unanswered {
             self.reschedule(id, None, now);
         }

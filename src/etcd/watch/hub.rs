@@ -40,7 +40,13 @@ pub(super) type Confirmed = oneshot::Receiver<Result<(), Failure>>;
 impl Hub {
     pub(crate) fn new(endpoints: Arc<Endpoints>, closed: CancellationToken) -> Arc<Self> {
         let (watches, changed) = (Mutex::default(), Notify::new());
-        Arc::new(Self { watches, changed, endpoints, closed, started: Once::new() })
+        Arc::new(Self {
+            watches,
+            changed,
+            endpoints,
+            closed,
+            started: Once::new(),
+        })
     }
 
     /// Asks for a watch from `request.start_revision` on. Must be called on the runtime.
@@ -53,7 +59,14 @@ impl Hub {
             let (endpoints, closed) = (self.endpoints.clone(), self.closed.clone());
             tokio::spawn(persist(self.clone(), endpoints, closed));
         });
-        (Watcher { key, inbox, hub: self.clone() }, confirmed)
+        (
+            Watcher {
+                key,
+                inbox,
+                hub: self.clone(),
+            },
+            confirmed,
+        )
     }
 
     /// Ends a watch.
@@ -80,11 +93,7 @@ impl Hub {
     }
 
     /// Sends what the state machine wants sent, until no watch is left.
-    async fn send(
-        &self,
-        endpoint: &Endpoint,
-        requests: mpsc::Sender<WatchRequest>,
-    ) -> Result<(), Failure> {
+    async fn send(&self, endpoint: &Endpoint, requests: mpsc::Sender<WatchRequest>) -> Result<(), Failure> {
         loop {
             let request = {
                 let mut watches = self.watches();

@@ -118,7 +118,9 @@ impl Watches {
         self.requests.clear();
         let keys: Vec<_> = self.by_key.keys().copied().collect();
         for key in keys {
-            let Some(watch) = self.by_key.get_mut(&key) else { continue };
+            let Some(watch) = self.by_key.get_mut(&key) else {
+                continue;
+            };
             if watch.phase != Phase::Paused {
                 watch.phase = Phase::Detached;
                 self.attach(key);
@@ -132,7 +134,10 @@ impl Watches {
         for (key, watch) in &mut self.by_key {
             if let Some(confirm) = watch.confirm.take() {
                 unconfirmed.push(*key);
-                let failure = Failure { error: failure.error.clone(), ..*failure };
+                let failure = Failure {
+                    error: failure.error.clone(),
+                    ..*failure
+                };
                 // The caller may have given up waiting.
                 let _ = confirm.send(Err(failure));
             }
@@ -164,7 +169,9 @@ impl Watches {
 
     /// The answer to the oldest create that has none. A refused one comes with an id of the server's choice.
     fn created(&mut self, message: &WatchResponse) {
-        let Some(wire) = self.unanswered.pop_front() else { return };
+        let Some(wire) = self.unanswered.pop_front() else {
+            return;
+        };
         let Some(&key) = self.by_wire.get(&wire) else { return };
         if message.canceled {
             self.end(key, canceled(message));
@@ -262,14 +269,19 @@ impl Watches {
         }
         if let Some(confirm) = watch.confirm {
             // The caller may have given up waiting.
-            let _ = confirm.send(Err(Failure { error: reason.clone(), passing: false }));
+            let _ = confirm.send(Err(Failure {
+                error: reason.clone(),
+                passing: false,
+            }));
         }
         watch.inbox.end(reason);
     }
 }
 
 fn request(union: RequestUnion) -> WatchRequest {
-    WatchRequest { request_union: Some(union) }
+    WatchRequest {
+        request_union: Some(union),
+    }
 }
 
 fn revision(event: &Event) -> Option<i64> {
@@ -295,7 +307,10 @@ fn canceled(message: &WatchResponse) -> Error {
         None if message.cancel_reason.is_empty() => (Code::Cancelled, "cancelled by the server"),
         None => (Code::Cancelled, message.cancel_reason.as_str()),
     };
-    Error { applied: Applied::No, ..Error::new(code, one_line(text)) }
+    Error {
+        applied: Applied::No,
+        ..Error::new(code, one_line(text))
+    }
 }
 
 /// The code that gRPC for Go spells like this.

@@ -1,0 +1,64 @@
+-- Parks the caller of an operation until its results are there.
+--
+-- In: the id of an operation that was submitted. Out: what it returns. One `pump` per lua_State hands out the
+-- results of all operations, whatever loop their callers run on.
+
+local core = require "silly.store.etcd.core"
+
+-- operation id -> its waiter: { done, loop, co, [1..3] = results }
+local waiters = {}
+local inflight = 0
+
+--- Hands out what has completed. Called by the loops, on the Lua thread.
+---@return integer inflight  operations that have not completed
+local function pump()
+	while true do
+		local id, a, b, c = core:next()
+		if not id then
+			return inflight
+		end
+		local waiter = waiters[id]
+		waiters[id] = nil
+		inflight = inflight - 1
+		waiter[1], waiter[2], waiter[3] = a, b, c
+		waiter.done = true
+		if waiter.co then
+			waiter.loop.wake(waiter.co, waiter)
+		end
+	end
+end
+
+local function block()
+	core:wait()
+	pump()
+end
+
+--- Waits for an operation.
+---@param loop silly.store.etcd.loop
+---@param id integer? nil when nothing was submitted: `message` and `info` say why and are returned
+---@param message string?
+---@param info table?
+---@return any, string?, table?
+local function await(loop, id, message, info)
+	if not id then
+		return nil, message, info
+	end
+	local waiter = { loop = loop, done = false }
+	waiters[id] = waiter
+	inflight = inflight + 1
+	if loop.current() then
+		loop.start(core, pump)
+		while not waiter.done do
+			waiter.co = loop.current()
+			loop.park(waiter)
+		end
+	else
+		local wait = loop.block or block
+		while not waiter.done do
+			wait(core, pump)
+		end
+	end
+	return waiter[1], waiter[2], waiter[3]
+end
+
+return await

@@ -1,0 +1,37 @@
+-- `silly.store.etcd`, the etcd v3 client: the public module.
+--
+-- Everything below it is reached through a client; see `silly.store.etcd.client`.
+
+local client = require "silly.store.etcd.client"
+local core = require "silly.store.etcd.core"
+local loop = require "silly.store.etcd.loop"
+
+---@class silly.store.etcd
+local etcd = {}
+
+--- Makes a client. Opens nothing and returns at once; throws when the configuration is no good.
+---@param conf silly.store.etcd.conf
+---@return silly.store.etcd.client
+function etcd.newclient(conf)
+	local native, message = core:newclient(conf)
+	if not native then
+		error(message, 2)
+	end
+	local chosen, problem = loop.find(conf.loop)
+	if not chosen then
+		error("newclient: field 'loop' " .. problem, 2)
+	end
+	return client.new(native, chosen)
+end
+
+--- Chooses the loop of the clients that are made from now on in this lua_State: a name or a loop of one's own.
+--- Without it the host is detected when the first client is made.
+---@param name silly.store.etcd.loop|string
+function etcd.use(name)
+	local problem = loop.use(name)
+	if problem then
+		error("use: the loop " .. problem, 2)
+	end
+end
+
+return etcd

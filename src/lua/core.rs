@@ -1,0 +1,78 @@
+//! `silly.store.etcd.core`: what the Lua half is built on. One per lua_State.
+//!
+//! It makes clients, hands out results, and gives a host without an event loop something to wait with. The standalone
+//! `silly` runtime takes its clock, its sleep and its JSON from here too.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mlua::prelude::*;
+
+use super::call::Outcome;
+use super::client::NativeClient;
+use super::{config, failure, json};
+use crate::bridge::Bridge;
+use crate::etcd::Client;
+
+/// The longest wait. Nobody notices that a longer one ends early.
+const LONGEST_WAIT: f64 = 1e6;
+
+pub(super) struct Core {
+    started: Instant,
+}
+
+impl Core {
+    /// Gives the lua_State its bridge.
+    pub(super) fn new(lua: &Lua) -> LuaResult<Self> {
+        lua.set_app_data::<Bridge<Outcome>>(Bridge::new()?);
+        Ok(Self {
+            started: Instant::now(),
+        })
+    }
+}
+
+/// The bridge of this lua_State.
+pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome>>> {
+    lua.app_data_ref()
+        .ok_or_else(|| LuaError::runtime("silly.store.etcd is not loaded in this lua_State"))
+}
+
+impl LuaUserData for Core {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // newclient(conf) -> client | nil, message
+        methods.add_method("newclient", |lua, _, conf: LuaValue| match config::decode(conf) {
+            Ok(config) => NativeClient::new(Client::new(config)).into_lua_multi(lua),
+            Err(invalid) => failure::invalid(lua, &invalid),
+        });
+
+        // next() -> id, ... | nil: the results of an operation that has completed
+        methods.add_method("next", |lua, _, ()| {
+            let Some((id, outcome)) = bridge(lua)?.take() else {
+                return Ok(LuaMultiValue::new());
+            };
+            let mut values = outcome.encode(lua)?;
+            values.push_front(id.into_lua(lua)?);
+            Ok(values)
+        });
+
+        // wait(seconds?): blocks the thread until something completes, the time is over, or a signal comes
+        methods.add_method("wait", |lua, _, seconds: Option<f64>| {
+            let limit = seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)));
+            Ok(bridge(lua)?.wait(limit)?)
+        });
+
+        // now() -> milliseconds since 1970
+        methods.add_method("now", |_, _, ()| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Ok(now.as_millis() as i64)
+        });
+
+        // monotonic() -> milliseconds since the module was loaded
+        methods.add_method("monotonic", |_, core, ()| Ok(core.started.elapsed().as_millis() as i64));
+
+        // tojson(value) -> text | nil, message
+        methods.add_method("tojson", |lua, _, value: LuaValue| json::encode(lua, value));
+
+        // fromjson(text) -> value | nil, message
+        methods.add_method("fromjson", |lua, _, text: LuaValue| json::decode(lua, &text));
+    }
+}

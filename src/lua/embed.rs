@@ -1,0 +1,43 @@
+//! The Lua half of the module, embedded so that one file is a complete installation.
+//!
+//! Each file becomes loadable under its own name through `package.preload`, so they `require` one another as usual.
+
+use mlua::prelude::*;
+
+use super::core::Core;
+
+/// One file of `lua/silly/store/etcd/`: module name, chunk name, source.
+macro_rules! file {
+    ($module:literal, $path:literal) => {
+        (
+            concat!("silly.store.etcd.", $module),
+            concat!("@silly/store/etcd/", $path),
+            include_str!(concat!("../../lua/silly/store/etcd/", $path)),
+        )
+    };
+}
+
+const FILES: [(&str, &str, &str); 7] = [
+    file!("await", "await.lua"),
+    file!("client", "client.lua"),
+    file!("module", "module.lua"),
+    file!("keepalive", "keepalive.lua"),
+    file!("loop", "loop.lua"),
+    file!("loops.standalone", "loops/standalone.lua"),
+    file!("watch", "watch.lua"),
+];
+
+/// Makes the Lua half loadable and returns what `require "silly.store.etcd"` returns.
+pub(super) fn install(lua: &Lua, core: Core) -> LuaResult<LuaValue> {
+    let package: LuaTable = lua.globals().get("package")?;
+    let loaded: LuaTable = package.get("loaded")?;
+    let preload: LuaTable = package.get("preload")?;
+    loaded.set("silly.store.etcd.core", core)?;
+    for (module, chunk, source) in FILES {
+        let load = lua
+            .create_function(move |lua, _: LuaMultiValue| lua.load(source).set_name(chunk).call::<LuaValue>(module))?;
+        preload.set(module, load)?;
+    }
+    let require: LuaFunction = lua.globals().get("require")?;
+    require.call("silly.store.etcd.module")
+}

@@ -1,0 +1,52 @@
+//! `nil, message, info`: how every call says that it failed.
+//!
+//! `message` is one line for a person and starts with the call's name. `info` is for programs: `code`, `applied`, and
+//! what belongs to the case: `endpoint`, `compact_revision`, `field`.
+
+use mlua::prelude::*;
+
+use super::table;
+use crate::etcd::{Applied, Code, Error};
+
+/// A request that is no good.
+#[derive(Debug)]
+pub(super) struct Invalid {
+    /// Starts with the call and names the field.
+    pub(super) message: String,
+    /// The field at fault, if it is one.
+    pub(super) field: Option<String>,
+}
+
+/// The values for an error of the client.
+pub(super) fn push(lua: &Lua, call: &str, error: &Error) -> LuaResult<LuaMultiValue> {
+    let info = table::build(lua, |t| {
+        t.text(c"code", error.code.name());
+        t.text(c"applied", applied(error.applied));
+        t.optional(c"endpoint", error.endpoint.as_ref(), |t, endpoint| {
+            t.push_bytes(endpoint.as_bytes())
+        });
+        t.optional(c"compact_revision", error.compact_revision.as_ref(), |t, revision| {
+            t.push_integer(*revision)
+        });
+    })?;
+    (LuaNil, format!("{call}: {error}"), info).into_lua_multi(lua)
+}
+
+/// The values for a request that never left.
+pub(super) fn invalid(lua: &Lua, invalid: &Invalid) -> LuaResult<LuaMultiValue> {
+    let info = table::build(lua, |t| {
+        t.text(c"code", Code::InvalidArgument.name());
+        t.text(c"applied", applied(Applied::No));
+        t.optional(c"field", invalid.field.as_ref(), |t, field| {
+            t.push_bytes(field.as_bytes())
+        });
+    })?;
+    (LuaNil, invalid.message.as_str(), info).into_lua_multi(lua)
+}
+
+fn applied(applied: Applied) -> &'static str {
+    match applied {
+        Applied::No => "no",
+        Applied::Maybe => "maybe",
+    }
+}

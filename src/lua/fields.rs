@@ -1,0 +1,293 @@
+//! Reads the fields of a request table, each checked for its type; what nobody asked for is an error at the end.
+//!
+//! In: a Lua value. Out: typed fields, or an [`Invalid`] that names the call and the field. The table is never
+//! changed. Fields that it inherits through a metatable count, and a metamethod that raises is an answer like any
+//! other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mlua::prelude::*;
+
+use super::failure::Invalid;
+use super::integer::{self, article};
+use crate::etcd::CallOptions;
+
+/// A table that is being read.
+pub(super) struct Fields<'a> {
+    call: &'a str,
+    /// Where it lies in the request: empty for the request itself, else like `success[1].put`.
+    path: String,
+    table: LuaTable,
+    /// What the table itself holds, so that most fields, which are absent, cost no look-up.
+    own: Vec<(LuaValue, LuaValue)>,
+    inherits: bool,
+    /// What has been asked for.
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a request of `call`.
+    pub(super) fn new(call: &'a str, request: LuaValue) -> Result<Self, Invalid> {
+        Self::open(call, String::new(), request)
+    }
+
+    /// The fields of the table `value` that lies at `path` in this one.
+    pub(super) fn nested(&self, path: &str, value: LuaValue) -> Result<Self, Invalid> {
+        let path = if self.path.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{}.{path}", self.path)
+        };
+        Self::open(self.call, path, value)
+    }
+
+    fn open(call: &'a str, path: String, value: LuaValue) -> Result<Self, Invalid> {
+        let LuaValue::Table(table) = value else {
+            let at = if path.is_empty() {
+                String::new()
+            } else {
+                format!("field '{path}' ")
+            };
+            return Err(Invalid {
+                message: format!("{call}: {at}must be a table, got {}", article(&value)),
+                field: Some(path).filter(|path| !path.is_empty()),
+            });
+        };
+        let mut own = Vec::new();
+        let read = table.for_each(|key: LuaValue, value: LuaValue| {
+            own.push((key, value));
+            Ok(())
+        });
+        let inherits = table.metatable().is_some();
+        let fields = Self {
+            call,
+            path,
+            table,
+            own,
+            inherits,
+            known: Vec::new(),
+        };
+        match read {
+            Ok(()) => Ok(fields),
+            Err(error) => Err(fields.raised("", &error)),
+        }
+    }
+
+    /// A field's value, nil if it is absent.
+    pub(super) fn value(&mut self, name: &'static str) -> Result<LuaValue, Invalid> {
+        self.known.push(name);
+        let own = self.own.iter().find(|(key, _)| is(key, name));
+        match own {
+            Some((_, value)) => Ok(value.clone()),
+            None if self.inherits => self.table.get(name).map_err(|error| self.raised(name, &error)),
+            None => Ok(LuaNil),
+        }
+    }
+
+    /// A byte string that must be there.
+    pub(super) fn bytes(&mut self, name: &'static str) -> Result<Bytes, Invalid> {
+        self.optional_bytes(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// A byte string that may be absent.
+    pub(super) fn optional_bytes(&mut self, name: &'static str) -> Result<Option<Bytes>, Invalid> {
+        match self.value(name)? {
+            LuaValue::Nil => Ok(None),
+            LuaValue::String(text) => Ok(Some(Bytes::copy_from_slice(&text.as_bytes()))),
+            other => Err(self.field(name, &format!("must be a string, got {}", article(&other)))),
+        }
+    }
+
+    /// A boolean, false if absent.
+    pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, Invalid> {
+        Ok(self.optional_flag(name)?.unwrap_or(false))
+    }
+
+    /// A boolean that may be absent.
+    pub(super) fn optional_flag(&mut self, name: &'static str) -> Result<Option<bool>, Invalid> {
+        match self.value(name)? {
+            LuaValue::Nil => Ok(None),
+            LuaValue::Boolean(flag) => Ok(Some(flag)),
+            other => Err(self.field(name, &format!("must be a boolean, got {}", article(&other)))),
+        }
+    }
+
+    /// An int64 that must be there.
+    pub(super) fn integer(&mut self, name: &'static str) -> Result<i64, Invalid> {
+        self.optional_integer(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// An int64 that may be absent.
+    pub(super) fn optional_integer(&mut self, name: &'static str) -> Result<Option<i64>, Invalid> {
+        match self.value(name)? {
+            LuaValue::Nil => Ok(None),
+            value => integer::decode(&value)
+                .map(Some)
+                .map_err(|reason| self.field(name, &reason)),
+        }
+    }
+
+    /// An int64 that is not negative, 0 if absent: what etcd takes for "not given".
+    pub(super) fn natural(&mut self, name: &'static str) -> Result<i64, Invalid> {
+        match self.optional_integer(name)?.unwrap_or(0) {
+            value @ 0.. => Ok(value),
+            value => Err(self.field(name, &format!("must not be negative, got {value}"))),
+        }
+    }
+
+    /// One of `names`; its number, 0 if absent.
+    pub(super) fn choice(&mut self, name: &'static str, names: &[&str]) -> Result<i32, Invalid> {
+        match self.value(name)? {
+            LuaValue::Nil => Ok(0),
+            value => self.chosen(name, &value, names),
+        }
+    }
+
+    /// One of `names` that must be there; its number.
+    pub(super) fn required_choice(&mut self, name: &'static str, names: &[&str]) -> Result<i32, Invalid> {
+        match self.value(name)? {
+            LuaValue::Nil => Err(self.missing(name)),
+            value => self.chosen(name, &value, names),
+        }
+    }
+
+    /// The number of the name that `value`, of the field `name`, is.
+    pub(super) fn chosen(&self, name: &str, value: &LuaValue, names: &[&str]) -> Result<i32, Invalid> {
+        let found = names.iter().position(|candidate| is(value, candidate));
+        found.map(|at| at as i32).ok_or_else(|| {
+            let got = match value {
+                LuaValue::String(text) => format!("'{}'", text.to_string_lossy()),
+                other => article(other),
+            };
+            self.field(name, &format!("must be one of {}, got {got}", names.join(", ")))
+        })
+    }
+
+    /// A list, empty if absent.
+    pub(super) fn list(&mut self, name: &'static str) -> Result<Vec<LuaValue>, Invalid> {
+        let list = match self.value(name)? {
+            LuaValue::Nil => return Ok(Vec::new()),
+            LuaValue::Table(list) => list,
+            other => return Err(self.field(name, &format!("must be a list, got {}", article(&other)))),
+        };
+        let length = list.raw_len();
+        let mut items = vec![LuaNil; length];
+        let read = list.for_each(|key: LuaValue, value: LuaValue| {
+            let slot = match key {
+                LuaValue::Integer(i) => usize::try_from(i).ok().and_then(|i| items.get_mut(i.wrapping_sub(1))),
+                _ => None,
+            };
+            let slot = slot.ok_or_else(|| LuaError::runtime("it is not a list"))?;
+            *slot = value;
+            Ok(())
+        });
+        if read.is_err() || items.contains(&LuaNil) {
+            return Err(self.field(name, "must be a list, with the keys 1 to n only"));
+        }
+        Ok(items)
+    }
+
+    /// A number of seconds, fractions allowed, that may be absent.
+    pub(super) fn seconds(&mut self, name: &'static str) -> Result<Option<Duration>, Invalid> {
+        let value = self.value(name)?;
+        match seconds(&value) {
+            Ok(duration) if duration == Some(Duration::ZERO) => Err(self.field(name, "must be more than 0")),
+            answer => answer.map_err(|reason| self.field(name, &reason)),
+        }
+    }
+
+    /// The fields that every call takes, over the client's `defaults`.
+    pub(super) fn options(&mut self, defaults: CallOptions) -> Result<CallOptions, Invalid> {
+        let timeout = self.seconds("timeout")?;
+        let retry = self.optional_integer("retry")?;
+        let retry = retry.map(|retry| u32::try_from(retry).map_err(|_| self.field("retry", "must be 0 or more")));
+        let sleep = self.optional_integer("retry_sleep")?;
+        let sleep = sleep.map(|ms| u64::try_from(ms).map_err(|_| self.field("retry_sleep", "must be 0 or more")));
+        Ok(CallOptions {
+            timeout: timeout.unwrap_or(defaults.timeout),
+            retry: retry.transpose()?.unwrap_or(defaults.retry),
+            retry_sleep: sleep.transpose()?.map_or(defaults.retry_sleep, Duration::from_millis),
+            retry_unknown: self.optional_flag("retry_unknown")?.unwrap_or(defaults.retry_unknown),
+        })
+    }
+
+    /// All fields have been asked for: an error if the table has others.
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        let unknown = self
+            .own
+            .iter()
+            .find(|(key, _)| !self.known.iter().any(|name| is(key, name)));
+        let Some((key, _)) = unknown else { return Ok(()) };
+        let LuaValue::String(key) = key else {
+            let shown = key.to_string().unwrap_or_else(|_| key.type_name().to_owned());
+            return Err(self.at(&shown, &format!("unknown field [{shown}]")));
+        };
+        let key = key.to_string_lossy();
+        let distance = |name: &&&str| strsim::damerau_levenshtein(&key.to_lowercase(), &name.to_lowercase());
+        let nearest = self
+            .known
+            .iter()
+            .min_by_key(distance)
+            .filter(|name| distance(name) <= 3);
+        let hint = nearest
+            .map(|name| format!(" (did you mean '{name}'?)"))
+            .unwrap_or_default();
+        Err(self.at(&key, &format!("unknown field '{}'{hint}", key.escape_debug())))
+    }
+
+    /// An error about one field: `put: field 'key' must be ...`.
+    pub(super) fn field(&self, name: &str, reason: &str) -> Invalid {
+        self.at(name, &format!("field '{name}' {reason}"))
+    }
+
+    /// An error about a field that must be there.
+    pub(super) fn missing(&self, name: &str) -> Invalid {
+        self.at(name, &format!("missing field '{name}'"))
+    }
+
+    /// An error about the table itself.
+    pub(super) fn error(&self, reason: &str) -> Invalid {
+        Invalid {
+            message: format!("{}: {} {reason}", self.call, self.path),
+            field: Some(self.path.clone()),
+        }
+    }
+
+    fn raised(&self, name: &str, error: &LuaError) -> Invalid {
+        let error = error.to_string();
+        let line = error.lines().next().unwrap_or_default();
+        self.at(name, &format!("field '{name}' could not be read: {line}"))
+    }
+
+    fn at(&self, name: &str, text: &str) -> Invalid {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        let place = if self.path.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", self.path)
+        };
+        Invalid {
+            message: format!("{}: {place}{text}", self.call),
+            field: Some(format!("{}{dot}{name}", self.path)),
+        }
+    }
+}
+
+/// Is `value` the string `text`?
+fn is(value: &LuaValue, text: &str) -> bool {
+    matches!(value, LuaValue::String(string) if *string == text)
+}
+
+/// A number of seconds that is not negative, or nil.
+pub(super) fn seconds(value: &LuaValue) -> Result<Option<Duration>, String> {
+    let seconds = match value {
+        LuaValue::Nil => return Ok(None),
+        LuaValue::Integer(seconds) => *seconds as f64,
+        LuaValue::Number(seconds) => *seconds,
+        other => return Err(format!("must be a number of seconds, got {}", article(other))),
+    };
+    Duration::try_from_secs_f64(seconds)
+        .map(Some)
+        .map_err(|_| format!("is no number of seconds: {seconds}"))
+}

@@ -1,0 +1,159 @@
+//! The Lease service: grant, revoke, ttl, leases, keepalive.
+
+use mlua::prelude::*;
+
+use super::call::Call;
+use super::failure::Invalid;
+use super::fields::Fields;
+use super::kv::header;
+use super::table::build;
+use crate::etcd::pb::{
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse,
+    LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+};
+use crate::etcd::{CallOptions, Client, Result};
+
+/// `client:grant(req)`
+pub(super) struct Grant;
+
+impl Call for Grant {
+    const NAME: &'static str = "grant";
+    /// And whether to renew it.
+    type Request = (LeaseGrantRequest, bool);
+    type Response = LeaseGrantResponse;
+
+    fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid> {
+        let ttl = fields.integer("TTL")?;
+        let id = fields.optional_integer("ID")?.unwrap_or(0);
+        let renew = fields.optional_flag("keepalive")?.unwrap_or(true);
+        Ok((LeaseGrantRequest { ttl, id }, renew))
+    }
+
+    async fn run(client: Client, (request, renew): Self::Request, options: CallOptions) -> Result<LeaseGrantResponse> {
+        client.grant(request, renew, &options).await
+    }
+
+    fn encode(lua: &Lua, response: LeaseGrantResponse) -> LuaResult<LuaValue> {
+        build(lua, |t| {
+            header(t, response.header.as_ref());
+            t.id(c"ID", response.id);
+            t.integer(c"TTL", response.ttl);
+            let error = Some(response.error.as_bytes()).filter(|error| !error.is_empty());
+            t.optional(c"error", error, |t, error| t.push_bytes(error));
+        })
+    }
+}
+
+/// `client:revoke(req)`
+pub(super) struct Revoke;
+
+impl Call for Revoke {
+    const NAME: &'static str = "revoke";
+    type Request = LeaseRevokeRequest;
+    type Response = LeaseRevokeResponse;
+
+    fn decode(fields: &mut Fields<'_>) -> Result<LeaseRevokeRequest, Invalid> {
+        Ok(LeaseRevokeRequest {
+            id: fields.integer("ID")?,
+        })
+    }
+
+    async fn run(client: Client, request: LeaseRevokeRequest, options: CallOptions) -> Result<LeaseRevokeResponse> {
+        client.revoke(request, &options).await
+    }
+
+    fn encode(lua: &Lua, response: LeaseRevokeResponse) -> LuaResult<LuaValue> {
+        build(lua, |t| header(t, response.header.as_ref()))
+    }
+}
+
+/// `client:ttl(req)`
+pub(super) struct Ttl;
+
+impl Call for Ttl {
+    const NAME: &'static str = "ttl";
+    type Request = LeaseTimeToLiveRequest;
+    type Response = LeaseTimeToLiveResponse;
+
+    fn decode(fields: &mut Fields<'_>) -> Result<LeaseTimeToLiveRequest, Invalid> {
+        Ok(LeaseTimeToLiveRequest {
+            id: fields.integer("ID")?,
+            keys: fields.flag("keys")?,
+        })
+    }
+
+    async fn run(
+        client: Client,
+        request: LeaseTimeToLiveRequest,
+        options: CallOptions,
+    ) -> Result<LeaseTimeToLiveResponse> {
+        client.ttl(request, &options).await
+    }
+
+    fn encode(lua: &Lua, response: LeaseTimeToLiveResponse) -> LuaResult<LuaValue> {
+        build(lua, |t| {
+            header(t, response.header.as_ref());
+            t.id(c"ID", response.id);
+            t.integer(c"TTL", response.ttl);
+            t.integer(c"grantedTTL", response.granted_ttl);
+            t.list(c"keys", &response.keys, |t, key| t.push_bytes(key));
+        })
+    }
+}
+
+/// `client:leases(req?)`
+pub(super) struct Leases;
+
+impl Call for Leases {
+    const NAME: &'static str = "leases";
+    type Request = ();
+    type Response = LeaseLeasesResponse;
+
+    fn decode(_: &mut Fields<'_>) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    async fn run(client: Client, (): (), options: CallOptions) -> Result<LeaseLeasesResponse> {
+        client.leases(&options).await
+    }
+
+    fn encode(lua: &Lua, response: LeaseLeasesResponse) -> LuaResult<LuaValue> {
+        build(lua, |t| {
+            header(t, response.header.as_ref());
+            t.list(c"leases", &response.leases, |t, lease| {
+                t.push_table(|t| t.id(c"ID", lease.id))
+            });
+        })
+    }
+}
+
+/// One renewal of `client:keepalive(req)`; the object around it is Lua's.
+pub(super) struct Keepalive;
+
+impl Call for Keepalive {
+    const NAME: &'static str = "keepalive";
+    /// And whether to renew it in the background from then on.
+    type Request = (LeaseKeepAliveRequest, bool);
+    type Response = LeaseKeepAliveResponse;
+
+    fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid> {
+        let id = fields.integer("ID")?;
+        Ok((LeaseKeepAliveRequest { id }, fields.flag("keepalive")?))
+    }
+
+    async fn run(
+        client: Client,
+        (request, renew): Self::Request,
+        options: CallOptions,
+    ) -> Result<LeaseKeepAliveResponse> {
+        client.keepalive(request, renew, &options).await
+    }
+
+    fn encode(lua: &Lua, response: LeaseKeepAliveResponse) -> LuaResult<LuaValue> {
+        build(lua, |t| {
+            header(t, response.header.as_ref());
+            t.id(c"ID", response.id);
+            t.integer(c"TTL", response.ttl);
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! The face: Lua tables in, Lua tables out. Everything here runs on the Lua thread.
+//!
+//! One file per etcd service (`kv`, `txn`, `lease`, `watch`); each call in it is a type that knows how to [decode its
+//! request, run it and encode its answer](call::Call). `fields` reads requests and `table` writes answers, `failure`
+//! is the `nil, message, info` of all of them. `core` and `client` are what the Lua half of the module, in
+//! `lua/silly/store/etcd/`, is built on; `embed` holds that half.
+
+mod call;
+mod client;
+mod config;
+mod core;
+mod embed;
+mod failure;
+mod fields;
+mod integer;
+mod json;
+mod kv;
+mod lease;
+mod table;
+mod txn;
+mod watch;
+
+use mlua::prelude::*;
+
+/// `require "silly.store.etcd"`.
+#[mlua::lua_module(name = "silly_store_etcd")]
+fn open(lua: &Lua) -> LuaResult<LuaValue> {
+    // mlua keeps using the first lua_State that it saw: it must outlive the module, also when that is a coroutine.
+    lua.set_named_registry_value("silly.store.etcd.anchor", lua.current_thread())?;
+    embed::install(lua, core::Core::new(lua)?)
+}

@@ -1,0 +1,151 @@
+//! `client:txn(req)`: compare, then one of two lists of operations.
+//!
+//! An operation stands under the name of its call, `{ put = {...} }`, and has that call's fields; its response stands
+//! under the same name and looks like that call's answer. A txn can be an operation of a txn.
+
+use std::ffi::c_void;
+
+use mlua::prelude::*;
+
+use super::call::Call;
+use super::failure::Invalid;
+use super::fields::Fields;
+use super::kv;
+use super::table::{Table, build};
+use crate::etcd::pb::compare::{CompareTarget, TargetUnion};
+use crate::etcd::pb::request_op::Request;
+use crate::etcd::pb::response_op::Response;
+use crate::etcd::pb::{Compare, RequestOp, ResponseOp, TxnRequest, TxnResponse};
+use crate::etcd::{CallOptions, Client, Result};
+
+/// No server takes that many. It ends the reading of a request that refers to the same tables over and over.
+const MAX_OPERATIONS: usize = 1 << 16;
+
+pub(super) struct Txn;
+
+impl Call for Txn {
+    const NAME: &'static str = "txn";
+    type Request = TxnRequest;
+    type Response = TxnResponse;
+
+    fn decode(fields: &mut Fields<'_>) -> Result<TxnRequest, Invalid> {
+        Reader::default().txn(fields)
+    }
+
+    async fn run(client: Client, request: TxnRequest, options: CallOptions) -> Result<TxnResponse> {
+        client.txn(request, &options).await
+    }
+
+    fn encode(lua: &Lua, response: TxnResponse) -> LuaResult<LuaValue> {
+        build(lua, |t| txn_response(t, &response))
+    }
+}
+
+/// Reads one request.
+#[derive(Default)]
+struct Reader {
+    operations: usize,
+    /// The tables around the one that is being read: one of them inside itself would have no end.
+    around: Vec<*const c_void>,
+}
+
+impl Reader {
+    fn txn(&mut self, fields: &mut Fields<'_>) -> Result<TxnRequest, Invalid> {
+        let compares = fields.list("compare")?;
+        let compares = compares.into_iter().enumerate().map(|(i, value)| {
+            let mut fields = fields.nested(&format!("compare[{}]", i + 1), value)?;
+            let compare = compare(&mut fields)?;
+            fields.check()?;
+            Ok(compare)
+        });
+        let compare = compares.collect::<Result<_, Invalid>>()?;
+        let success = self.operations(fields, "success")?;
+        let failure = self.operations(fields, "failure")?;
+        Ok(TxnRequest {
+            compare,
+            success,
+            failure,
+        })
+    }
+
+    fn operations(&mut self, fields: &mut Fields<'_>, name: &'static str) -> Result<Vec<RequestOp>, Invalid> {
+        let mut operations = Vec::new();
+        for (i, value) in fields.list(name)?.into_iter().enumerate() {
+            self.operations += 1;
+            if self.operations > MAX_OPERATIONS {
+                return Err(fields.field(name, "has too many operations"));
+            }
+            let table = value.to_pointer();
+            if self.around.contains(&table) {
+                return Err(fields.field(name, "contains itself"));
+            }
+            self.around.push(table);
+            let request = self.operation(&mut fields.nested(&format!("{name}[{}]", i + 1), value)?)?;
+            self.around.pop();
+            operations.push(RequestOp { request: Some(request) });
+        }
+        Ok(operations)
+    }
+
+    fn operation(&mut self, fields: &mut Fields<'_>) -> Result<Request, Invalid> {
+        const NAMES: [&str; 4] = ["put", "get", "delete", "txn"];
+        let mut found = None;
+        for name in NAMES {
+            let value = fields.value(name)?;
+            if !value.is_nil() && found.replace((name, value)).is_some() {
+                return Err(fields.field(name, "is a second operation, one is allowed"));
+            }
+        }
+        fields.check()?;
+        let Some((name, value)) = found else {
+            return Err(fields.error("holds no operation: put, get, delete or txn"));
+        };
+        let mut fields = fields.nested(name, value)?;
+        let request = match name {
+            "put" => Request::RequestPut(kv::Put::decode(&mut fields)?),
+            "get" => Request::RequestRange(kv::Get::decode(&mut fields)?),
+            "delete" => Request::RequestDeleteRange(kv::Delete::decode(&mut fields)?),
+            _ => Request::RequestTxn(self.txn(&mut fields)?),
+        };
+        fields.check()?;
+        Ok(request)
+    }
+}
+
+fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
+    let (key, range_end) = kv::key_range(fields)?;
+    let target = fields.required_choice("target", &["VERSION", "CREATE", "MOD", "VALUE", "LEASE"])?;
+    let result = fields.required_choice("result", &["EQUAL", "GREATER", "LESS", "NOT_EQUAL"])?;
+    let operand = match CompareTarget::try_from(target).unwrap_or_default() {
+        CompareTarget::Version => TargetUnion::Version(fields.integer("version")?),
+        CompareTarget::Create => TargetUnion::CreateRevision(fields.integer("create_revision")?),
+        CompareTarget::Mod => TargetUnion::ModRevision(fields.integer("mod_revision")?),
+        CompareTarget::Value => TargetUnion::Value(fields.bytes("value")?),
+        CompareTarget::Lease => TargetUnion::Lease(fields.integer("lease")?),
+    };
+    Ok(Compare {
+        result,
+        target,
+        key,
+        range_end,
+        target_union: Some(operand),
+    })
+}
+
+fn txn_response(t: &mut Table, response: &TxnResponse) {
+    kv::header(t, response.header.as_ref());
+    t.flag(c"succeeded", response.succeeded);
+    t.list(c"responses", &response.responses, |t, response| {
+        t.push_table(|t| operation_response(t, response))
+    });
+}
+
+fn operation_response(t: &mut Table, operation: &ResponseOp) {
+    match &operation.response {
+        Some(Response::ResponsePut(response)) => t.table(c"put", |t| kv::put_response(t, response)),
+        Some(Response::ResponseRange(response)) => t.table(c"get", |t| kv::get_response(t, response)),
+        Some(Response::ResponseDeleteRange(response)) => t.table(c"delete", |t| kv::delete_response(t, response)),
+        Some(Response::ResponseTxn(response)) => t.table(c"txn", |t| txn_response(t, response)),
+        None => {}
+    }
+}

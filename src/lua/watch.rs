@@ -1,0 +1,158 @@
+//! The Watch service: `client:watch(req)` and the native half of the object that it returns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mlua::prelude::*;
+use tokio::time::timeout;
+
+use super::call::{Answer, Call, run};
+use super::failure::{self, Invalid};
+use super::fields::{Fields, seconds};
+use super::kv::{header, key_range, key_value};
+use super::table::{Table, build};
+use crate::etcd::pb::{Event, WatchCreateRequest, WatchResponse};
+use crate::etcd::{CallOptions, Client, Error, Result, Watcher};
+
+/// The event types and the filters that leave them out, by their numbers.
+const EVENTS: [&str; 2] = ["PUT", "DELETE"];
+const FILTERS: [&str; 2] = ["NOPUT", "NODELETE"];
+
+/// `client:watch(req)`
+pub(super) struct Watch;
+
+impl Call for Watch {
+    const NAME: &'static str = "watch";
+    type Request = WatchCreateRequest;
+    type Response = Watcher;
+
+    fn decode(fields: &mut Fields<'_>) -> Result<WatchCreateRequest, Invalid> {
+        let (key, range_end) = key_range(fields)?;
+        let revision = fields.natural("revision")?;
+        let start_revision = fields.natural("start_revision")?;
+        if revision != 0 && start_revision != 0 && revision != start_revision {
+            return Err(fields.field("start_revision", "contradicts 'revision'"));
+        }
+        let mut filters = Vec::new();
+        for filter in fields.list("filters")? {
+            filters.push(fields.chosen("filters", &filter, &FILTERS)?);
+        }
+        for (number, name) in (0..).zip(FILTERS) {
+            if fields.flag(name)? {
+                filters.push(number);
+            }
+        }
+        Ok(WatchCreateRequest {
+            key,
+            range_end,
+            start_revision: revision.max(start_revision),
+            progress_notify: fields.flag("progress_notify")?,
+            filters,
+            prev_kv: fields.flag("prev_kv")?,
+            ..WatchCreateRequest::default()
+        })
+    }
+
+    async fn run(client: Client, request: WatchCreateRequest, options: CallOptions) -> Result<Watcher> {
+        client.watch(request, &options).await
+    }
+
+    fn encode(lua: &Lua, response: Watcher) -> LuaResult<LuaValue> {
+        NativeWatch(Arc::new(response)).into_lua(lua)
+    }
+}
+
+/// The native half of a watch object. Reads that are under way hold the watcher too.
+struct NativeWatch(Arc<Watcher>);
+
+/// A watch that Lua has forgotten is closed.
+impl Drop for NativeWatch {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl LuaUserData for NativeWatch {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // read(seconds?) -> id | nil, message, info
+        methods.add_method("read", |lua, watch, limit: LuaValue| match seconds(&limit) {
+            Ok(limit) => run(lua, Watch::NAME, read(watch.0.clone(), limit)),
+            Err(reason) => {
+                let message = format!("{}: read: 'seconds' {reason}", Watch::NAME);
+                failure::invalid(
+                    lua,
+                    &Invalid {
+                        message,
+                        field: Some("seconds".to_owned()),
+                    },
+                )
+            }
+        });
+        methods.add_method("close", |_, watch, ()| {
+            watch.0.close();
+            Ok(())
+        });
+    }
+}
+
+async fn read(watcher: Arc<Watcher>, limit: Option<Duration>) -> Read {
+    match limit {
+        None => Read::from(watcher.read().await),
+        Some(limit) => timeout(limit, watcher.read()).await.map_or(Read::Timeout, Read::from),
+    }
+}
+
+/// What a read of a watch came to.
+enum Read {
+    Next(WatchResponse),
+    /// Nothing came in time. The watch lives on.
+    Timeout,
+    Ended(Error),
+}
+
+impl From<Result<WatchResponse>> for Read {
+    fn from(next: Result<WatchResponse>) -> Self {
+        next.map_or_else(Self::Ended, Self::Next)
+    }
+}
+
+impl From<Error> for Read {
+    fn from(error: Error) -> Self {
+        Self::Ended(error)
+    }
+}
+
+impl Answer for Read {
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        match *self {
+            Self::Next(response) => build(lua, |t| watch_response(t, &response))?.into_lua_multi(lua),
+            Self::Timeout => {
+                let info = build(lua, |t| t.text(c"code", "timeout"))?;
+                (LuaNil, "timeout", info).into_lua_multi(lua)
+            }
+            Self::Ended(error) => failure::push(lua, Watch::NAME, &error),
+        }
+    }
+}
+
+fn watch_response(t: &mut Table, response: &WatchResponse) {
+    header(t, response.header.as_ref());
+    t.id(c"watch_id", response.watch_id);
+    t.flag(c"created", response.created);
+    t.flag(c"canceled", response.canceled);
+    t.integer(c"compact_revision", response.compact_revision);
+    t.text(c"cancel_reason", &response.cancel_reason);
+    t.flag(c"fragment", response.fragment);
+    t.list(c"events", &response.events, event);
+}
+
+fn event(t: &mut Table, event: &Event) {
+    t.push_table(|t| {
+        match EVENTS.get(event.r#type as usize) {
+            Some(name) => t.text(c"type", name),
+            None => t.integer(c"type", event.r#type.into()),
+        }
+        t.optional(c"kv", event.kv.as_ref(), key_value);
+        t.optional(c"prev_kv", event.prev_kv.as_ref(), key_value);
+    });
+}
