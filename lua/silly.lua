@@ -11,7 +11,7 @@ local silly = {
 	run = task.run,
 }
 
----End the process at once, from wherever; the Lua state is closed first where Lua can do that (5.2 and later).
+--- End the process at once, from wherever; the Lua state is closed first where Lua can do that (5.2 and later).
 ---@param code integer|nil exit status, 0 by default
 function silly.exit(code)
 	os.exit(code, true)
@@ -21,7 +21,7 @@ local probe = coroutine.create(function() pcall(coroutine.yield) end)
 coroutine.resume(probe)
 
 if coroutine.status(probe) == "suspended" then
-	---pcall whose error comes with a traceback.
+	--- pcall whose error comes with a traceback.
 	---@param f function
 	---@param ... any arguments for `f`
 	---@return boolean ok

@@ -36,7 +36,7 @@ local lent = setmetatable({}, { __mode = "k" }) -- coroutine -> the task to whic
 local function fire() end
 local function pump() return 0 end
 
----Internal: the text of any error value, with the traceback of `co` or of the caller.
+--- Internal: the text of any error value, with the traceback of `co` or of the caller.
 ---@param err any
 ---@param co thread|nil
 ---@return string
@@ -51,13 +51,13 @@ function task.traceback(err, co)
 	return debug.traceback(text, 2)
 end
 
----The running task, also from within a coroutine that it made for itself.
+--- The running task, also from within a coroutine that it made for itself.
 ---@return thread|nil task nil outside of every task
 function task.running()
 	return running
 end
 
----Internal: the running task, if it could be suspended right here.
+--- Internal: the running task, if it could be suspended right here.
 ---@return thread|nil task nil in the main chunk, in a nested coroutine and where Lua cannot yield
 function task.inside()
 	local co = corunning()
@@ -67,20 +67,20 @@ function task.inside()
 	return nil
 end
 
----Internal: `co` will pass its yields on to the caller, so that the running task may be suspended inside of it.
+--- Internal: `co` will pass its yields on to the caller, so that the running task may be suspended inside of it.
 ---@param co thread
 function task.lend(co)
 	lent[co] = task.inside()
 end
 
----Internal: like task.inside, for functions that have to suspend the task.
+--- Internal: like task.inside, for functions that have to suspend the task.
 ---@param name string the function for which an error is raised
 ---@return thread task
 function task.owner(name)
 	return task.inside() or error(name .. ": can wait only inside a task, where its own coroutine may yield", 3)
 end
 
----What a task is doing.
+--- What a task is doing.
 ---@param co thread
 ---@return "RUN"|"READY"|"WAIT"|"SLEEP"|nil status nil when it has ended or is no task
 function task.status(co)
@@ -88,7 +88,7 @@ function task.status(co)
 	return self and self.status
 end
 
----Internal: put a suspended task at the end of the ready queue.
+--- Internal: put a suspended task at the end of the ready queue.
 ---@param co thread
 ---@param value any
 function task.enqueue(co, value)
@@ -98,7 +98,7 @@ function task.enqueue(co, value)
 	ready[tail] = co
 end
 
----Make `func` a task. It runs later, after the tasks that are ready already.
+--- Make `func` a task. It runs later, after the tasks that are ready already.
 ---@param func fun(ud: any)
 ---@param ud any handed to `func`
 ---@param ended fun()|nil internal: called when the task is over, failed or not
@@ -114,22 +114,22 @@ function task.fork(func, ud, ended)
 	return co
 end
 
----Internal: suspend the running task under this status until it is enqueued again.
+--- Internal: suspend the running task under this status until it is enqueued again.
 ---@param status "WAIT"|"SLEEP"
 ---@return any value what it was enqueued with
 function task.park(status)
 	return coyield(PARK, status)
 end
 
----Suspend the running task until task.wakeup. Raises an error where no task can be suspended.
+--- Suspend the running task until task.wakeup. Raises an error where no task can be suspended.
 ---@return any value what task.wakeup was given
 function task.wait()
 	task.owner("task.wait")
 	return (task.park("WAIT"))
 end
 
----Wake a task that is in task.wait; it runs after the tasks that are ready already.
----Raises an error when the task is not waiting.
+--- Wake a task that is in task.wait; it runs after the tasks that are ready already.
+--- Raises an error when the task is not waiting.
 ---@param co thread
 ---@param value any returned by the task's task.wait
 function task.wakeup(co, value)
@@ -140,13 +140,13 @@ function task.wakeup(co, value)
 	task.enqueue(co, value)
 end
 
----Internal: from now on call `func` once a round; it wakes tasks and tells how many operations are in flight.
+--- Internal: from now on call `func` once a round; it wakes tasks and tells how many operations are in flight.
 ---@param func fun(): integer
 function task.poll(func)
 	pump = func
 end
 
----Internal: from now on call `func` once a round; it enqueues what is due and tells the seconds to the next timer.
+--- Internal: from now on call `func` once a round; it enqueues what is due and tells the seconds to the next timer.
 ---@param func fun(): number|nil
 function task.clock(func)
 	fire = func
@@ -248,9 +248,9 @@ local function abandon()
 	return count == 0
 end
 
----Run `main` as a task, and everything that it or anyone before it forked, until all have ended.
----An error in `main` ends the run at once and is raised, as text with its traceback; so does an interrupt (SIGINT).
----The other tasks then stay as they are, and another run would go on with them.
+--- Run `main` as a task, and everything that it or anyone before it forked, until all have ended.
+--- An error in `main` ends the run at once and is raised, as text with its traceback; so does an interrupt (SIGINT).
+--- The other tasks then stay as they are, and another run would go on with them.
 ---@param main fun(...)|nil
 ---@param ... any arguments for `main`
 ---@return boolean ended false when tasks were left that nothing can wake; stderr tells, and they are forgotten

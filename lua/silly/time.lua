@@ -105,26 +105,26 @@ task.clock(function()
 	return nil
 end)
 
----The wall clock.
+--- The wall clock.
 ---@return integer ms milliseconds since 1970 (UTC)
 function time.now()
 	return core:now()
 end
 
----A clock that only goes forward.
+--- A clock that only goes forward.
 ---@return integer ms milliseconds since some point in the past
 function time.monotonic()
 	return core:monotonic()
 end
 
----Suspend the running task. Raises an error where no task can be suspended.
+--- Suspend the running task. Raises an error where no task can be suspended.
 ---@param ms number 0 or less lets the other ready tasks run
 function time.sleep(ms)
 	arm("time.sleep", ms, { sleeper = task.owner("time.sleep") })
 	task.park("SLEEP")
 end
 
----Run `func` later, as a task of its own.
+--- Run `func` later, as a task of its own.
 ---@param ms number
 ---@param func fun(ud: any)
 ---@param ud any handed to `func`; the session when nil
@@ -142,7 +142,7 @@ function time.after(ms, func, ud)
 	return session
 end
 
----Take back a time.after: its function will not run. Does nothing when it has run, or is running.
+--- Take back a time.after: its function will not run. Does nothing when it has run, or is running.
 ---@param session integer
 function time.cancel(session)
 	local timer = callbacks[session]

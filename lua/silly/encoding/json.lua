@@ -10,7 +10,7 @@ local core = require "silly.store.etcd.core"
 ---@field null any stands for JSON's null, which Lua's nil cannot do inside a table
 local json = { null = core:fromjson("null") }
 
----Encode a value. Not encodable: NaN, infinities, functions, threads, other userdata, tables nested too deeply.
+--- Encode a value. Not encodable: NaN, infinities, functions, threads, other userdata, tables nested too deeply.
 ---@param value any
 ---@return string|nil text
 ---@return string|nil err
@@ -18,7 +18,7 @@ function json.encode(value)
 	return core:tojson(value)
 end
 
----Decode a JSON text.
+--- Decode a JSON text.
 ---@param text string
 ---@return any value nil on failure
 ---@return string|nil err

@@ -12,7 +12,7 @@ local task = require "silly.task"
 local channel = {}
 channel.__index = channel
 
----An open, empty channel.
+--- An open, empty channel.
 ---@return silly.sync.channel
 function channel.new()
 	return setmetatable({ values = {}, first = 1, last = 0 }, channel)
@@ -28,7 +28,7 @@ local function deliver(self, value)
 	return false
 end
 
----Send a value; never waits.
+--- Send a value; never waits.
 ---@param value any
 ---@return boolean ok
 ---@return any reason when not ok: the reason of the close, or "nil value"
@@ -46,7 +46,7 @@ function channel:push(value)
 	return true
 end
 
----Receive the next value, suspending the running task while there is none.
+--- Receive the next value, suspending the running task while there is none.
 ---@return any value nil when there is none and will be none
 ---@return any reason the reason of the close, or "another task waits in pop"; nil when the task was woken by others
 function channel:pop()
@@ -74,12 +74,12 @@ function channel:pop()
 	return value
 end
 
----Drop the queued values.
+--- Drop the queued values.
 function channel:clear()
 	self.values, self.first, self.last = {}, 1, 0
 end
 
----Close: later pushes fail, and so does pop once the queued values are gone. Only the first close counts.
+--- Close: later pushes fail, and so does pop once the queued values are gone. Only the first close counts.
 ---@param reason any|nil "channel closed" by default
 function channel:close(reason)
 	if not self.reason then

@@ -23,7 +23,7 @@ mutex.__index = mutex
 local guard = {}
 guard.__index = guard
 
----Unlock; a second time does nothing. The key goes to the task that has waited longest.
+--- Unlock; a second time does nothing. The key goes to the task that has waited longest.
 function guard:unlock()
 	if not self.held then
 		return
@@ -52,13 +52,13 @@ end
 
 guard.__close = guard.unlock
 
----A mutex without locked keys.
+--- A mutex without locked keys.
 ---@return silly.sync.mutex
 function mutex.new()
 	return setmetatable({ locks = {} }, mutex)
 end
 
----Lock `key`, suspending the running task while another one holds it.
+--- Lock `key`, suspending the running task while another one holds it.
 ---@param key any not nil
 ---@return silly.sync.mutex.guard
 function mutex:lock(key)

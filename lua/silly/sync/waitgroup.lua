@@ -10,13 +10,13 @@ local task = require "silly.task"
 local waitgroup = {}
 waitgroup.__index = waitgroup
 
----A wait group without tasks.
+--- A wait group without tasks.
 ---@return silly.sync.waitgroup
 function waitgroup.new()
 	return setmetatable({ count = 0, waiters = {} }, waitgroup)
 end
 
----Fork `func` as a task of this group.
+--- Fork `func` as a task of this group.
 ---@param func fun()
 ---@return thread task
 function waitgroup:fork(func)
@@ -36,7 +36,7 @@ function waitgroup:fork(func)
 	return co
 end
 
----Suspend the running task until every task of the group has ended; returns at once when there is none.
+--- Suspend the running task until every task of the group has ended; returns at once when there is none.
 function waitgroup:wait()
 	while self.count > 0 do
 		table.insert(self.waiters, task.owner("waitgroup:wait"))
