@@ -49,7 +49,8 @@ impl LuaUserData for Core {
             let Some((id, outcome)) = bridge(lua)?.take() else {
                 return Ok(LuaMultiValue::new());
             };
-            let mut values = outcome.encode(lua)?;
+            // Whoever waits for this id must hear of it, whatever happens.
+            let mut values = outcome.encode(lua).or_else(|error| failure::unwritable(lua, &error))?;
             values.push_front(id.into_lua(lua)?);
             Ok(values)
         });

@@ -44,6 +44,20 @@ pub(super) fn invalid(lua: &Lua, invalid: &Invalid) -> LuaResult<LuaMultiValue> 
     (LuaNil, invalid.message.as_str(), info).into_lua_multi(lua)
 }
 
+/// The values for an answer that could not be made into tables: Lua is out of memory.
+pub(super) fn unwritable(lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue> {
+    let error = Error {
+        applied: Applied::Maybe,
+        ..Error::new(Code::ResourceExhausted, one_line(error))
+    };
+    push(lua, "answer", &error)
+}
+
+/// The first line of a Lua error, without its traceback.
+pub(super) fn one_line(error: &LuaError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 fn applied(applied: Applied) -> &'static str {
     match applied {
         Applied::No => "no",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mlua::prelude::*;
 
-use super::failure::Invalid;
+use super::failure::{Invalid, one_line};
 use super::integer::{self, article};
 use crate::etcd::CallOptions;
 
@@ -255,9 +255,7 @@ impl<'a> Fields<'a> {
     }
 
     fn raised(&self, name: &str, error: &LuaError) -> Invalid {
-        let error = error.to_string();
-        let line = error.lines().next().unwrap_or_default();
-        self.at(name, &format!("field '{name}' could not be read: {line}"))
+        self.at(name, &format!("field '{name}' could not be read: {}", one_line(error)))
     }
 
     fn at(&self, name: &str, text: &str) -> Invalid {

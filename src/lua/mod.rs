@@ -16,6 +16,7 @@ mod integer;
 mod json;
 mod kv;
 mod lease;
+mod pin;
 mod table;
 mod txn;
 mod watch;
@@ -25,6 +26,7 @@ use mlua::prelude::*;
 /// `require "silly.store.etcd"`.
 #[mlua::lua_module(name = "silly_store_etcd")]
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
+    pin::pin();
     // mlua keeps using the first lua_State that it saw: it must outlive the module, also when that is a coroutine.
     lua.set_named_registry_value("silly.store.etcd.anchor", lua.current_thread())?;
     embed::install(lua, core::Core::new(lua)?)
