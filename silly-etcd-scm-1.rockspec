@@ -44,7 +44,6 @@ build = {
 		},
 		bin = { "bin/silly-run" },
 	},
-	copy_directories = { "library" },
 }
 
 test = { type = "command", command = "make test" }
