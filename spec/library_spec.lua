@@ -1,0 +1,295 @@
+-- library/silly.store.etcd.d.lua: what it says is what the module does.
+-- In: the definitions, read as text; the real module; real answers of the server.
+-- Out: a failure for each function, field and code that only one side has, and for each type that is not so.
+
+local etcd = require "silly.store.etcd"
+local support = require "spec.support.etcd"
+
+local FILE = "library/silly.store.etcd.d.lua"
+local PREFIX = "silly.store.etcd."
+
+-- class -> { parent = class or nil, fields = name -> { type, optional }, functions = name -> true }
+local classes = {}
+local codes = {}
+
+local function read()
+	local class, owner, alias
+	local owners = {} -- the variable that stands for a class -> the class
+	for line in io.lines(FILE) do
+		local name, parent = line:match("^%-%-%-@class ([%w.]+):? ?([%w.]*)")
+		local field, optional, kind = line:match("^%-%-%-@field ([%w_]+)(%??) (%S+)")
+		local variable, func = line:match("^function (%w+)[.:](%w+)%(")
+		if name then
+			class = { parent = parent ~= "" and parent or nil, fields = {}, functions = {} }
+			classes[name], owner = class, name
+		elseif field then
+			class.fields[field] = { type = kind, optional = optional == "?" }
+		elseif variable then
+			classes[owners[variable]].functions[func] = true
+		elseif line:match("^local %w+ = {}$") then
+			owners[line:match("^local (%w+)")] = owner
+		end
+		alias = line:match("^%-%-%-@alias ([%w.]+)") or alias
+		local code = line:match('^%-%-%-| "([%w_]+)"')
+		if code and alias == PREFIX .. "code" then
+			codes[code] = true
+		end
+	end
+end
+
+read()
+
+-- All fields of a class, inherited ones too.
+local function fields(class)
+	local all = {}
+	while class do
+		local definition = assert(classes[class], "no such class: " .. class)
+		for name, field in pairs(definition.fields) do
+			all[name] = field
+		end
+		class = definition.parent
+	end
+	return all
+end
+
+local function names(set, wanted)
+	local list = {}
+	for name, value in pairs(set) do
+		if not wanted or type(value) == wanted then
+			list[#list + 1] = name
+		end
+	end
+	table.sort(list)
+	return list
+end
+
+local client
+
+setup(function()
+	client = etcd.newclient { endpoints = { support.endpoint() } }
+end)
+
+teardown(function()
+	client:close()
+end)
+
+describe("the definitions", function()
+	it("are Lua", function()
+		assert.is_table(dofile(FILE))
+	end)
+
+	it("have the functions of the module, and no others", function()
+		assert.are.same(names(etcd, "function"), names(classes["silly.store.etcd"].functions))
+	end)
+
+	it("have the methods of the objects, and no others", function()
+		local objects = {
+			client = client,
+			keepalive = require("silly.store.etcd.keepalive").new(client, {}),
+			watch = require("silly.store.etcd.watch").new(client, {}, {}),
+		}
+		for name, object in pairs(objects) do
+			local methods = getmetatable(object).__index
+			assert.are.same(names(methods, "function"), names(classes[PREFIX .. name].functions))
+		end
+	end)
+
+	it("have the functions of a loop", function()
+		local loop = require "silly.store.etcd.loops.standalone"
+		local defined = fields(PREFIX .. "loop")
+		for name in pairs(loop) do
+			assert.is_table(defined[name], name)
+		end
+		local complete = {}
+		for name in pairs(defined) do
+			complete[name] = function() end
+		end
+		local conf = { endpoints = { "127.0.0.1:1" }, loop = complete }
+		etcd.newclient(conf)
+		for name, field in pairs(defined) do
+			complete[name] = nil
+			assert.are.equal(field.optional, (pcall(etcd.newclient, conf)), name)
+			complete[name] = print
+		end
+	end)
+
+	it("name what a loop may do with the core", function()
+		local core = require "silly.store.etcd.core"
+		for name in pairs(classes[PREFIX .. "core"].functions) do
+			assert.is_function(core[name])
+		end
+	end)
+
+	it("have the codes of src/etcd/error.rs, and the one of a read in vain", function()
+		local file = assert(io.open("src/etcd/error.rs"))
+		local source = file:read("*a")
+		file:close()
+		local expected = { timeout = true }
+		for code in source:gmatch('Self::%w+ => "([%w_]+)",\n') do
+			expected[code] = true
+		end
+		assert.are.same(names(expected), names(codes))
+	end)
+end)
+
+describe("the fields of requests", function()
+	-- The names that `call` asks a request for. It is not sent: a name that nobody asks for is an error in the end.
+	local function asked(call, request)
+		local set = {}
+		for name in pairs(request) do
+			set[name] = true
+		end
+		request.unknown = true
+		local _, message = call(setmetatable(request, { __index = function(_, name) set[name] = true end }))
+		assert.is_truthy(message:find("unknown field 'unknown'", 1, true), message)
+		return set
+	end
+
+	-- What each call cannot do without.
+	local CALLS = {
+		put = { key = "k", value = "v" },
+		get = { key = "k" },
+		delete = { key = "k" },
+		txn = {},
+		compact = { revision = 1 },
+		grant = { TTL = 1 },
+		revoke = { ID = 1 },
+		ttl = { ID = 1 },
+		leases = {},
+		keepalive = { ID = 1 },
+		watch = { key = "k" },
+	}
+
+	for name, request in pairs(CALLS) do
+		it("are those that " .. name .. " asks for", function()
+			local class = PREFIX .. name
+			class = classes[class .. ".request"] and class .. ".request" or class
+			local function call(req) return client[name](client, req) end
+			assert.are.same(names(asked(call, request)), names(fields(class)))
+		end)
+	end
+
+	it("are those that newclient asks for", function()
+		local function call(conf) return pcall(etcd.newclient, conf) end
+		local set = asked(call, { endpoints = { "127.0.0.1:1" } })
+		assert.are.same(names(set), names(fields(PREFIX .. "conf")))
+	end)
+
+	it("are those that an operation of txn is asked for", function()
+		local function call(operation) return client:txn { success = { operation } } end
+		assert.are.same(names(asked(call, {})), names(fields(PREFIX .. "txn.operation")))
+	end)
+
+	it("are those that a comparison of txn is asked for", function()
+		local function call(compare) return client:txn { compare = { compare } } end
+		local set = {}
+		for target, operand in pairs {
+			VERSION = { version = 1 },
+			CREATE = { create_revision = 1 },
+			MOD = { mod_revision = 1 },
+			VALUE = { value = "v" },
+			LEASE = { lease = 1 },
+		} do
+			operand.key, operand.target, operand.result = "k", target, "EQUAL"
+			for name in pairs(asked(call, operand)) do
+				set[name] = true
+			end
+		end
+		assert.are.same(names(set), names(fields(PREFIX .. "txn.compare")))
+	end)
+end)
+
+describe("the fields of answers", function()
+	local isinteger = math.type and function(value) return math.type(value) == "integer" end
+		or function(value) return type(value) == "number" and value % 1 == 0 end
+
+	local seen = {}
+
+	-- Holds a value to its type: all fields that a class requires, and none that it has not.
+	local function check(kind, value, path)
+		local item = kind:match("^(.*)%[%]$")
+		if item then
+			assert.is_table(value, path)
+			for i, element in ipairs(value) do
+				check(item, element, path .. "[" .. i .. "]")
+			end
+		elseif classes[kind] then
+			seen[kind] = true
+			assert.is_table(value, path)
+			local defined = fields(kind)
+			for name, field in pairs(defined) do
+				if value[name] ~= nil or not field.optional then
+					check(field.type, value[name], path .. "." .. name)
+				end
+			end
+			for name in pairs(value) do
+				assert.is_table(defined[name], path .. "." .. name .. " is not defined")
+			end
+		elseif kind == "integer" then
+			assert.is_true(isinteger(value), path .. ": " .. tostring(value))
+		elseif kind == PREFIX .. "id" then
+			assert.is_true(type(value) == "string" or isinteger(value), path .. ": " .. tostring(value))
+		elseif kind == PREFIX .. "code" then
+			assert.is_true(codes[value], path .. ": " .. tostring(value))
+		elseif kind:find '^"' then
+			assert.is_truthy(("|" .. kind .. "|"):find('|"' .. tostring(value) .. '"|', 1, true), path)
+		else
+			assert.are.equal(kind, type(value), path)
+		end
+	end
+
+	local function holds(class, value, message)
+		assert.is_nil(message)
+		check(PREFIX .. class, value, class)
+	end
+
+	local function fails(answer, _, info)
+		assert.is_nil(answer)
+		check(PREFIX .. "info", info, "info")
+	end
+
+	it("are those that are defined, for every class of answers", function()
+		local key = support.prefix()
+		local get, absent = { key = key, prefix = true }, { key = key, target = "VERSION", result = "EQUAL", version = 0 }
+		local stream = assert(client:watch { key = key, prev_kv = true })
+		holds("put.response", client:put { key = key, value = "1" })
+		holds("put.response", client:put { key = key, value = "2", prev_kv = true })
+		holds("get.response", client:get(get))
+		holds("txn.response", client:txn {
+			compare = { absent },
+			failure = { { put = { key = key, value = "3" } }, { get = get }, { txn = {} }, { delete = { key = key .. "x" } } },
+		})
+		holds("delete.response", client:delete { key = key, prev_kv = true })
+		repeat
+			local response = assert(stream:read())
+			holds("watch.response", response)
+		until response.events[#response.events].type == "DELETE"
+		fails(stream:read(0))
+		stream:close()
+		fails(stream:read())
+
+		local lease = client:grant { TTL = 60, keepalive = false }
+		holds("grant.response", lease)
+		holds("ttl.response", client:ttl { ID = lease.ID, keys = true })
+		holds("leases.response", client:leases())
+		holds("keepalive.response", client:keepalive({ ID = lease.ID }):read())
+		holds("revoke.response", client:revoke { ID = lease.ID })
+		fails(client:revoke { ID = lease.ID })
+		fails(client:put {})
+
+		local own = support.start()
+		local second = etcd.newclient { endpoints = { own.endpoint } }
+		local revision = second:put({ key = key, value = "1" }).header.revision
+		holds("compact.response", second:compact { revision = revision })
+		fails(second:get { key = key, revision = revision - 1 })
+		fails(second:watch({ key = key, revision = 1 }):read())
+		second:close()
+		own:stop()
+
+		for class in pairs(classes) do
+			if class:find "response$" then
+				assert.is_true(seen[class], class .. " was never answered")
+			end
+		end
+	end)
+end)
