@@ -44,6 +44,7 @@ build = {
 		},
 		bin = { "bin/silly-run" },
 	},
+	copy_directories = { "library" },
 }
 
 test = { type = "command", command = "make test" }
