@@ -51,7 +51,7 @@
 
 ---@class silly.store.etcd.conf: silly.store.etcd.options
 ---@field endpoints string[] at least one `host:port`, `http://host:port`, `[v6]:port` or `unix:///path`
----@field loop? string|silly.store.etcd.loop who suspends the callers; default: as `etcd.use` chose, else detected
+---@field loop? string|silly.store.etcd.loop who suspends the callers; default: as `etcd.use` chose, else "standalone"
 
 ---@class silly.store.etcd.header
 ---@field cluster_id silly.store.etcd.id unsigned; 0 in the answers inside of a transaction's

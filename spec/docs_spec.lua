@@ -1,0 +1,166 @@
+-- README.md, docs/ and examples/: what they show runs, and what they name is there.
+-- In: each ```lua block, run by bin/silly-run, and by lua with nothing but the library where the block needs no more.
+-- An etcd of the spec's own stands for 127.0.0.1:2379. The comments `--> text` are what the block prints, with `...`
+-- for what differs from run to run. The headings, the links, and the examples.
+-- Out: a failure for each block that does not end well or prints something else, each link that leads nowhere, and
+-- each function, field and code that the reference leaves out.
+
+local support = require "spec.support.etcd"
+
+local REFERENCE = "docs/reference.md"
+local DEFINITIONS = "library/silly.store.etcd.d.lua"
+
+local function contents(path)
+	local file = assert(io.open(path))
+	local text = file:read("*a")
+	file:close()
+	return text
+end
+
+local pages = { "README.md" }
+for page in select(2, support.sh("ls docs/*.md")):gmatch "%S+" do
+	pages[#pages + 1] = page
+end
+
+-- A page as what it is made of.
+---@return { line: integer, source: string }[] blocks
+---@return table<string, true> anchors of the headings
+---@return string[] links
+local function read(page)
+	local blocks, anchors, links, number = {}, {}, {}, 0
+	local fence, lines
+	for line in contents(page):gmatch "([^\n]*)\n" do
+		number = number + 1
+		if not fence and line:match "^```" then
+			fence, lines = line, {}
+		elseif line == "```" then
+			if fence == "```lua" then
+				blocks[#blocks + 1] = { line = number - #lines, source = table.concat(lines, "\n") .. "\n" }
+			end
+			fence = nil
+		elseif fence then
+			lines[#lines + 1] = line
+		else
+			local heading = line:match "^#+ (.*)$"
+			if heading then
+				anchors[heading:lower():gsub("[^%w _-]", ""):gsub(" ", "-")] = true
+			end
+			for link in line:gmatch "%]%(([^)]+)%)" do
+				links[#links + 1] = link
+			end
+		end
+	end
+	return blocks, anchors, links
+end
+
+-- What a block prints, by its comments.
+local function printed(source)
+	local lines = {}
+	for text in source:gmatch "%-%-> ([^\n]*)" do
+		lines[#lines + 1] = text
+	end
+	return table.concat(lines, "\n")
+end
+
+local function matches(expected, output)
+	local pattern = expected:gsub("[%^$()%%.%[%]*+?-]", "%%%0"):gsub("%%%.%%%.%%%.", "[^\n]*")
+	return output:find("^" .. pattern .. "\n?$") ~= nil
+end
+
+local node
+
+setup(function() node = support.start() end)
+teardown(function() node:stop() end)
+
+local TASKS = "bin/silly-run"
+local ALONE = ("LUA_PATH= LUA_CPATH=build/%s/?.so %s"):format(_VERSION:match "%d%.%d", os.getenv "LUA" or "lua5.4")
+
+-- Runs a script and returns its exit status, stdout and stderr.
+local function run(command, path)
+	local err = os.tmpname()
+	local line = "export ETCD_ENDPOINTS=%s; timeout 60 env %s %s 2>%s"
+	local status, out = support.sh(line:format(node.endpoint, command, path, err))
+	local message = contents(err)
+	os.remove(err)
+	return status, out, message
+end
+
+-- Runs a block and holds it to what it says.
+local function check(command, block)
+	local path = os.tmpname()
+	local file = assert(io.open(path, "w"))
+	file:write((block.source:gsub("127%.0%.0%.1:2379", node.endpoint)))
+	file:close()
+	local status, out, err = run(command, path)
+	os.remove(path)
+	assert.are.equal("", err)
+	assert.are.equal(0, status)
+	local expected = printed(block.source):gsub("127%.0%.0%.1:2379", node.endpoint)
+	if not matches(expected, out) then
+		assert.are.equal(expected, out)
+	end
+end
+
+for _, page in ipairs(pages) do
+	local blocks, _, links = read(page)
+
+	describe(page, function()
+		for _, block in ipairs(blocks) do
+			it("runs as it says: line " .. block.line, function() check(TASKS, block) end)
+			if not block.source:gsub('require "silly%.store%.etcd"', ""):find 'require "silly' then
+				it("runs by lua alone: line " .. block.line, function() check(ALONE, block) end)
+			end
+		end
+
+		it("links to what there is", function()
+			for _, link in ipairs(links) do
+				local path, anchor = link:match "^([^#]*)#?(.*)$"
+				if not path:match "^%a+://" then
+					path = path == "" and page or (page:match "^.*/" or "") .. path
+					contents(path)
+					if anchor ~= "" then
+						local _, anchors = read(path)
+						assert.is_true(anchors[anchor], link)
+					end
+				end
+			end
+		end)
+	end)
+end
+
+describe("the reference", function()
+	local text = contents(REFERENCE)
+
+	it("has a section for every function", function()
+		local count = 0
+		for name in contents(DEFINITIONS):gmatch "\nfunction ([%w.:]+)" do
+			if not name:match "^core:" then
+				assert.is_truthy(text:find("\n### " .. name .. "(", 1, true), name)
+				count = count + 1
+			end
+		end
+		assert.is_true(count > 0)
+	end)
+
+	it("names every field and every code", function()
+		local count = 0
+		for line in contents(DEFINITIONS):gmatch "[^\n]+" do
+			local name = line:match "^%-%-%-@field ([%w_]+)" or line:match '^%-%-%-| "([%w_]+)"'
+			if name then
+				assert.is_truthy(text:find("`" .. name .. "[`(]"), name)
+				count = count + 1
+			end
+		end
+		assert.is_true(count > 0)
+	end)
+end)
+
+describe("the examples", function()
+	for path in select(2, support.sh("ls examples/*.lua")):gmatch "%S+" do
+		it(path .. " ends well", function()
+			local status, _, err = run(TASKS, path)
+			assert.are.equal("", err)
+			assert.are.equal(0, status)
+		end)
+	end
+end)
