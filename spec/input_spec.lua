@@ -1,0 +1,448 @@
+-- Bad requests: what each call refuses by itself, how it says so, and what it accepts.
+-- In: tables of fields and values, and a server that does not exist: a request that is let through is answered with
+-- `unavailable`, and only one that never left with `invalid_argument`. Out: nil, message and info, or the error that
+-- newclient throws.
+
+local etcd = require "silly.store.etcd"
+local server = require "spec.support.etcd"
+
+local NOWHERE = { endpoints = { "unix:///nowhere/etcd.sock" }, retry = 0 }
+local nowhere = etcd.newclient(NOWHERE)
+local NAN, HUGE = 0 / 0, math.huge
+local function noop() end
+
+-- Values of types that no field takes.
+local others = { noop, coroutine.create(noop), io.stdout }
+
+-- What a field may and may not be, by its kind.
+local naturals = { 0, 1, 1.0, 2 ^ 53, "1", "0x7f", math.maxinteger, "9223372036854775807", "0x7fffffffffffffff" }
+local no_integer = {
+	true, {}, 1.5, NAN, HUGE, -HUGE, 2 ^ 63, -2 ^ 63 - 2048, 1e300, "", "-", "x", "1.5", "1e3", " 1", "1 ", "1\0", "0x",
+	"x1", "0xg", "--1", "1\n2", "\xff", "nan", "inf", "9223372036854775808", "-9223372036854775809", ("9"):rep(100),
+	"0x8000000000000000", "0xffffffffffffffff", "-0x8000000000000001", "0x" .. ("f"):rep(100),
+}
+
+local function list(...)
+	local all = {}
+	for _, values in ipairs { ... } do
+		table.move(values, 1, #values, #all + 1, all)
+	end
+	return all
+end
+
+local function choice(...)
+	return { good = { ... }, bad = { "", "none", "key", "NONE\0", "A\nB", 0, 1.5, true, {} } }
+end
+
+local negatives = { -1, -1.0, -2 ^ 63, "-1", "-0x1", math.mininteger, "-9223372036854775808" }
+local INTEGER = { good = list(naturals, negatives), bad = no_integer }
+local NATURAL = { good = naturals, bad = list(no_integer, negatives) }
+local BYTES = { good = { "", "x", "\0\xff\xc3" }, bad = { 1, 1.5, true, {} } }
+local FLAG = { good = { true, false }, bad = { 0, 1, 1.5, "", "true", {} } }
+local LIST = {
+	good = { {} }, bad = { 1, "x", true, { x = 1 }, { [2] = {} }, { [0] = {} }, { [1.5] = {} }, { [noop] = 1 } },
+}
+local ORDER, SORT = choice("NONE", "ASCEND", "DESCEND"), choice("KEY", "VERSION", "CREATE", "MOD", "VALUE")
+local RESULT = choice("EQUAL", "GREATER", "LESS", "NOT_EQUAL")
+local FILTERS = { good = { {}, { "NOPUT" }, { "NODELETE", "NOPUT" } }, bad = list(LIST.bad, { { "PUT" }, { 1 } }) }
+local ENDPOINTS = { good = { { "a:1", "b:2" } }, bad = list(LIST.bad, { {} }) }
+local LOOP = { good = { "standalone" }, bad = { 1, true, {}, "" } }
+local TIMEOUT = { good = { 0.001, 1, 5.5 }, bad = { 0, -1, -0.5, NAN, HUGE, -HUGE, 1e300, "x", true, {} } }
+-- A request that retries would not end.
+local RETRY = { good = { 0, 0.0, "0", "0x0" }, bad = NATURAL.bad }
+
+local function with(fields, more)
+	local all = {}
+	for _, source in ipairs { fields, more } do
+		for name, kind in pairs(source) do
+			all[name] = kind
+		end
+	end
+	return all
+end
+
+local OPTIONS = { timeout = TIMEOUT, retry = RETRY, retry_sleep = NATURAL, retry_unknown = FLAG }
+local RANGE = { key = BYTES, prefix = FLAG, fromkey = FLAG, range_end = BYTES }
+local PUT = { key = BYTES, value = BYTES, lease = INTEGER, prev_kv = FLAG, ignore_value = FLAG, ignore_lease = FLAG }
+local GET = with(RANGE, {
+	limit = NATURAL, revision = NATURAL, sort_order = ORDER, sort_target = SORT, serializable = FLAG, keys_only = FLAG,
+	count_only = FLAG, min_mod_revision = NATURAL, max_mod_revision = NATURAL, min_create_revision = NATURAL,
+	max_create_revision = NATURAL,
+})
+local DELETE = with(RANGE, { prev_kv = FLAG })
+local WATCH = with(RANGE, {
+	revision = NATURAL, start_revision = NATURAL, progress_notify = FLAG, prev_kv = FLAG, filters = FILTERS,
+	NOPUT = FLAG, NODELETE = FLAG,
+})
+local TXN = { compare = LIST, success = LIST, failure = LIST }
+
+-- Where a table of fields may stand: the call, the least that it needs, its fields, and for a table inside a request
+-- its path and the request around it.
+local places = {
+	{ "put", { key = "k", value = "v" }, with(PUT, OPTIONS) },
+	{ "get", { key = "k" }, with(GET, OPTIONS) },
+	{ "delete", { key = "k" }, with(DELETE, OPTIONS) },
+	{ "compact", { revision = 1 }, with({ revision = INTEGER, physical = FLAG }, OPTIONS) },
+	{ "txn", {}, with(TXN, OPTIONS) },
+	{ "grant", { TTL = 60 }, with({ TTL = INTEGER, ID = INTEGER, keepalive = FLAG }, OPTIONS) },
+	{ "revoke", { ID = 1 }, with({ ID = INTEGER }, OPTIONS) },
+	{ "ttl", { ID = 1 }, with({ ID = INTEGER, keys = FLAG }, OPTIONS) },
+	{ "leases", {}, OPTIONS },
+	{ "keepalive", { ID = 1 }, with({ ID = INTEGER, keepalive = FLAG }, OPTIONS) },
+	{ "watch", { key = "k" }, with(WATCH, OPTIONS) },
+	{ "newclient", { endpoints = { "localhost:2379" } },
+		with(OPTIONS, { endpoints = ENDPOINTS, loop = LOOP }) },
+	{ "txn", { key = "k", value = "v" }, PUT, "success[1].put.", function(t) return { success = { { put = t } } } end },
+	{ "txn", { key = "k" }, GET, "failure[2].get.", function(t)
+		return { failure = { { get = { key = "k" } }, { get = t } } }
+	end },
+	{ "txn", { key = "k" }, DELETE, "success[1].delete.", function(t) return { success = { { delete = t } } } end },
+	{ "txn", {}, TXN, "success[1].txn.", function(t) return { success = { { txn = t } } } end },
+}
+for target, operand in pairs {
+	VERSION = "version", CREATE = "create_revision", MOD = "mod_revision", VALUE = "value", LEASE = "lease",
+} do
+	local kind = target == "VALUE" and BYTES or INTEGER
+	local needs = { key = "k", target = target, result = "EQUAL", [operand] = kind.good[2] }
+	local fields = with(RANGE, { target = choice(target), result = RESULT, [operand] = kind })
+	places[#places + 1] = { "txn", needs, fields, "compare[1].", function(t) return { compare = { t } } end }
+end
+
+-- Calls a method; newclient's error is a message without info.
+local function call(method, req, client)
+	client = client or nowhere
+	if method ~= "newclient" then
+		return client[method](client, req)
+	end
+	local ok, result = pcall(etcd.newclient, req)
+	return ok and result or nil, not ok and result or nil
+end
+
+-- Remembers what is in a table, and in all tables in it; says later whether all is the same.
+local function snapshot(root)
+	local seen = {}
+	local function visit(t)
+		if type(t) == "table" and not seen[t] then
+			seen[t] = {}
+			for k, v in next, t do
+				seen[t][k] = v
+				visit(v)
+			end
+		end
+	end
+	visit(root)
+	return function()
+		for t, was in pairs(seen) do
+			for k, v in next, was do
+				assert(rawequal(t[k], v) or v ~= v)
+			end
+			for k in next, t do
+				assert(was[k] ~= nil)
+			end
+		end
+	end
+end
+
+-- The request is refused because of `field`, in one line that contains `text`, and is left as it was.
+local function refused(method, req, field, text)
+	local unchanged = snapshot(req)
+	local answer, message, info = call(method, req)
+	assert.are.equal("nil string", type(answer) .. " " .. type(message))
+	assert.are.equal(method .. ": ", message:sub(1, #method + 2))
+	assert.is_nil(message:find("%c"), message)
+	assert.is_truthy(message:find(text or "", 1, true), message)
+	if method ~= "newclient" then
+		assert.are.same({ code = "invalid_argument", applied = "no", field = field }, info)
+	end
+	unchanged()
+	return message
+end
+
+-- With a client of its own, since a watch waits for the back-off of the one that failed before.
+local function accepted(method, req)
+	local unchanged = snapshot(req)
+	local client <close> = etcd.newclient(NOWHERE)
+	local answer, message, info = call(method, req, client)
+	if method == "newclient" then
+		assert(answer, message):close()
+	else
+		assert.are.equal("unavailable", info.code, message)
+	end
+	unchanged()
+end
+
+local function copy(t, field, value)
+	local new = with(t, {})
+	new[field] = value
+	return new
+end
+
+local function shown(value)
+	return type(value) == "string" and ("%q"):format(value) or tostring(value)
+end
+
+for _, place in ipairs(places) do
+	local method, needs, fields, path, wrap = table.unpack(place, 1, 5)
+	path = path or ""
+	wrap = wrap or function(t) return t end
+
+	local function bad(t, field, text)
+		return refused(method, wrap(t), path .. field, text)
+	end
+
+	describe(("%s %s%s"):format(method, path, needs.target or ""), function()
+		it("accepts what it needs and no more", function()
+			accepted(method, wrap(needs))
+		end)
+
+		for field, kind in pairs(fields) do
+			it("accepts " .. field, function()
+				for _, value in ipairs(kind.good) do
+					accepted(method, wrap(copy(needs, field, value)))
+				end
+			end)
+
+			it("refuses a wrong " .. field, function()
+				for _, value in ipairs(list(kind.bad, others)) do
+					local ok, problem = pcall(bad, copy(needs, field, value), field, ("field '%s"):format(field))
+					assert(ok, ("%s: %s"):format(shown(value), tostring(problem)))
+				end
+			end)
+
+			it("suggests " .. field, function()
+				for _, typo in ipairs { field .. "_", field:sub(1, -2), field .. "\n" } do
+					local name = typo:gsub("\n", "\\n")
+					bad(copy(needs, typo, 1), typo, ("unknown field '%s' (did you mean '%s'?)"):format(name, field))
+				end
+			end)
+		end
+
+		for field in pairs(needs) do
+			it("misses " .. field, function()
+				local operand = field == "endpoints" and "field 'endpoints'" or ("missing field '%s'"):format(field)
+				bad(copy(needs, field, nil), field, operand)
+			end)
+		end
+
+		it("refuses an unknown field", function()
+			local message = bad(copy(needs, "entirely unknown", true), "entirely unknown", "unknown field 'entirely unknown'")
+			assert.is_nil(message:find("did you mean", 1, true))
+			assert.is_truthy(bad(copy(needs, "\xff\xfe\xfd\xfc\xfb", 1), "\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}"))
+		end)
+
+		it("refuses a key that is no string", function()
+			for _, key in ipairs { 1, 2, -1, 1.5, true, HUGE, {}, noop, io.stdout } do
+				bad(copy(needs, key, true), tostring(key), "unknown field [" .. tostring(key))
+			end
+		end)
+
+		it("refuses a key with a __tostring that raises, or answers two lines", function()
+			for _, tostring in ipairs { error, function() return "two\nlines" end } do
+				local key = setmetatable({}, { __tostring = tostring })
+				local _, message = call(method, wrap(copy(needs, key, true)))
+				assert.is_truthy(message:find("unknown field [", 1, true), message)
+				assert.is_nil(message:find("%c"), message)
+			end
+		end)
+
+		it("refuses what is no table", function()
+			for _, value in ipairs(list({ "x", 1.5, true, false }, others)) do
+				if method == "keepalive" then
+					refused(method, value, "ID", "field 'ID' must be an integer, got ")
+				else
+					refused(method, wrap(value), path ~= "" and path:sub(1, -2) or nil, "must be a table, got a")
+				end
+			end
+		end)
+
+		it("reads inherited fields and leaves metamethods alone", function()
+			local mt = { __index = needs, __newindex = error, __pairs = error, __len = error, __call = error, __eq = error }
+			accepted(method, wrap(setmetatable({}, mt)))
+			mt.__index = function(_, field) return needs[field] end
+			accepted(method, wrap(setmetatable({}, mt)))
+		end)
+
+		it("answers a metamethod that raises or yields", function()
+			for _, fault in ipairs { "text", "two\nlines", {}, 1, false, coroutine.yield } do
+				local function index(_, field)
+					if field == "timeout" or path ~= "" then
+						return fault == coroutine.yield and coroutine.yield() or error(fault)
+					end
+					return needs[field]
+				end
+				local run = coroutine.wrap(function()
+					return call(method, wrap(setmetatable({}, { __index = index })))
+				end)
+				local answer, message, info = run()
+				assert.is_nil(answer)
+				assert.is_truthy(message:find("could not be read", 1, true), message)
+				assert.is_nil(message:find("%c"), message)
+				if path == "" then
+					assert.is_truthy(message:find("field 'timeout'", 1, true), message)
+				end
+				if method ~= "newclient" then
+					assert.are.same({ "invalid_argument", "no" }, { info.code, info.applied })
+				end
+			end
+		end)
+	end)
+end
+
+describe("a request that is missing", function()
+	for _, place in ipairs(places) do
+		local method = place[1]
+		if not place[4] and method ~= "leases" then
+			it("is refused by " .. method, function()
+				local field = method == "keepalive" and "ID" or nil
+				refused(method, nil, field, field and "missing field 'ID'" or "must be a table, got nil")
+			end)
+		end
+		if not place[4] and method ~= "newclient" then
+			it(("throws when it is self that is missing: client.%s(...)"):format(method), function()
+				for _, self in ipairs { place[2], "x", setmetatable({}, {}) } do
+					assert.error_matches(function() nowhere[method](self) end, ("%s: .*client:%s%%("):format(method, method))
+				end
+				assert.error_matches(function() nowhere[method]() end, ("%s: .*client:%s%%("):format(method, method))
+			end)
+		end
+	end
+
+	it("is the same as an empty one for leases", function()
+		accepted("leases", nil)
+	end)
+end)
+
+describe("fields that contradict each other:", function()
+	for path, wrap in pairs {
+		get = function(t) return t end, delete = function(t) return t end, watch = function(t) return t end,
+		["txn success[1].get."] = function(t) return { success = { { get = t } } } end,
+		["txn success[1].delete."] = function(t) return { success = { { delete = t } } } end,
+		["txn compare[1]."] = function(t) return { compare = { t } } end,
+	} do
+		local method, at = path:match("^(%S+) ?(%S*)$")
+		for _, case in ipairs {
+			{ "fromkey", { key = "k", prefix = true, fromkey = true }, "excludes 'prefix'" },
+			{ "range_end", { key = "k", prefix = true, range_end = "z" }, "excludes 'prefix'" },
+			{ "range_end", { key = "k", fromkey = true, range_end = "z" }, "'fromkey'" },
+			{ "range_end", { key = "k", prefix = true, range_end = "" }, "excludes 'prefix'" },
+		} do
+			it(("%s and %s of %s"):format(case[1], case[3], path), function()
+				refused(method, wrap(case[2]), at .. case[1], ("field '%s' %s"):format(case[1], case[3]:match("^excl") or ""))
+			end)
+		end
+	end
+
+	local put, compare = { key = "k", value = "v" }, { key = "k", target = "MOD", result = "EQUAL", mod_revision = 1 }
+	local own, loop, op = {}, {}, {}
+	own[1], op.txn = own, { success = { op } }
+	loop.failure = { { txn = loop } }
+	local more = {}
+	local endless = setmetatable({}, more)
+	function more.__index(_, field)
+		return field == "txn" and endless or field == "success" and { setmetatable({}, more) } or nil
+	end
+	local deep = {}
+	for _ = 1, 60000 do
+		deep = { success = { { txn = deep } } }
+	end
+
+	for name, case in pairs {
+		["two revisions"] = { "watch", { key = "k", revision = 2, start_revision = 3 }, "start_revision", "'revision'" },
+		["two operations"] = { "txn", { success = { { put = put, get = { key = "k" } } } }, "success[1].get", "second" },
+		["no operation"] = { "txn", { success = { {} } }, "success[1]", "no operation" },
+		["an unknown operation"] = { "txn", { failure = { { putt = put } } }, "failure[1].putt", "did you mean 'put'" },
+		["another target's operand"] = {
+			"txn", { compare = { copy(compare, "version", 1) } }, "compare[1].version", "unknown field 'version'",
+		},
+		["another target's operand alone"] = {
+			"txn", { compare = { copy(copy(compare, "version", 1), "mod_revision", nil) } }, "compare[1].mod_revision",
+			"missing field 'mod_revision'",
+		},
+		["a compare that is no table"] = { "txn", { compare = { compare, 1 } }, "compare[2]", "must be a table" },
+		["an operation that is no table"] = { "txn", { success = { "put" } }, "success[1]", "must be a table" },
+		["options of an operation"] = {
+			"txn", { success = { { put = copy(put, "timeout", 1) } } }, "success[1].put.timeout", "unknown field 'timeout'",
+		},
+		["a list inside itself"] = { "txn", { success = own }, "success[1].1", "unknown field [1]" },
+		["an operation inside itself"] = { "txn", { success = { op } }, "success[1].txn.success", "contains itself" },
+		["a txn inside itself"] = { "txn", loop, "failure[1].txn.failure", "contains itself" },
+	} do
+		it(name, function()
+			refused(table.unpack(case))
+		end)
+	end
+
+	for name, req in pairs { ["60000 txns in each other"] = deep, ["a metamethod that always has one more"] = endless } do
+		it(name, function()
+			local _, message, info = call("txn", req)
+			assert.are.same({ "invalid_argument", "no" }, { info.code, info.applied }, message)
+		end)
+	end
+end)
+
+describe("integers", function()
+	it("reach the server as they are", function()
+		local client = etcd.newclient { endpoints = { server.endpoint() } }
+		for _, case in ipairs {
+			{ 12, 12, 12.0, "12", "012", "0xC", "0Xc" }, { -12, -12, -12.0, "-12", "-0xc" }, { 0, 0, -0.0, "-0", "0x0" },
+			{ 1 << 53, 2 ^ 53 }, { (1 << 53) + 1, (1 << 53) + 1, "9007199254740993" }, { 1 << 62, 2 ^ 62 },
+			{ math.maxinteger, math.maxinteger, "9223372036854775807", "0x7fffffffffffffff" },
+			{ math.mininteger, math.mininteger, -2 ^ 63, "-9223372036854775808", "-0x8000000000000000" },
+		} do
+			for i = 2, #case do
+				local answer = assert(client:ttl { ID = case[i] })
+				assert.are.equal(case[1], answer.ID)
+				assert.are.equal("integer", math.type(answer.ID))
+			end
+		end
+		client:close()
+	end)
+
+	it("stand for a request of keepalive", function()
+		for _, id in ipairs { 1, 1.0, "1", "0x1", -1 } do
+			accepted("keepalive", id)
+		end
+	end)
+
+	it("of seconds beyond every clock do no harm", function()
+		for _, timeout in ipairs { 1e18, 1e19, 1.8e19, math.maxinteger, 1e-9, 1e-12 } do
+			local _, message, info = nowhere:get { key = "k", timeout = timeout }
+			assert.is_truthy(info.code == "unavailable" or info.code == "invalid_argument", message)
+		end
+	end)
+end)
+
+describe("an address", function()
+	for given, expected in pairs {
+		["127.0.0.1:2379"] = "127.0.0.1:2379", ["etcd-1.example.com:1"] = "etcd-1.example.com:1",
+		["http://localhost:65535"] = "localhost:65535", ["http://localhost:2379/"] = "localhost:2379",
+		["[::1]:2379"] = "[::1]:2379", ["http://[fe80::1]:2379"] = "[fe80::1]:2379",
+		["unix:///run/etcd.sock"] = "unix:///run/etcd.sock",
+	} do
+		it(given .. " is one", function()
+			local client <close> = etcd.newclient { endpoints = { "first:1", given } }
+			assert.is_truthy(tostring(client):find(expected, 1, true))
+		end)
+	end
+
+	for _, given in ipairs {
+		"", " ", ":", "localhost", "localhost:", ":2379", "localhost:0", "localhost:65536", "localhost:99999999999",
+		"localhost:-1", "localhost:+2379", "localhost:http", " localhost:2379", "localhost:2379\n", "local host:2379",
+		"localhost\0:2379", "a:1,b:2", "a:1:2", "::1:2379", "[::1]", "[]:2379", "[::1:2379", "::1]:2379", "[zz]:2379",
+		"[::1]x:2379", "http://", "http://localhost", "http://:2379", "http://localhost:2379/v3", "localhost:2379?a",
+		"localhost:2379#a", "ftp://localhost:2379", "://localhost:2379", "http//localhost:2379", "unix://", "unix:///",
+		"unix://relative", "unix:path", "unix:///a\0b", "\xff:2379", "root:secret@localhost:2379",
+		"http://root:secret@localhost:2379",
+	} do
+		it(("%q is none"):format(given), function()
+			local message = refused("newclient", { endpoints = { "localhost:1", given } }, nil, "field 'endpoints[2]'")
+			assert.is_nil(message:find("secret", 1, true), message)
+		end)
+	end
+
+	it("is a string", function()
+		for _, given in ipairs(list({ 1, 1.5, true, {} }, others)) do
+			refused("newclient", { endpoints = { given } }, nil, "field 'endpoints[1]' must be a string, got a")
+		end
+	end)
+end)
