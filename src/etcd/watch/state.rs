@@ -330,3 +330,6 @@ fn go_code(name: &str) -> Code {
         _ => Code::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! The deadline of an attempt holds in whatever state the server falls silent.
+
+use std::time::Duration;
+
+use h2::Reason;
+use silly_etcd::etcd::pb::PutRequest;
+use silly_etcd::etcd::{Applied, CallOptions, Code};
+use tokio::io::AsyncReadExt;
+use tokio::join;
+use tokio::time::{advance, sleep};
+
+use super::support::clock::{run, until};
+use super::support::{Call, Cluster, Fault, ONCE, client, frames, listen, ports, unreachable};
+use super::{answer, get, outcome, put};
+
+/// After each of these the server falls silent.
+const SILENCES: [Fault; 7] = [
+    ("nothing", |_| {}),
+    ("half a frame", |call| {
+        call.wire.write(&frames::headers(call.stream)[..5])
+    }),
+    ("headers", |call| {
+        call.headers();
+    }),
+    ("half of a message's head", |call| call.body(&b"\0\0\0"[..])),
+    ("half a message", |call| call.body(&b"\0\0\0\0\x09half"[..])),
+    ("a message without an end", |call| call.body(&b"\0\0\0\0\0"[..])),
+    ("more than four gigabytes announced", |call| {
+        call.body(&b"\0\xff\xff\xff\xffhalf"[..])
+    }),
+];
+
+/// Falls silent at the first request and answers the others.
+async fn silent_at_first(servers: usize, silence: fn(&mut Call)) -> Cluster {
+    Cluster::start(servers, move |mut call: Call| async move {
+        if call.number > 0 {
+            return answer(call).await;
+        }
+        call.request::<PutRequest>().await;
+        silence(&mut call);
+        call.abandoned().await;
+    })
+    .await
+}
+
+#[test]
+fn a_write_ends_and_is_not_repeated() {
+    run(async {
+        for (name, silence) in SILENCES {
+            let etcd = silent_at_first(2, silence).await;
+            let written = until(put(&etcd.client(CallOptions { retry: 5, ..ONCE }))).await;
+            let expected = Err((Code::DeadlineExceeded, Applied::Maybe));
+            assert_eq!(outcome(written), expected, "{name}");
+            assert_eq!(etcd.methods(), ["Put"], "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_read_is_repeated_at_another_server() {
+    run(async {
+        for (name, silence) in SILENCES {
+            let etcd = silent_at_first(2, silence).await;
+            assert_eq!(outcome(until(get(&etcd.client(ONCE))).await), Ok(()), "{name}");
+            let seen = etcd.seen();
+            assert_eq!(seen.len(), 2, "{name}");
+            assert_ne!(seen[0].server, seen[1].server, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_server_that_only_accepts_is_left() {
+    run(async {
+        let silent = listen(ports(1).await, |_, mut socket| async move {
+            let mut bytes = [0; 1024];
+            while socket.read(&mut bytes).await.is_ok_and(|length| length > 0) {}
+        });
+        let error = until(put(&client(&silent, ONCE))).await.unwrap_err();
+        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::Maybe));
+        assert_eq!(error.message, "no answer within 5 s");
+    });
+}
+
+#[test]
+fn a_connection_that_is_not_made_is_given_up_and_nothing_was_sent() {
+    run(async {
+        let (address, _full) = unreachable().await;
+        let error = until(put(&client(&[address], ONCE))).await.unwrap_err();
+        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
+        assert_eq!(error.message, "no connection within 5 s");
+    });
+}
+
+#[test]
+fn a_write_that_found_no_connection_is_sent_to_another_server() {
+    run(async {
+        let etcd = Cluster::start(1, answer).await;
+        let (address, _full) = unreachable().await;
+        // Which server a client asks first is up to chance.
+        for calls in 1..=8 {
+            let client = client(&[address, etcd.addresses[0]], ONCE);
+            assert_eq!(outcome(until(put(&client)).await), Ok(()));
+            assert_eq!(etcd.methods().len(), calls);
+        }
+    });
+}
+
+#[test]
+fn a_server_that_sends_a_byte_now_and_then_is_left() {
+    run(async {
+        let etcd = Cluster::start(1, |mut call: Call| async move {
+            call.body(&b"\0\0\x01\0\0"[..]);
+            loop {
+                call.body(&b"."[..]);
+                sleep(Duration::from_secs(1)).await;
+            }
+        })
+        .await;
+        let failed = outcome(until(get(&etcd.client(ONCE))).await);
+        assert_eq!(failed, Err((Code::DeadlineExceeded, Applied::No)));
+    });
+}
+
+#[test]
+fn only_the_request_is_given_up_not_its_connection() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (late, in_time) = join!(put(&client), async {
+            let mut first = calls.recv().await.unwrap();
+            advance(Duration::from_secs(3)).await;
+            let (in_time, ()) = join!(put(&client), async {
+                let second = calls.recv().await.unwrap();
+                advance(Duration::from_secs(3)).await;
+                assert_eq!(first.abandoned().await, Some(Reason::CANCEL));
+                answer(second).await;
+            });
+            in_time
+        });
+        assert_eq!(late.unwrap_err().code, Code::DeadlineExceeded);
+        assert_eq!(outcome(in_time), Ok(()));
+    });
+}

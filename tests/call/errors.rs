@@ -1,0 +1,160 @@
+//! What the server's errors become: code, text, whether a write may have happened, and whether it is asked again.
+
+use silly_etcd::etcd::{Applied, CallOptions, Code};
+
+use super::support::clock::run;
+use super::support::{Call, Cluster, ONCE};
+use super::{answer, get, outcome, put};
+
+/// The errors of etcd: gRPC code, fate, text.
+const ETCD: &str = include_str!("errors.tsv");
+
+/// The same for errors of the gRPC library under it, and for one that etcd forgot to give a code.
+const OTHERS: &str = "
+2	lost	context deadline exceeded
+2	failed	panic in the server
+6	denied	grpc: exists
+8	denied	grpc: received message larger than max (2097153 vs. 2097152)
+10	lost	grpc: aborted
+12	denied	unknown method RangeStream for service etcdserverpb.KV
+13	lost	transport: failed to write
+14	lost	transport is closing
+99	failed	what is this";
+
+struct Case {
+    status: String,
+    text: String,
+    fate: &'static str,
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    let etcd = ETCD.lines().filter(|line| !line.starts_with('#'));
+    let etcd = etcd.map(|line| (line, "etcdserver: "));
+    let others = OTHERS.lines().skip(1).map(|line| (line, ""));
+    etcd.chain(others).map(|(line, prefix)| {
+        let [status, fate, text] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{line:?} has not three columns");
+        };
+        Case {
+            status: status.to_owned(),
+            text: format!("{prefix}{text}"),
+            fate,
+        }
+    })
+}
+
+impl Case {
+    fn code(&self) -> Code {
+        if self.text == "etcdserver: mvcc: required revision has been compacted" {
+            return Code::Compacted;
+        }
+        match self.status.as_str() {
+            "1" => Code::Cancelled,
+            "3" => Code::InvalidArgument,
+            "4" => Code::DeadlineExceeded,
+            "5" => Code::NotFound,
+            "6" => Code::AlreadyExists,
+            "7" => Code::PermissionDenied,
+            "8" => Code::ResourceExhausted,
+            "9" => Code::FailedPrecondition,
+            "10" => Code::Aborted,
+            "11" => Code::OutOfRange,
+            "12" => Code::Unimplemented,
+            "13" => Code::Internal,
+            "14" => Code::Unavailable,
+            "15" => Code::DataLoss,
+            "16" => Code::Unauthenticated,
+            _ => Code::Unknown,
+        }
+    }
+
+    fn applied(&self) -> Applied {
+        match self.fate {
+            "denied" | "refused" => Applied::No,
+            _ => Applied::Maybe,
+        }
+    }
+
+    /// A server that answers its first request with this error.
+    async fn cluster(&self) -> Cluster {
+        let (status, text) = (self.status.clone(), self.text.clone());
+        Cluster::start(1, move |mut call: Call| {
+            let (status, text) = (status.clone(), text.clone());
+            async move {
+                match call.number {
+                    0 => call.finish(&status, &text),
+                    _ => answer(call).await,
+                }
+            }
+        })
+        .await
+    }
+}
+
+#[test]
+fn each_has_its_code_and_its_text() {
+    run(async {
+        for case in cases() {
+            let etcd = case.cluster().await;
+            let error = put(&etcd.client(ONCE)).await.unwrap_err();
+            assert_eq!(
+                (error.code, error.applied),
+                (case.code(), case.applied()),
+                "{}",
+                case.text
+            );
+            assert_eq!(error.message, case.text);
+            assert_eq!(error.endpoint.as_deref(), Some(etcd.addresses[0].to_string().as_str()));
+        }
+    });
+}
+
+#[test]
+fn a_write_is_sent_again_only_if_it_was_refused() {
+    run(async {
+        for case in cases() {
+            let etcd = case.cluster().await;
+            let expected = match case.fate {
+                "refused" => (Ok(()), 2),
+                _ => (Err((case.code(), case.applied())), 1),
+            };
+            let written = outcome(put(&etcd.client(CallOptions { retry: 3, ..ONCE })).await);
+            assert_eq!((written, etcd.methods().len()), expected, "{}", case.text);
+        }
+    });
+}
+
+#[test]
+fn a_write_that_may_be_repeated_is_not_where_that_does_not_help() {
+    run(async {
+        for case in cases() {
+            let etcd = case.cluster().await;
+            let expected = match case.fate {
+                "refused" | "lost" => (Ok(()), 2),
+                _ => (Err((case.code(), case.applied())), 1),
+            };
+            let options = CallOptions {
+                retry: 3,
+                retry_unknown: true,
+                ..ONCE
+            };
+            let written = outcome(put(&etcd.client(options)).await);
+            assert_eq!((written, etcd.methods().len()), expected, "{}", case.text);
+        }
+    });
+}
+
+#[test]
+fn a_read_is_repeated_where_that_helps() {
+    run(async {
+        for case in cases() {
+            let etcd = case.cluster().await;
+            let expected = match case.fate {
+                "refused" | "lost" => (Ok(()), 2),
+                _ => (Err((case.code(), Applied::No)), 1),
+            };
+            let read = outcome(get(&etcd.client(CallOptions { retry: 3, ..ONCE })).await);
+            assert_eq!((read, etcd.methods().len()), expected, "{}", case.text);
+        }
+    });
+}

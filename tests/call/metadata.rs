@@ -1,0 +1,72 @@
+//! What goes along with a request.
+
+use silly_etcd::etcd::Client;
+use silly_etcd::etcd::pb::{
+    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest,
+    LeaseTimeToLiveRequest, RangeRequest, TxnRequest, WatchCreateRequest,
+};
+
+use super::support::clock::run;
+use super::support::{Call, Cluster, ONCE};
+use super::{get, put};
+
+/// Every call of a client once.
+async fn call_all(client: &Client) {
+    let _ = put(client).await;
+    let _ = get(client).await;
+    let _ = client.delete(DeleteRangeRequest::default(), &ONCE).await;
+    let _ = client.txn(TxnRequest::default(), &ONCE).await;
+    let _ = client.compact(CompactionRequest::default(), &ONCE).await;
+    let _ = client.grant(LeaseGrantRequest::default(), false, &ONCE).await;
+    let _ = client.revoke(LeaseRevokeRequest::default(), &ONCE).await;
+    let _ = client.ttl(LeaseTimeToLiveRequest::default(), &ONCE).await;
+    let _ = client.leases(&ONCE).await;
+    let _ = client.keepalive(LeaseKeepAliveRequest::default(), false, &ONCE).await;
+    let request = WatchCreateRequest {
+        start_revision: 1,
+        ..WatchCreateRequest::default()
+    };
+    let _ = client.watch(request, &ONCE).await;
+}
+
+#[test]
+fn every_call_but_a_serializable_read_wants_a_leader() {
+    run(async {
+        let etcd = Cluster::start(1, |mut call: Call| async move { call.finish("9", "no") }).await;
+        let client = etcd.client(ONCE);
+        call_all(&client).await;
+        let request = RangeRequest {
+            serializable: true,
+            ..RangeRequest::default()
+        };
+        client.get(request, &ONCE).await.unwrap_err();
+
+        let seen = etcd.seen();
+        let (serializable, others) = seen.split_last().unwrap();
+        let methods: Vec<_> = others.iter().map(|seen| seen.method.as_str()).collect();
+        assert_eq!(
+            methods,
+            [
+                "Put",
+                "Range",
+                "DeleteRange",
+                "Txn",
+                "Compact",
+                "LeaseGrant",
+                "LeaseRevoke",
+                "LeaseTimeToLive",
+                "LeaseLeases",
+                "LeaseKeepAlive",
+                "Watch"
+            ]
+        );
+        for call in others {
+            assert_eq!(call.metadata["hasleader"], "true", "{}", call.method);
+        }
+        assert!(!serializable.metadata.contains_key("hasleader"));
+        for call in seen {
+            assert_eq!(call.metadata["content-type"], "application/grpc");
+            assert_eq!(call.metadata["te"], "trailers");
+        }
+    });
+}

@@ -1,0 +1,63 @@
+//! A renewal that the caller asks for.
+
+use silly_etcd::etcd::pb::LeaseKeepAliveRequest;
+use silly_etcd::etcd::{CallOptions, Code};
+use tokio::join;
+use tokio::time::advance;
+
+use super::support::ONCE;
+use super::support::clock::run;
+use super::{THIRD, TTL, cluster, renew, renew_all, renewal, streams};
+
+#[test]
+fn a_renewal_on_request_is_answered() {
+    run(async {
+        let (etcd, mut calls) = cluster(1).await;
+        let client = etcd.client(ONCE);
+        let (answer, mut stream) = join!(client.keepalive(LeaseKeepAliveRequest { id: 7 }, true, &ONCE), async {
+            let mut call = calls.recv().await.unwrap();
+            renew_all(&mut call, 1).await;
+            calls.recv().await.unwrap()
+        });
+        assert_eq!((answer.as_ref().unwrap().id, answer.unwrap().ttl), (7, TTL));
+        // From then on it is renewed in the background.
+        advance(THIRD).await;
+        assert_eq!(renew_all(&mut stream, 1).await, [7].into());
+    });
+}
+
+#[test]
+fn a_renewal_on_request_of_a_lease_that_is_gone_fails() {
+    run(async {
+        let (etcd, mut calls) = cluster(1).await;
+        let client = etcd.client(CallOptions { retry: 3, ..ONCE });
+        let (answer, ()) = join!(client.keepalive(LeaseKeepAliveRequest { id: 7 }, true, &ONCE), async {
+            let mut call = calls.recv().await.unwrap();
+            let id = renewal(&mut call).await;
+            renew(&mut call, id, 0);
+            call.abandoned().await;
+        });
+        let error = answer.unwrap_err();
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            (Code::NotFound, "etcdserver: requested lease not found")
+        );
+        assert_eq!(streams(&etcd), 1);
+    });
+}
+
+#[test]
+#[ignore = "the id of the answer is believed"]
+fn a_renewal_on_request_of_another_lease_is_an_error() {
+    run(async {
+        let (etcd, mut calls) = cluster(1).await;
+        let client = etcd.client(ONCE);
+        let (answer, ()) = join!(client.keepalive(LeaseKeepAliveRequest { id: 7 }, true, &ONCE), async {
+            let mut call = calls.recv().await.unwrap();
+            let id = renewal(&mut call).await;
+            renew(&mut call, id + 1, TTL);
+            call.abandoned().await;
+        });
+        assert_eq!(answer.unwrap_err().code, Code::Protocol);
+    });
+}

@@ -1,0 +1,119 @@
+//! Watches against a scripted etcd: one stream carries them all, and however it breaks, each goes on where it stood.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod create;
+mod resume;
+mod share;
+mod slow;
+
+use silly_etcd::etcd::pb::watch_request::RequestUnion;
+use silly_etcd::etcd::pb::{Event, KeyValue, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
+use silly_etcd::etcd::{Client, Error, Watcher};
+use support::Call;
+use tokio::join;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// Where the watches of these tests start.
+const START: i64 = 10;
+
+async fn watch(client: &Client) -> Result<Watcher, Error> {
+    let request = WatchCreateRequest {
+        key: "key".into(),
+        start_revision: START,
+        ..WatchCreateRequest::default()
+    };
+    client.watch(request, &client.options()).await
+}
+
+/// A watch that the server has confirmed, its stream, and its id there.
+async fn watching(client: &Client, calls: &mut UnboundedReceiver<Call>) -> (Watcher, Call, i64) {
+    let (watcher, (stream, id)) = join!(watch(client), async {
+        let mut stream = calls.recv().await.unwrap();
+        let id = confirm(&mut stream).await;
+        (stream, id)
+    });
+    (watcher.unwrap(), stream, id)
+}
+
+async fn request(stream: &mut Call) -> RequestUnion {
+    let request = stream.request::<WatchRequest>().await;
+    request.unwrap().request_union.unwrap()
+}
+
+/// The next request, which is for a watch.
+async fn create(stream: &mut Call) -> WatchCreateRequest {
+    match request(stream).await {
+        RequestUnion::CreateRequest(create) => create,
+        other => panic!("not a create: {other:?}"),
+    }
+}
+
+/// The next request, which is for the end of a watch.
+async fn cancel(stream: &mut Call) -> i64 {
+    match request(stream).await {
+        RequestUnion::CancelRequest(cancel) => cancel.watch_id,
+        other => panic!("not a cancel: {other:?}"),
+    }
+}
+
+/// Confirms the watch that is asked for next, and returns its id.
+async fn confirm(stream: &mut Call) -> i64 {
+    let id = create(stream).await.watch_id;
+    stream.send(&created(id));
+    id
+}
+
+fn created(watch_id: i64) -> WatchResponse {
+    WatchResponse {
+        watch_id,
+        created: true,
+        ..WatchResponse::default()
+    }
+}
+
+fn denied(watch_id: i64) -> WatchResponse {
+    WatchResponse {
+        canceled: true,
+        cancel_reason: "rpc error: code = PermissionDenied desc = etcdserver: permission denied".to_owned(),
+        ..created(watch_id)
+    }
+}
+
+/// One event for each of these revisions.
+fn events(watch_id: i64, revisions: &[i64]) -> WatchResponse {
+    let event = |&mod_revision: &i64| Event {
+        kv: Some(KeyValue {
+            key: "key".into(),
+            mod_revision,
+            ..KeyValue::default()
+        }),
+        ..Event::default()
+    };
+    WatchResponse {
+        watch_id,
+        header: revisions.last().map(|&revision| header(revision)),
+        events: revisions.iter().map(event).collect(),
+        ..WatchResponse::default()
+    }
+}
+
+fn header(revision: i64) -> ResponseHeader {
+    ResponseHeader {
+        revision,
+        ..ResponseHeader::default()
+    }
+}
+
+fn revisions(response: &WatchResponse) -> Vec<i64> {
+    let revision = |event: &Event| event.kv.as_ref().unwrap().mod_revision;
+    response.events.iter().map(revision).collect()
+}
+
+/// The revisions of the next events.
+async fn read(watcher: &Watcher) -> Vec<i64> {
+    revisions(&watcher.read().await.unwrap())
+}
