@@ -1,0 +1,501 @@
+-- The client object: what making, closing and forgetting one does, and what becomes of calls when servers fail.
+-- In: the shared server, nodes that are killed and paused, one that has no leader, and a port where nobody is. Out:
+-- what the calls answer, and how many requests the server has counted.
+
+local silly = require "silly"
+local task = require "silly.task"
+local etcd = require "silly.store.etcd"
+local server = require "spec.support.etcd"
+
+local NOBODY = "127.0.0.1:1"
+
+local function connect(endpoint, conf)
+	conf = conf or {}
+	conf.endpoints = { endpoint or server.endpoint() }
+	return etcd.newclient(conf)
+end
+
+-- Run `source` as a script of its own, which may count its threads and connections, and return what it printed.
+local function script(source)
+	local path = os.tmpname()
+	local file = assert(io.open(path, "w"))
+	file:write(([[
+		local etcd, ENDPOINT = require "silly.store.etcd", %q
+		local function list(what)
+			local pipe = io.popen("ls -l /proc/$PPID/" .. what)
+			local text = pipe:read("a")
+			pipe:close()
+			return text
+		end
+		local function threads()
+			return select(2, list("task"):gsub("\nd", ""))
+		end
+		local function connections()
+			return select(2, list("fd"):gsub("socket:", ""))
+		end
+		local function await_no_connection()
+			for _ = 1, 200 do
+				if connections() == 0 then
+					return
+				end
+				os.execute("sleep 0.05")
+			end
+			error "the connection is still there"
+		end
+	]]):format(server.endpoint()), source)
+	file:close()
+	local status, output = server.sh("bin/silly-run " .. path)
+	os.remove(path)
+	assert.are.equal(0, status, output)
+	return output
+end
+
+local prefix
+
+before_each(function()
+	prefix = server.prefix()
+end)
+
+-- One call of each kind.
+local CALLS = {
+	get = { key = "a" },
+	put = { key = "a", value = "" },
+	delete = { key = "a" },
+	txn = { success = { { put = { key = "a", value = "" } } } },
+	compact = { revision = 1 },
+	grant = { TTL = 5 },
+	revoke = { ID = 1 },
+	ttl = { ID = 1 },
+	leases = {},
+	keepalive = { ID = 1 },
+	watch = { key = "a" },
+}
+
+describe("newclient", function()
+	it("needs no server and opens nothing: the first call does", function()
+		local output = script [[
+			local client = etcd.newclient { endpoints = { ENDPOINT, "127.0.0.1:1" } }
+			print(threads(), connections())
+			assert(client:get { key = "a" })
+			print(threads(), connections())
+		]]
+		assert.are.equal("1\t0\n2\t1\n", output)
+	end)
+
+	it("raises an error that says where and what", function()
+		local here = debug.getinfo(1, "S").short_src .. ":" .. debug.getinfo(1, "l").currentline + 1 .. ": "
+		local ok, message = pcall(function() etcd.newclient {} end)
+		assert.is_false(ok)
+		assert.are.equal(here .. "newclient: field 'endpoints' must list at least one server", message)
+	end)
+
+	it("raises an error for each bad configuration", function()
+		local good = { server.endpoint() }
+		for _, case in ipairs {
+			{ nil, "must be a table, got nil" },
+			{ { endpoints = NOBODY }, "field 'endpoints' must be a list, got a string" },
+			{ { endpoints = {} }, "field 'endpoints' must list at least one server" },
+			{ { endpoints = { host = NOBODY } }, "field 'endpoints' must be a list, with the keys 1 to n only" },
+			{ { endpoints = { NOBODY, 2379 } }, "field 'endpoints[2]' must be a string, got a number" },
+			{ { endpoints = { "host" } }, "field 'endpoints[1]' is not an address: the port is missing, got 'host'" },
+			{ { endpoints = { "h:0" } }, "field 'endpoints[1]' is not an address: '0' is not a port, got 'h:0'" },
+			{ { endpoints = { "ftp://h:1" } }, "field 'endpoints[1]' is not an address: unknown scheme 'ftp', got 'ftp://h:1'" },
+			{ { endpoint = good, endpoints = good }, "unknown field 'endpoint' (did you mean 'endpoints'?)" },
+			{ { endpoints = good, retry = -1 }, "field 'retry' must be 0 or more" },
+			{ { endpoints = good, retry = "many" }, "field 'retry' must be an integer, got 'many'" },
+			{ { endpoints = good, retry_sleep = -1 }, "field 'retry_sleep' must be 0 or more" },
+			{ { endpoints = good, retry_unknown = 1 }, "field 'retry_unknown' must be a boolean, got a number" },
+			{ { endpoints = good, timeout = 0 }, "field 'timeout' must be more than 0" },
+			{ { endpoints = good, timeout = -1 }, "field 'timeout' is no number of seconds: -1" },
+		} do
+			assert.error_matches(function() etcd.newclient(case[1]) end, "newclient: " .. case[2], 1, true)
+		end
+	end)
+
+	it("tells no password that stands in an address", function()
+		for _, address in ipairs { "root:hush@h:1", "http://root:hush@h:1", "ftp://root:hush@h:1" } do
+			local ok, message = pcall(etcd.newclient, { endpoints = { address } })
+			assert.is_false(ok)
+			assert.matches("^newclient: field 'endpoints%[1%]' ", message)
+			assert.is_nil(message:find("hush", 1, true))
+		end
+	end)
+
+	it("leaves its configuration as it is", function()
+		local conf = { endpoints = { server.endpoint() }, retry = 1, retry_sleep = 1, timeout = 1 }
+		etcd.newclient(conf):close()
+		assert.are.same({ endpoints = { server.endpoint() }, retry = 1, retry_sleep = 1, timeout = 1 }, conf)
+	end)
+end)
+
+describe("a client", function()
+	it("shows its endpoints as text, and whether it is closed", function()
+		local client = etcd.newclient { endpoints = { "host:1", "http://[::1]:2/", "unix:///run/etcd" } }
+		local text = "silly.store.etcd.client: host:1, [::1]:2, unix:///run/etcd"
+		assert.are.equal(text, tostring(client))
+		client:close()
+		assert.are.equal(text .. " (closed)", tostring(client))
+	end)
+
+	it("must not be left out of a call", function()
+		local client <close> = connect()
+		CALLS.close = {}
+		for name, req in pairs(CALLS) do
+			local missing = name .. ": the client is missing, call it as client:" .. name .. "(...)"
+			assert.error_matches(function() client[name](req) end, missing, 1, true)
+		end
+		CALLS.close = nil
+	end)
+
+	it("is independent of others", function()
+		local one, two <close> = connect(), connect()
+		local stream <close> = assert(two:watch { key = prefix })
+		assert(one:put { key = prefix, value = "one" })
+		one:close()
+		assert(two:put { key = prefix, value = "two" })
+		assert.are.equal("one", assert(stream:read(30)).events[1].kv.value)
+		assert.are.equal("two", assert(stream:read(30)).events[1].kv.value)
+		assert.are.equal("closed", select(3, one:get { key = prefix }).code)
+	end)
+end)
+
+describe("close", function()
+	local function assert_closed(name, answer, message, info)
+		assert.is_nil(answer)
+		assert.are.equal(name .. ": closed: the client is closed", message)
+		assert.are.same({ code = "closed", applied = "no" }, info)
+	end
+
+	it("makes every later call answer so, and may be repeated", function()
+		local client = connect()
+		assert(client:get { key = prefix })
+		client:close()
+		client:close()
+		for name, req in pairs(CALLS) do
+			assert_closed(name, client[name](client, req))
+		end
+		client:close()
+	end)
+
+	it("closes the connection", function()
+		script [[
+			local client = etcd.newclient { endpoints = { ENDPOINT } }
+			assert(client:watch { key = "a" })
+			assert(client:grant { TTL = 60 })
+			assert(connections() == 1)
+			client:close()
+			await_no_connection()
+		]]
+	end)
+
+	it("comes with the collector", function()
+		script [[
+			local client = etcd.newclient { endpoints = { ENDPOINT } }
+			assert(client:watch { key = "a" })
+			assert(client:grant { TTL = 60 })
+			assert(connections() == 1)
+			client = nil
+			collectgarbage()
+			collectgarbage()
+			await_no_connection()
+		]]
+	end)
+
+	it("comes before the first call too", function()
+		local client = connect()
+		client:close()
+		assert_closed("get", client:get { key = prefix })
+	end)
+
+	it("comes with <close>", function()
+		local kept
+		do
+			local client <close> = connect()
+			kept = client
+		end
+		assert_closed("get", kept:get { key = prefix })
+	end)
+
+	it("ends what a keepalive object would write", function()
+		local client = connect()
+		local stream = assert(client:keepalive { ID = assert(client:grant { TTL = 60 }).ID })
+		client:close()
+		assert_closed("keepalive", stream:write())
+	end)
+
+	it("ends calls between two attempts", function()
+		local client = connect(NOBODY, { retry = 1, retry_sleep = 3600000 })
+		local answers = {}
+		silly.run(function()
+			for name, req in pairs(CALLS) do
+				task.fork(function() answers[name] = table.pack(client[name](client, req)) end)
+			end
+			silly.sleep(0)
+			client:close()
+		end)
+		for name in pairs(CALLS) do
+			assert_closed(name, table.unpack(answers[name], 1, 3))
+		end
+	end)
+end)
+
+describe("a server that stands still", function()
+	local node, client
+
+	before_each(function()
+		node = node or server.start()
+		client = connect(node.endpoint, { timeout = 0.2, retry = 0 })
+		assert(client:get { key = prefix })
+		node:pause()
+	end)
+
+	after_each(function()
+		client:close()
+		node:resume()
+	end)
+
+	lazy_teardown(function()
+		node:kill()
+	end)
+
+	it("fails a call when its time is over", function()
+		local late = ": deadline_exceeded: no answer within %s s (" .. node.endpoint .. ")"
+		for name, applied in pairs { get = "no", put = "maybe", delete = "maybe", grant = "maybe", leases = "no" } do
+			local answer, message, info = client[name](client, CALLS[name])
+			assert.is_nil(answer)
+			assert.are.equal(name .. late:format("0.2"), message)
+			assert.are.same({ code = "deadline_exceeded", applied = applied, endpoint = node.endpoint }, info)
+		end
+		local _, message = client:get { key = prefix, timeout = 0.1, retry = 1, retry_sleep = 1 }
+		assert.are.equal("get" .. late:format("0.1"), message)
+	end)
+
+	it("leaves calls and watches under way, which close ends", function()
+		local answers = {}
+		local waiting = connect(node.endpoint, { timeout = 60 })
+		node:resume()
+		local stream = assert(waiting:watch { key = prefix })
+		node:pause()
+		silly.run(function()
+			for name, req in pairs(CALLS) do
+				task.fork(function() answers[name] = table.pack(waiting[name](waiting, req)) end)
+			end
+			task.fork(function() answers.read = table.pack(stream:read()) end)
+			silly.sleep(0)
+			-- When this one has given up, the others have been sent.
+			waiting:get { key = prefix, timeout = 0.1, retry = 0 }
+			assert.is_nil(next(answers))
+			waiting:close()
+		end)
+		local reads = { get = true, ttl = true, leases = true, watch = true, read = true }
+		for name in pairs(CALLS) do
+			local answer, message, info = table.unpack(answers[name], 1, 3)
+			assert.is_nil(answer)
+			assert.are.equal(name .. ": closed: the client is closed", message)
+			assert.are.same({ code = "closed", applied = reads[name] and "no" or "maybe" }, info, name)
+		end
+		assert.are.equal("watch: closed: the client is closed", answers.read[2])
+	end)
+
+	it("leaves the clients of calls that are under way alive, though they are forgotten", function()
+		local answers = {}
+		local function ask(name, call)
+			task.fork(function() answers[name] = table.pack(call()) end)
+		end
+		node:resume()
+		local events = assert(connect(node.endpoint):watch { key = prefix }):events()
+		silly.run(function()
+			ask("read", function() return assert(connect(node.endpoint):watch { key = prefix }):read() end)
+			ask("event", events)
+			events = nil
+			assert(client:get { key = prefix, timeout = 30 })
+			node:pause()
+			ask("get", function() return connect(node.endpoint, { timeout = 30 }):get { key = prefix } end)
+			silly.sleep(0)
+			-- When this one has given up, the others are under way.
+			assert.is_nil((client:get { key = prefix }))
+			assert.is_nil(next(answers))
+			collectgarbage()
+			collectgarbage()
+			node:resume()
+			assert(client:put { key = prefix, value = "v", timeout = 30 })
+		end)
+		for name, answer in pairs(answers) do
+			assert.is_truthy(answer[1], name .. ": " .. tostring(answer[2]))
+		end
+	end)
+
+	it("and is killed with writes under way gets those again that may be repeated, and no others", function()
+		local patient = connect(node.endpoint, { timeout = 60, retry = 1000, retry_sleep = 20 })
+		local answers = {}
+		local calls = {
+			once = { "put", { key = prefix .. "once", value = "" } },
+			txn = { "txn", { success = { { put = { key = prefix .. "once", value = "" } } } } },
+			unknown = { "put", { key = prefix .. "unknown", value = "", retry_unknown = true } },
+			read = { "get", { key = prefix } },
+			grant = { "grant", { TTL = 60, keepalive = false } },
+		}
+		node:resume()
+		assert(patient:get { key = prefix })
+		node:pause()
+		silly.run(function()
+			for name, call in pairs(calls) do
+				task.fork(function() answers[name] = table.pack(patient[call[1]](patient, call[2])) end)
+			end
+			silly.sleep(0)
+			patient:get { key = prefix, timeout = 0.1, retry = 0 }
+			assert.is_nil(next(answers))
+			node:kill()
+			node:start()
+		end)
+		for _, name in ipairs { "once", "txn" } do
+			assert.is_nil(answers[name][1])
+			assert.matches("^" .. calls[name][1] .. ": unavailable: .* %(" .. node.endpoint .. "%)$", answers[name][2])
+			assert.are.same({ code = "unavailable", applied = "maybe", endpoint = node.endpoint }, answers[name][3])
+		end
+		for _, name in ipairs { "unknown", "read", "grant" } do
+			assert(table.unpack(answers[name], 1, 2))
+		end
+		assert.are.equal(0, assert(patient:get { key = prefix .. "once" }).count)
+		assert.are.equal(1, assert(patient:get { key = prefix .. "unknown" }).kvs[1].version)
+		assert.are.equal(60, assert(patient:ttl { ID = answers.grant[1].ID }).grantedTTL)
+		patient:close()
+	end)
+end)
+
+describe("a server that is not there", function()
+	it("fails a call after its retries, which certainly changed nothing", function()
+		local client <close> = connect(NOBODY, { retry = 2, retry_sleep = 1 })
+		for name, req in pairs(CALLS) do
+			local answer, message, info = client[name](client, req)
+			assert.is_nil(answer)
+			assert.are.equal(name .. ": unavailable: connection refused (" .. NOBODY .. ")", message)
+			assert.are.same({ code = "unavailable", applied = "no", endpoint = NOBODY }, info)
+		end
+	end)
+
+	it("is passed over where another is, without a retry", function()
+		for i = 1, 20 do
+			local client <close> = etcd.newclient {
+				endpoints = i % 2 == 0 and { NOBODY, server.endpoint() } or { server.endpoint(), NOBODY }, retry = 0,
+			}
+			local key = prefix .. i
+			local stream <close> = assert(client:watch { key = key })
+			assert(client:put { key = key, value = "v" })
+			assert.are.equal(1, assert(client:get { key = key }).kvs[1].version)
+			assert.are.equal("v", assert(stream:read(30)).events[1].kv.value)
+			assert(client:revoke { ID = assert(client:grant { TTL = 60 }).ID })
+		end
+	end)
+
+	it("gets the calls once it is there", function()
+		local node = server.start()
+		finally(function() node:kill() end)
+		local client <close> = connect(node.endpoint, { retry = 1000, retry_sleep = 20 })
+		node:kill()
+		local version, watched
+		silly.run(function()
+			task.fork(function()
+				assert(client:put { key = prefix, value = "v" })
+				version = assert(client:get { key = prefix }).kvs[1].version
+			end)
+			task.fork(function()
+				watched = assert(client:watch { key = prefix, revision = 1 }):read(30)
+			end)
+			silly.sleep(0)
+			node:start()
+		end)
+		assert.are.equal(1, version)
+		assert.are.equal("v", watched.events[1].kv.value)
+	end)
+end)
+
+describe("a server without a leader", function()
+	local node, client
+
+	-- Ask the node on one of its ports, with a request in the form of printf.
+	local function http(number, request)
+		local file = assert(io.open(node.dir .. "/ports"))
+		local port = file:read("a"):match(("%d+ "):rep(number - 1) .. "(%d+)")
+		file:close()
+		return select(2, server.sh(([[bash -c 'exec 3<>/dev/tcp/127.0.0.1/%d; printf "$0" >&3; cat <&3' '%s']])
+			:format(port, request)))
+	end
+
+	local function requests(type)
+		local text = http(3, [[GET /metrics HTTP/1.0\r\n\r\n]])
+		local pattern = '\netcd_server_client_requests_total{client_api_version="[^"]*",type="' .. type .. '"} (%d+)'
+		return tonumber(text:match(pattern) or 0)
+	end
+
+	lazy_setup(function()
+		node = server.start()
+		-- With a second member that never comes the first one has no majority.
+		local member = [[{"peerURLs":["http://127.0.0.1:1"]}]]
+		http(1, ([[POST /v3/cluster/member/add HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s]]):format(#member, member))
+		client = connect(node.endpoint, { retry = 2, retry_sleep = 1 })
+		for _ = 1, 100 do
+			local answer, _, info = client:get { key = "a", timeout = 0.2, retry = 0 }
+			if not answer and info.code == "unavailable" then
+				return
+			end
+		end
+		error "the node still has a leader"
+	end)
+
+	lazy_teardown(function()
+		client:close()
+		node:kill()
+	end)
+
+	local function assert_refused(name, answer, message, info)
+		assert.is_nil(answer)
+		assert.are.equal(name .. ": unavailable: etcdserver: no leader (" .. node.endpoint .. ")", message)
+		assert.are.same({ code = "unavailable", applied = "no", endpoint = node.endpoint }, info)
+	end
+
+	it("is asked once more for each retry, for reads and writes alike", function()
+		for name, type in pairs { get = "unary", put = "unary", grant = "unary", txn = "unary", keepalive = "stream" } do
+			local before = requests(type)
+			assert_refused(name, client[name](client, CALLS[name]))
+			assert.are.equal(before + 3, requests(type), name)
+			for _, retry in ipairs { 0, 1, 5 } do
+				before = requests(type)
+				local req = setmetatable({ retry = retry }, { __index = CALLS[name] })
+				assert_refused(name, client[name](client, req))
+				assert.are.equal(before + retry + 1, requests(type), name)
+			end
+		end
+	end)
+
+	it("is asked once more for each retry of a watch", function()
+		for _, retry in ipairs { 0, 1, 5 } do
+			local before = requests "stream"
+			assert_refused("watch", client:watch { key = "a", revision = 1, retry = retry })
+			assert.are.equal(before + retry + 1, requests "stream")
+		end
+	end)
+
+	it("is not asked again before retry_sleep is over", function()
+		local before = requests "unary"
+		local answer
+		silly.run(function()
+			local patient = connect(node.endpoint, { retry_sleep = 3600000 })
+			task.fork(function() answer = table.pack(patient:get { key = "a" }) end)
+			silly.sleep(0)
+			for _ = 1, 1000 do
+				if requests "unary" > before then
+					break
+				end
+			end
+			client:get { key = "a", retry = 0 }
+			patient:close()
+		end)
+		assert.are.equal("closed", answer[3].code)
+		assert.are.equal(before + 2, requests "unary")
+	end)
+
+	it("answers a read that is content with what one member has", function()
+		assert(client:get { key = "a", serializable = true })
+	end)
+end)

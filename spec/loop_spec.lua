@@ -1,0 +1,376 @@
+-- Loops: where a call parks its caller and where it blocks, and loops of a user's own.
+-- In: calls from the main chunk, from tasks, from coroutines and from where Lua cannot yield. Out: the same answers
+-- everywhere, and the order in which tasks went on.
+
+local silly = require "silly"
+local task = require "silly.task"
+local etcd = require "silly.store.etcd"
+local server = require "spec.support.etcd"
+
+local client, prefix
+
+before_each(function()
+	client = etcd.newclient { endpoints = { server.endpoint() } }
+	prefix = server.prefix()
+	for i = 1, 3 do
+		assert(client:put { key = prefix .. i, value = tostring(i) })
+	end
+end)
+
+after_each(function()
+	client:close()
+	etcd.use "standalone"
+end)
+
+-- The value under a name.
+local function get(name)
+	return assert(client:get { key = prefix .. name }).kvs[1].value
+end
+
+-- Sort the three names downwards; every comparison asks the server.
+local function sorted()
+	local names = { 2, 1, 3 }
+	table.sort(names, function(a, b) return get(a) > get(b) end)
+	return names
+end
+
+-- Run a module whose loader asks the server.
+local function required()
+	local name = prefix .. "module"
+	package.preload[name] = function() return get(3) end
+	local value = require(name)
+	package.preload[name], package.loaded[name] = nil, nil
+	return value
+end
+
+describe("a call blocks and returns its answer", function()
+	it("in the main chunk", function()
+		assert.is_true(select(2, coroutine.running()))
+		assert.are.equal("1", get(1))
+		local answer, message, info = client:put { key = "" , value = "" }
+		assert.is_nil(answer)
+		assert.are.equal("put: invalid_argument: etcdserver: key is not provided (" .. server.endpoint() .. ")", message)
+		assert.are.equal("invalid_argument", info.code)
+		local stream <close> = assert(client:watch { key = prefix .. 1, revision = 1 })
+		assert.are.equal("1", assert(stream:read(30)).events[1].kv.value)
+	end)
+
+	it("in a script that knows of no runtime", function()
+		local status, output = server.sh(([[${LUA:-lua5.4} -e '
+			package.path, package.cpath = %q, %q
+			local client = require "silly.store.etcd".newclient { endpoints = { %q } }
+			print(client:get { key = %q }.kvs[1].value)
+			for name in pairs(package.loaded) do
+				assert(not name:find "^silly" or name:find "^silly%%.store%%.etcd", name)
+			end
+		']]):format(package.path, package.cpath, server.endpoint(), prefix .. 1))
+		assert.are.equal("1\n", output)
+		assert.are.equal(0, status)
+	end)
+
+	it("in a coroutine that is no task", function()
+		local co = coroutine.create(function()
+			local stream <close> = assert(client:watch { key = prefix .. 1, revision = 1 })
+			return get(2) .. assert(stream:read(30)).events[1].kv.value
+		end)
+		assert.are.same({ true, "21" }, { coroutine.resume(co) })
+		assert.are.equal("dead", coroutine.status(co))
+	end)
+
+	it("where Lua cannot yield", function()
+		assert.are.same({ 3, 2, 1 }, sorted())
+		assert.are.equal("3", required())
+		assert.are.equal("1-2-3-", (("123"):gsub(".", function(name) return get(name) .. "-" end)))
+	end)
+
+	it("in a task where Lua cannot yield, and in a coroutine of a task", function()
+		local seen = {}
+		silly.run(function()
+			task.fork(function() seen[1] = sorted() end)
+			task.fork(function() seen[2] = required() end)
+			task.fork(function() seen[3] = coroutine.wrap(function() return get(2) end)() end)
+			-- What these wait for may come while another blocks.
+			task.fork(function() seen[4] = get(1) end)
+			task.fork(function() seen[5] = get(2) .. get(3) end)
+		end)
+		assert.are.same({ { 3, 2, 1 }, "3", "2", "1", "23" }, seen)
+	end)
+end)
+
+describe("a call in a task", function()
+	it("parks the task, and others run meanwhile", function()
+		local seen = {}
+		local function note(what) seen[#seen + 1] = what end
+		silly.run(function()
+			task.fork(function()
+				note "asks"
+				note(get(1))
+			end)
+			task.fork(function()
+				for _ = 1, 3 do
+					note "runs"
+				end
+			end)
+		end)
+		assert.are.same({ "asks", "runs", "runs", "runs", "1" }, seen)
+	end)
+
+	it("parks in pcall, iterators and metamethods too", function()
+		for name, call in pairs {
+			pcall = function() return select(2, pcall(get, 1)) end,
+			iterator = function()
+				local left, value = 1, nil
+				for found in function() left = left - 1 return left == 0 and get(1) or nil end do
+					value = found
+				end
+				return value
+			end,
+			metamethod = function() return setmetatable({}, { __index = function(_, key) return get(key) end })[1] end,
+		} do
+			local seen = {}
+			local function note(what) seen[#seen + 1] = what end
+			silly.run(function()
+				task.fork(function() note(call()) end)
+				task.fork(function() note "runs" end)
+			end)
+			assert.are.same({ "runs", "1" }, seen, name)
+		end
+	end)
+
+	it("parks a reader of a watch until there is something to read", function()
+		local seen = {}
+		silly.run(function()
+			local stream <close> = assert(client:watch { key = prefix .. 1 })
+			task.fork(function()
+				assert(client:put { key = prefix .. 1, value = "new" })
+				seen[#seen + 1] = "put"
+			end)
+			seen[#seen + 1] = "reads"
+			local value = assert(stream:read(30)).events[1].kv.value
+			assert.are.equal("new", value)
+		end)
+		assert.are.same({ "reads", "put" }, seen)
+	end)
+end)
+
+describe("a loop of a user's own", function()
+	local loop, log, ready
+
+	-- The smallest loop there is: coroutines in a queue. `log` counts the calls of its functions.
+	before_each(function()
+		log, ready = { current = 0, park = 0, wake = 0, start = 0 }, {}
+		local handles = setmetatable({}, { __mode = "k" })
+		loop = {}
+
+		function loop.current()
+			log.current = log.current + 1
+			local co = coroutine.running()
+			if coroutine.isyieldable() then
+				handles[co] = handles[co] or { co = co }
+				return handles[co]
+			end
+		end
+
+		function loop.park(waiter)
+			log.park = log.park + 1
+			assert.is_false(waiter.done)
+			coroutine.yield()
+		end
+
+		function loop.wake(handle, waiter)
+			log.wake = log.wake + 1
+			assert.is_true(waiter.done)
+			ready[#ready + 1] = handle.co
+		end
+
+		function loop.start(core, pump)
+			log.start = log.start + 1
+			loop.core, loop.pump = core, pump
+		end
+	end)
+
+	-- Run functions as coroutines under the loop until all have ended; each gets a slot of the list that this returns.
+	local function run(funcs)
+		local results, left = {}, #funcs
+		for i, func in ipairs(funcs) do
+			ready[#ready + 1] = coroutine.create(function()
+				results[i] = func()
+				left = left - 1
+			end)
+		end
+		while left > 0 do
+			local co = table.remove(ready, 1)
+			if co then
+				assert(coroutine.resume(co))
+			elseif loop.pump() > 0 and not ready[1] then
+				loop.core:wait()
+			end
+		end
+		return results
+	end
+
+	local function own(conf)
+		conf = conf or {}
+		conf.endpoints = conf.endpoints or { server.endpoint() }
+		return etcd.newclient(conf)
+	end
+
+	it("parks and wakes the callers of a client that was made with it", function()
+		client:close()
+		client = own { loop = loop }
+		assert.are.same({ "1", "23" }, run { function() return get(1) end, function() return get(2) .. get(3) end })
+		assert.are.equal(3, log.start)
+		assert.are.equal(3, log.park)
+		assert.are.equal(3, log.wake)
+	end)
+
+	it("serves watches and leases", function()
+		client:close()
+		client = own { loop = loop }
+		local stream = assert(client:watch { key = prefix .. "w" })
+		local function reader()
+			return assert(stream:read(30)).events[1].kv.value
+		end
+		local function writer()
+			local lease = assert(client:grant { TTL = 60 })
+			assert(client:put { key = prefix .. "w", value = "seen", lease = lease.ID })
+			return assert(client:keepalive { ID = lease.ID }).TTL
+		end
+		assert.are.same({ "seen", 60 }, run { reader, writer })
+	end)
+
+	it("may come back from park too early", function()
+		client:close()
+		client = own { loop = loop }
+		local park = loop.park
+		local early = 0
+		function loop.park(waiter)
+			if early < 3 then
+				early = early + 1
+			else
+				park(waiter)
+			end
+		end
+		assert.are.same({ "1" }, run { function() return get(1) end })
+		assert.are.equal(3, early)
+		assert.are.equal(1, log.park)
+	end)
+
+	it("learns from pump how many operations are under way", function()
+		client:close()
+		client = own { loop = loop }
+		local streams = {}
+		for i = 1, 3 do
+			streams[i] = assert(client:watch { key = prefix .. i })
+			coroutine.wrap(function() streams[i]:read() end)()
+		end
+		assert.are.equal(3, loop.pump())
+		for i = 3, 1, -1 do
+			streams[i]:close()
+			repeat
+				loop.core:wait(30)
+			until loop.pump() < i
+			assert.are.equal(i - 1, loop.pump())
+		end
+	end)
+
+	it("does not park where it has no current caller: the call blocks", function()
+		client:close()
+		client = own { loop = loop }
+		assert.are.equal("1", get(1))
+		assert.are.same({ { 3, 2, 1 } }, run { sorted })
+		assert.are.equal(0, log.start + log.park + log.wake)
+	end)
+
+	it("may have its own way to block", function()
+		client:close()
+		client = own { loop = loop }
+		local blocked = 0
+		function loop.block(core, pump)
+			blocked = blocked + 1
+			core:wait()
+			assert.are.equal("number", type(pump()))
+		end
+		assert.are.equal("1", get(1))
+		assert.is_true(blocked > 0)
+		blocked = 0
+		assert.are.same({ "2" }, run { function() return get(2) end })
+		assert.are.equal(0, blocked)
+	end)
+
+	it("becomes the loop of later clients by etcd.use", function()
+		etcd.use(loop)
+		local earlier = client
+		client = own()
+		assert.are.same({ "1" }, run { function() return get(1) end })
+		assert.are.equal(1, log.park)
+		client:close()
+		client = own { loop = "standalone" }
+		assert.are.same({ "2" }, run { function() return get(2) end })
+		client:close()
+		client = earlier
+		assert.are.same({ "3" }, run { function() return get(3) end })
+		assert.are.equal(1, log.park)
+		client:close()
+		etcd.use "standalone"
+		client = own()
+		assert.are.same({ "1" }, run { function() return get(1) end })
+		assert.are.equal(1, log.park)
+	end)
+end)
+
+describe("the choice of a loop", function()
+	local function assert_refused(problem, choice)
+		local function newclient() etcd.newclient { endpoints = { server.endpoint() }, loop = choice } end
+		assert.error_matches(newclient, "newclient: field 'loop' " .. problem)
+		assert.error_matches(function() etcd.use(choice) end, "use: the loop " .. problem)
+	end
+
+	it("refuses an unknown name and lists those that there are", function()
+		assert_refused("'stand' is unknown; there are: .*%f[%a]standalone%f[%A]", "stand")
+		assert_refused("'' is unknown; there are: .*%f[%a]standalone%f[%A]", "")
+	end)
+
+	it("refuses what is neither a name nor a table", function()
+		for _, choice in ipairs { false, 5, print } do
+			assert_refused("must be a name or a table, got a " .. type(choice), choice)
+		end
+	end)
+
+	it("must be made where etcd.use is called", function()
+		assert.error_matches(function() etcd.use() end, "use: the loop must be a name or a table, got ")
+	end)
+
+	it("refuses a loop that lacks a function", function()
+		for _, name in ipairs { "current", "park", "wake", "start" } do
+			local loop = { current = print, park = print, wake = print, start = print }
+			loop[name] = nil
+			assert_refused("lacks the function '" .. name .. "'", loop)
+			loop[name] = "print"
+			assert_refused("lacks the function '" .. name .. "'", loop)
+		end
+	end)
+
+	it("refuses a loop whose block is no function", function()
+		assert_refused(".*'block'", { current = print, park = print, wake = print, start = print, block = 5 })
+	end)
+
+	it("points to the caller's line", function()
+		local here = debug.getinfo(1, "S").short_src .. ":" .. debug.getinfo(1, "l").currentline + 1 .. ": "
+		local _, message = pcall(function() etcd.use "nobody" end)
+		assert.are.equal(here, message:sub(1, #here))
+	end)
+
+	it("stays as it was when it was refused", function()
+		pcall(etcd.use, "nobody")
+		pcall(etcd.use, {})
+		client:close()
+		client = etcd.newclient { endpoints = { server.endpoint() } }
+		local seen
+		silly.run(function()
+			task.fork(function() seen = seen or "another ran" end)
+			seen = get(1) == "1" and seen
+		end)
+		assert.are.equal("another ran", seen)
+	end)
+end)
