@@ -6,14 +6,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::advance;
 
 /// What a test may take by the clock on the wall: one that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Small against every deadline and pause of a client.
-const STEP: Duration = Duration::from_millis(20);
+const STEP: Duration = Duration::from_millis(5);
 
 /// Runs a test on a runtime of its own.
 pub(crate) fn run(test: impl Future<Output = ()>) {
@@ -42,7 +42,9 @@ pub(crate) async fn until<T>(event: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until the runtime has been idle, which is when it looks at its sockets.
+/// Lets everything run that can, and looks at the sockets.
 pub(crate) async fn idle() {
+    // By way of another thread, so that the operating system gets its turn.
     spawn_blocking(|| {}).await.unwrap();
+    yield_now().await;
 }

@@ -5,8 +5,8 @@ use http::HeaderMap;
 use silly_etcd::etcd::pb::WatchResponse;
 use tokio::join;
 
-use super::support::clock::{run, until};
-use super::support::{Cluster, Fault, ONCE, frames};
+use super::support::clock::{idle, run, until};
+use super::support::{Call, Cluster, Fault, ONCE, frames};
 use super::{START, confirm, create, created, events, header, read, watch, watching};
 
 /// The server's answers to a watch, each with the revision from which to go on once it has arrived.
@@ -155,5 +155,25 @@ fn a_watch_outlives_a_broken_status() {
         trailers.insert("grpc-status-details-bin", "?".parse().unwrap());
         first.trailers(trailers);
         until(calls.recv()).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "two servers that answer and then fail are asked in turns without any pause"]
+fn servers_that_break_every_stream_are_not_asked_in_a_hurry() {
+    run(async {
+        let etcd = Cluster::start(2, |mut call: Call| async move {
+            confirm(&mut call).await;
+            call.finish("14", "etcdserver: server stopped");
+        })
+        .await;
+        let client = etcd.client(ONCE);
+        let _watcher = watch(&client).await.unwrap();
+        // Time stands still meanwhile.
+        for _ in 0..200 {
+            idle().await;
+        }
+        let streams = etcd.methods().len();
+        assert!(streams <= 4, "{streams} streams at once");
     });
 }

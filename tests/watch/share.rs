@@ -2,6 +2,7 @@
 
 use h2::Reason;
 use silly_etcd::etcd::Code;
+use silly_etcd::etcd::pb::WatchResponse;
 use tokio::join;
 
 use super::support::clock::{run, until};
@@ -85,5 +86,25 @@ fn closing_the_client_ends_a_watch_in_the_making() {
             client.close();
         });
         assert_eq!(answer.err().unwrap().code, Code::Closed);
+    });
+}
+
+#[test]
+fn the_first_reason_of_an_end_stays() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (watcher, mut stream, watch_id) = watching(&client, &mut calls).await;
+        stream.send(&WatchResponse {
+            watch_id,
+            canceled: true,
+            compact_revision: 50,
+            ..WatchResponse::default()
+        });
+        for _ in 0..2 {
+            let error = watcher.read().await.unwrap_err();
+            assert_eq!((error.code, error.compact_revision), (Code::Compacted, Some(50)));
+            watcher.close();
+        }
     });
 }

@@ -91,6 +91,7 @@ fn what_comes_under_an_old_id_belongs_to_nobody() {
         progress(old, 90),
     ] {
         watches.receive(message);
+        assert_eq!(reader.read(), None);
     }
     watches.receive(created(new));
     watches.receive(events(new, &[10]));
