@@ -1,12 +1,11 @@
-//! Where a server listens, as a person writes it: `host:port`, `http://host:port`, `[::1]:2379`, `unix:///path`.
+//! Where a server listens, as a person writes it: `host:port`, `http://host:port`, `https://…`, `[::1]:2379`, `unix:///path`.
 //!
 //! In: the text from the configuration. Out: an [`Address`], or the reason why the text is none.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
-
-use http::uri::Authority;
 
 /// A server's address, checked but not resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +47,8 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once("://") {
-            Some(("http", rest)) => tcp(rest.strip_suffix('/').unwrap_or(rest)),
-            Some(("unix", path)) if path.starts_with('/') && path.len() > 1 => Ok(Self::Unix(PathBuf::from(path))),
+            Some(("http" | "https", rest)) => tcp(rest.strip_suffix('/').unwrap_or(rest)),
+            Some(("unix", path)) if is_absolute(path) => Ok(Self::Unix(PathBuf::from(path))),
             Some(("unix", _)) => Err("a unix address needs an absolute path".to_owned()),
             Some((scheme, _)) => Err(format!("unknown scheme '{scheme}'")),
             None => tcp(text),
@@ -64,22 +63,37 @@ fn tcp(text: &str) -> Result<Address, String> {
     if text.contains('@') {
         return Err("user and password do not belong into an address".to_owned());
     }
-    let authority = Authority::from_str(text).map_err(|_| "expected host:port".to_owned())?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() {
-        return Err("the host is missing".to_owned());
-    }
-    let port = match text.rsplit_once(':') {
-        Some((_, port)) if !port.contains(']') => port,
-        _ => return Err("the port is missing".to_owned()),
+    let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
+    let host = match host.strip_prefix('[') {
+        // The colon belonged to the address.
+        Some(_) if port.contains(']') => return Err("the port is missing".to_owned()),
+        Some(v6) => v6
+            .strip_suffix(']')
+            .filter(|v6| v6.parse::<Ipv6Addr>().is_ok())
+            .ok_or("expected [IPv6]:port")?,
+        None if host.is_empty() => return Err("the host is missing".to_owned()),
+        None if is_name(host) => host,
+        None => return Err("expected host:port".to_owned()),
     };
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse() {
-        Ok(port) if port != 0 => Ok(Address::Tcp {
+        Ok(port) if digits && port != 0 => Ok(Address::Tcp {
             host: host.to_owned(),
             port,
         }),
-        _ => Err(format!("'{port}' is not a port")),
+        _ => Err(format!("'{}' is not a port", port.escape_debug())),
     }
+}
+
+/// A path that starts at the root and that the system can take.
+fn is_absolute(path: &str) -> bool {
+    path.starts_with('/') && path.len() > 1 && !path.contains('\0')
+}
+
+/// A host name or an IPv4 address.
+fn is_name(host: &str) -> bool {
+    host.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
 #[cfg(test)]
@@ -125,7 +139,12 @@ mod tests {
             ("localhost:http", "'http' is not a port"),
             (":2379", "the host is missing"),
             ("a b:2379", "expected host:port"),
-            ("http://localhost:2379/v3", "expected host:port"),
+            ("localhost:+2379", "'+2379' is not a port"),
+            ("[zz]:2379", "expected [IPv6]:port"),
+            ("[::1]x:2379", "expected [IPv6]:port"),
+            ("::1:2379", "expected host:port"),
+            ("http://localhost:2379/v3", "'2379/v3' is not a port"),
+            ("unix:///a\0b", "a unix address needs an absolute path"),
             ("ftp://localhost:2379", "unknown scheme 'ftp'"),
             ("unix://relative", "a unix address needs an absolute path"),
             (

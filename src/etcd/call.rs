@@ -6,15 +6,22 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::client::Client;
+use super::cluster::Pass;
 use super::config::CallOptions;
 use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::error::{Applied, Error, Result};
-use super::failure::Failure;
+use super::failure::{Again, Failure};
+
+/// How often a call may go out again at once to the same server: a token can wear out between two attempts, and a
+/// connection can close, hardly more often.
+pub(crate) const REPAIRS: u32 = 3;
+
+/// How long a server may take to be reached where there are others, or by a stream that keeps trying.
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a repetition of a call may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,35 +37,19 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// May this call go out again after `failure`?
+    /// Is it known to do no harm when the call goes out again after `failure`?
     fn repeats(self, failure: &Failure, options: &CallOptions) -> bool {
-        let safe = self != Self::Write || options.retry_unknown || failure.error.applied == Applied::No;
-        failure.passing && safe
+        self != Self::Write || options.retry_unknown || failure.error.applied == Applied::No
     }
 
-    /// A request that refuses, at once, to wait on a member without a leader.
-    fn request<Q>(self, message: Q) -> Request<Q> {
-        let mut request = Request::new(message);
-        if self != Self::SerializableRead {
-            require_leader(&mut request);
+    /// The error of a call of which all attempts together `applied`.
+    fn error(self, error: Error, applied: Applied) -> Error {
+        let reads = matches!(self, Self::Read | Self::SerializableRead);
+        Error {
+            applied: if reads { Applied::No } else { applied },
+            ..error
         }
-        request
     }
-
-    fn error(self, failure: Failure) -> Error {
-        let mut error = failure.error;
-        if matches!(self, Self::Read | Self::SerializableRead) {
-            error.applied = Applied::No;
-        }
-        error
-    }
-}
-
-/// Asks the member to refuse the request, or to end the stream, when it knows no leader.
-pub(crate) fn require_leader<Q>(request: &mut Request<Q>) {
-    request
-        .metadata_mut()
-        .insert("hasleader", MetadataValue::from_static("true"));
 }
 
 impl Client {
@@ -69,10 +60,15 @@ impl Client {
         F: Fn(Connection, Request<Q>) -> A,
         A: Future<Output = Result<Response<R>, Status>>,
     {
-        let mut route = self.parts.endpoints.route();
-        let mut retries = 0;
+        let mut route = self.cluster().endpoints.route();
+        let (mut retries, mut repairs) = (0, 0);
+        // What one attempt may have done, the refusal of another does not undo.
+        let mut applied = Applied::No;
         loop {
-            let send = |connection| rpc(connection, kind.request(message.clone()));
+            let send = |pass: Pass| {
+                let request = pass.request(message.clone(), kind != Kind::SerializableRead);
+                rpc(pass.connection, request)
+            };
             let failure = match self.attempt(route.endpoint(), options.timeout, send).await {
                 Ok(answer) => {
                     route.keep();
@@ -80,44 +76,59 @@ impl Client {
                 }
                 Err(failure) => failure,
             };
+            if failure.error.applied == Applied::Maybe {
+                applied = Applied::Maybe;
+            }
+            if failure.again == Again::Never {
+                // A server that says no has answered, too.
+                route.keep();
+            }
             if !kind.repeats(&failure, options) {
-                return Err(kind.error(failure));
+                return Err(kind.error(failure.error, applied));
             }
-            if route.advance() {
-                continue;
+            match failure.again {
+                Again::Login | Again::Reconnect if repairs < REPAIRS => {
+                    repairs += 1;
+                    continue;
+                }
+                Again::Elsewhere | Again::Reconnect | Again::Later if route.advance() => continue,
+                Again::Reconnect | Again::Later if retries < options.retry => retries += 1,
+                _ => return Err(kind.error(failure.error, applied)),
             }
-            if retries == options.retry {
-                return Err(kind.error(failure));
-            }
-            retries += 1;
             tokio::select! {
-                () = self.parts.closed.cancelled() => return Err(Error::closed()),
+                () = self.cluster().closed.cancelled() => return Err(kind.error(Error::closed(), applied)),
                 () = sleep(options.retry_sleep) => {}
             }
         }
     }
 
-    /// One attempt at one server: connects where there is no connection, then lets `send` use it.
+    /// One attempt at one server: connects and logs in where that is needed, then lets `send` use the connection.
     async fn attempt<R, F, A>(&self, endpoint: &Endpoint, timeout: Duration, send: F) -> Result<R, Failure>
     where
-        F: FnOnce(Connection) -> A,
+        F: FnOnce(Pass) -> A,
         A: Future<Output = Result<R, Status>>,
     {
-        let deadline = Instant::now() + timeout;
-        let connection = tokio::select! {
+        let cluster = self.cluster();
+        let start = Instant::now();
+        let limit = if cluster.endpoints.are_several() {
+            timeout.min(CONNECT_LIMIT)
+        } else {
+            timeout
+        };
+        let pass = tokio::select! {
             biased;
-            () = self.parts.closed.cancelled() => return Err(Failure::closed(Applied::No)),
-            connected = timeout_at(deadline, endpoint.connect()) => match connected {
-                Ok(Ok(connection)) => connection,
-                Ok(Err(error)) => return Err(Failure::connect(endpoint, &error)),
-                Err(_) => return Err(Failure::connect_timeout(endpoint, timeout)),
+            () = cluster.closed.cancelled() => return Err(Failure::closed(Applied::No)),
+            entered = timeout_at(start + limit, cluster.enter(endpoint)) => match entered {
+                Ok(entered) => entered?,
+                Err(_) => return Err(Failure::connect_timeout(endpoint, limit)),
             }
         };
+        let token = pass.token.clone();
         tokio::select! {
-            () = self.parts.closed.cancelled() => Err(Failure::closed(Applied::Maybe)),
-            answered = timeout_at(deadline, send(connection)) => match answered {
+            () = cluster.closed.cancelled() => Err(Failure::closed(Applied::Maybe)),
+            answered = timeout_at(start + timeout, send(pass)) => match answered {
                 Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(status)) => Err(Failure::status(endpoint, &status)),
+                Ok(Err(status)) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &token)),
                 Err(_) => Err(Failure::timeout(endpoint, timeout)),
             }
         }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::auth::Auth;
+use super::cluster::Cluster;
 use super::config::{CallOptions, Config};
 use super::endpoint::Endpoints;
 use super::lease::Keeper;
+use super::tls::Tls;
 use super::watch::Hub;
 
 /// A handle on an etcd cluster.
@@ -20,29 +23,28 @@ pub struct Client {
 
 /// What all handles share.
 pub(super) struct Parts {
-    pub(super) endpoints: Arc<Endpoints>,
-    pub(super) options: CallOptions,
+    cluster: Arc<Cluster>,
+    options: CallOptions,
     pub(super) keeper: Keeper,
     pub(super) watches: Arc<Hub>,
-    /// Cancelled once, by [`Client::close`] or with the last handle. Ends every call, stream and task of the client.
-    pub(super) closed: CancellationToken,
 }
 
 impl Client {
     /// A client of the cluster that `config` names.
     pub fn new(config: Config) -> Self {
-        let endpoints = Arc::new(Endpoints::new(config.endpoints));
-        let closed = CancellationToken::new();
-        let keeper = Keeper::new(endpoints.clone(), closed.clone());
-        let watches = Hub::new(endpoints.clone(), closed.clone());
-        let options = config.options;
+        let tls = config.tls.map(|tls| Arc::new(Tls::new(tls)));
+        let cluster = Arc::new(Cluster {
+            endpoints: Endpoints::new(config.endpoints, tls),
+            auth: Auth::new(config.credentials),
+            closed: CancellationToken::new(),
+        });
+        let (keeper, watches) = (Keeper::new(cluster.clone()), Hub::new(cluster.clone()));
         Self {
             parts: Arc::new(Parts {
-                endpoints,
-                options,
+                cluster,
+                options: config.options,
                 keeper,
                 watches,
-                closed,
             }),
         }
     }
@@ -55,24 +57,29 @@ impl Client {
     /// Ends everything that is under way; later calls answer [`Code::Closed`](super::Code::Closed). Leases live on
     /// until their TTL is over. May be called from any thread, and again.
     pub fn close(&self) {
-        self.parts.closed.cancel();
+        self.cluster().closed.cancel();
+        self.cluster().endpoints.disconnect();
     }
 
     /// Has the client been closed?
     pub fn is_closed(&self) -> bool {
-        self.parts.closed.is_cancelled()
+        self.cluster().closed.is_cancelled()
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.parts.cluster
     }
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        self.closed.cancel();
+        self.cluster.closed.cancel();
     }
 }
 
 /// The endpoints, and nothing that could be a secret.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.parts.endpoints)
+        write!(f, "{}", self.cluster().endpoints)
     }
 }

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use super::address::Address;
+use super::auth::Credentials;
+use super::tls::TlsConfig;
 
 /// The configuration of a client.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// The servers, at least one.
     pub endpoints: Vec<Address>,
+    /// Encrypts the connections to all of them.
+    pub tls: Option<TlsConfig>,
+    /// Who the client is, where the servers ask.
+    pub credentials: Option<Credentials>,
     /// How calls behave that do not say otherwise.
     pub options: CallOptions,
 }

@@ -4,55 +4,98 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
-use super::address::Address;
-use super::connection::{ConnectError, Connection};
+use tokio::time::Instant;
 
-type Connecting = Shared<BoxFuture<'static, Result<Connection, ConnectError>>>;
+use super::address::Address;
+use super::backoff;
+use super::connection::{ConnectError, Connection};
+use super::tls::Tls;
+
+type Connecting = Shared<BoxFuture<'static, Result<Connection, Refusal>>>;
+
+/// Why a server could not be reached, and how long to take that for an answer.
+type Refusal = (ConnectError, Instant);
 
 /// One server.
 pub(crate) struct Endpoint {
     /// How messages name it.
     pub(crate) name: Arc<str>,
     address: Address,
-    /// The connection, made or in the making. Callers that find it in the making wait for the same attempt. Held for
-    /// the look only, never across an await.
-    slot: Mutex<Option<Connecting>>,
+    tls: Option<Arc<Tls>>,
+    /// Held for the look only, never across an await.
+    slot: Mutex<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// The connection, made or in the making. Callers that find it in the making wait for the same attempt.
+    connecting: Option<Connecting>,
+    /// How often in a row it could not be made.
+    failures: u32,
 }
 
 impl Endpoint {
-    fn new(address: Address) -> Self {
+    fn new(address: Address, tls: Option<Arc<Tls>>) -> Self {
         Self {
             name: address.to_string().into(),
             address,
-            slot: Mutex::new(None),
+            tls,
+            slot: Mutex::default(),
         }
     }
 
-    /// The connection to this server, made now if there is none that lives.
+    /// The connection to this server, made now if there is none that lives. A server that has just refused is not
+    /// asked again at once, however many calls want it.
     pub(crate) async fn connect(&self) -> Result<Connection, ConnectError> {
         let connecting = {
-            let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-            let usable = slot.as_ref().is_some_and(|connecting| match connecting.peek() {
-                None => true,
-                Some(Ok(connection)) => !connection.is_closed(),
-                Some(Err(_)) => false,
+            let mut slot = self.slot();
+            let state = slot.connecting.as_ref().map(|connecting| match connecting.peek() {
+                None => State::Usable,
+                Some(Ok(connection)) if connection.is_closed() => State::Lost,
+                Some(Err((_, until))) if *until <= Instant::now() => State::Refused,
+                Some(_) => State::Usable,
             });
-            if !usable {
-                *slot = None;
+            match state {
+                Some(State::Usable) => {}
+                Some(State::Refused) => slot.failures = slot.failures.saturating_add(1),
+                Some(State::Lost) | None => slot.failures = 0,
             }
-            slot.get_or_insert_with(|| {
-                let address = self.address.clone();
-                async move { Connection::open(&address).await }.boxed().shared()
-            })
-            .clone()
+            if !matches!(state, Some(State::Usable)) {
+                slot.connecting = None;
+            }
+            let failures = slot.failures;
+            slot.connecting.get_or_insert_with(|| self.open(failures)).clone()
         };
-        connecting.await
+        connecting.await.map_err(|(error, _)| error)
     }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, failures: u32) -> Connecting {
+        let (address, tls) = (self.address.clone(), self.tls.clone());
+        let opening = async move {
+            let opened = Connection::open(&address, tls.as_deref()).await;
+            opened.map_err(|error| (error, Instant::now() + backoff::pause(failures)))
+        };
+        opening.boxed().shared()
+    }
+}
+
+/// What is known of a connection.
+enum State {
+    /// It lives, is in the making, or could not be made a moment ago.
+    Usable,
+    /// It could not be made a while ago.
+    Refused,
+    /// It has ended.
+    Lost,
 }
 
 /// All servers of a client. The one that answered last is asked first.
@@ -63,12 +106,27 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// `addresses` is not empty. The first call of each client goes to a random one, so that many clients spread.
-    pub(crate) fn new(addresses: Vec<Address>) -> Self {
+    pub(crate) fn new(addresses: Vec<Address>, tls: Option<Arc<Tls>>) -> Self {
         let current = AtomicUsize::new(fastrand::usize(..addresses.len().max(1)));
         Self {
-            list: addresses.into_iter().map(Endpoint::new).collect(),
+            list: addresses
+                .into_iter()
+                .map(|address| Endpoint::new(address, tls.clone()))
+                .collect(),
             current,
         }
+    }
+
+    /// Lets go of all connections. Each ends with the last call on it.
+    pub(crate) fn disconnect(&self) {
+        for endpoint in &self.list {
+            endpoint.slot().connecting = None;
+        }
+    }
+
+    /// Is there more than one?
+    pub(crate) fn are_several(&self) -> bool {
+        self.list.len() > 1
     }
 
     /// The order in which one call tries the servers.
@@ -133,7 +191,7 @@ mod tests {
             host: "h".to_owned(),
             port: i as u16 + 1,
         };
-        Endpoints::new((0..count).map(address).collect())
+        Endpoints::new((0..count).map(address).collect(), None)
     }
 
     #[test]

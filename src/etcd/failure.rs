@@ -11,14 +11,30 @@ use tonic::Status;
 use super::connection::{ConnectError, RequestError};
 use super::endpoint::Endpoint;
 use super::error::{Applied, Code, Error};
+use super::tls;
 
 /// A failed attempt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     /// What the caller gets if this was the last attempt. `applied` speaks as if the request was a write.
     pub(crate) error: Error,
-    /// Is it of a kind that may be gone at the next attempt, or at another server?
-    pub(crate) passing: bool,
+    /// Is there a point in asking again?
+    pub(crate) again: Again,
+}
+
+/// What may make the next attempt succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Nothing.
+    Never,
+    /// Another server. This one will not change its mind.
+    Elsewhere,
+    /// A new token.
+    Login,
+    /// A new connection to the same server.
+    Reconnect,
+    /// Another server, or time.
+    Later,
 }
 
 impl Failure {
@@ -28,13 +44,33 @@ impl Failure {
         error.applied = fate.applied();
         Self {
             error,
-            passing: matches!(fate, Fate::Refused | Fate::Lost),
+            again: fate.again(),
         }
     }
 
     /// No connection: nothing was sent.
     pub(crate) fn connect(endpoint: &Endpoint, error: &ConnectError) -> Self {
-        Self::new(endpoint, Code::Unavailable, error.to_string(), Fate::Refused)
+        let (code, fate) = match error {
+            ConnectError::Socket(_) => (Code::Unavailable, Fate::Refused),
+            ConnectError::Tls(_) => (Code::Tls, Fate::Unheard),
+        };
+        Self::new(endpoint, code, error.to_string(), fate)
+    }
+
+    /// The login failed, so nothing of the call was sent.
+    pub(crate) fn login(endpoint: &Endpoint, status: &Status) -> Self {
+        let mut failure = Self::status(endpoint, status);
+        failure.error.applied = Applied::No;
+        failure
+    }
+
+    /// A message of a stream says that what was asked for is refused, which a new token may change.
+    pub(crate) fn unauthenticated(endpoint: &Endpoint, mut error: Error) -> Self {
+        error.endpoint = Some(endpoint.name.clone());
+        Self {
+            error,
+            again: Again::Login,
+        }
     }
 
     /// The attempt's time was over while it was still connecting.
@@ -51,6 +87,10 @@ impl Failure {
 
     /// The answer is an error, or the connection broke before there was one.
     pub(crate) fn status(endpoint: &Endpoint, status: &Status) -> Self {
+        if let Some(problem) = sources(status).find_map(tls::problem) {
+            // The server says what it thinks of the client's certificate after the handshake, in place of an answer.
+            return Self::new(endpoint, Code::Tls, problem, Fate::Unheard);
+        }
         if let Some(fate) = transport(status) {
             return Self::new(endpoint, Code::Unavailable, innermost(status), fate);
         }
@@ -65,7 +105,7 @@ impl Failure {
                 applied,
                 ..Error::closed()
             },
-            passing: false,
+            again: Again::Never,
         }
     }
 
@@ -81,6 +121,12 @@ impl Failure {
 enum Fate {
     /// It was never executed, and may be sent again.
     Refused,
+    /// It never left: its connection was about to close.
+    Unsent,
+    /// It was not executed, for want of a valid token.
+    Unauthenticated,
+    /// This server and this client cannot talk. It was not executed.
+    Unheard,
     /// Nobody can tell. Asking again may help.
     Lost,
     /// It was judged and not executed. Asking again gives the same answer.
@@ -92,8 +138,18 @@ enum Fate {
 impl Fate {
     fn applied(self) -> Applied {
         match self {
-            Self::Refused | Self::Denied => Applied::No,
+            Self::Refused | Self::Unsent | Self::Unauthenticated | Self::Unheard | Self::Denied => Applied::No,
             Self::Lost | Self::Failed => Applied::Maybe,
+        }
+    }
+
+    fn again(self) -> Again {
+        match self {
+            Self::Refused | Self::Lost => Again::Later,
+            Self::Unsent => Again::Reconnect,
+            Self::Unauthenticated => Again::Login,
+            Self::Unheard => Again::Elsewhere,
+            Self::Denied | Self::Failed => Again::Never,
         }
     }
 }
@@ -106,11 +162,17 @@ fn sources(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
 /// The fate of a request whose connection failed; `None` where the status is an answer of the server.
 fn transport(status: &Status) -> Option<Fate> {
     let mut fate = None;
+    let mut answered = true;
     for source in sources(status) {
-        if let Some(RequestError::NotSent) = source.downcast_ref() {
-            return Some(Fate::Refused);
+        match source.downcast_ref() {
+            Some(RequestError::NotSent) => return Some(Fate::Unsent),
+            Some(RequestError::Broken(_)) => answered = false,
+            None => {}
         }
-        if let Some(error) = source.downcast_ref::<h2::Error>() {
+        // Once the answer has begun, the request was taken, whatever the server says later.
+        if let Some(error) = source.downcast_ref::<h2::Error>()
+            && !answered
+        {
             // A server that goes away names the last request it took; this one came after it.
             let gone = error.is_go_away() && error.is_remote();
             let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
@@ -121,19 +183,32 @@ fn transport(status: &Status) -> Option<Fate> {
     fate
 }
 
+/// How tonic begins its words for an answer that ends without a status: the connection was cut politely.
+const CUT: &str = "protocol error: missing grpc-status";
+
 /// The code and fate of a request that the server answered with an error.
 fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
     use tonic::Code as C;
     let text = message.strip_prefix("etcdserver: ").unwrap_or(message);
     let code_name = match text {
         "mvcc: required revision has been compacted" => Code::Compacted,
+        _ if message.starts_with(CUT) => Code::Unavailable,
         _ => code.into(),
     };
     let fate = match (code, text) {
+        // Judged before it was proposed. 3.5.1 has no code for a store that changed under the token.
+        (
+            _,
+            "invalid auth token"
+            | "user name is empty"
+            | "revision of auth store is old"
+            | "auth: revision in header is old",
+        ) => Fate::Unauthenticated,
         // Refused before it was proposed; another member may do better.
         (_, "no leader" | "too many requests" | "rpc not supported for learner") => Fate::Refused,
         // The server applies the write first and finds the space exceeded then.
         (_, "mvcc: database space exceeded") => Fate::Failed,
+        _ if message.starts_with(CUT) => Fate::Lost,
         // Without a quorum the server gives the proposal up and has no code for it.
         (C::Unknown, "context deadline exceeded") => Fate::Lost,
         (C::Unavailable | C::DeadlineExceeded | C::Cancelled | C::Aborted | C::Internal, _) => Fate::Lost,

@@ -15,8 +15,9 @@ use super::pb::{
 };
 
 impl Client {
-    /// Stores a value under a key.
+    /// Stores a value under a key. Not under a lease that this client knows to be lost.
     pub async fn put(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
+        self.parts.keeper.check(request.lease)?;
         let rpc = |c, r| async move { service(c).put(r).await };
         self.call(Kind::Write, options, request, rpc).await
     }
@@ -40,6 +41,7 @@ impl Client {
 
     /// Compares, then runs one of two lists of operations, atomically. One that only reads is repeated like a read.
     pub async fn txn(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
+        self.check_leases(&request)?;
         let kind = if reads_only(&request) { Kind::Read } else { Kind::Write };
         let rpc = |c, r| async move { service(c).txn(r).await };
         self.call(kind, options, request, rpc).await
@@ -49,6 +51,20 @@ impl Client {
     pub async fn compact(&self, request: CompactionRequest, options: &CallOptions) -> Result<CompactionResponse> {
         let rpc = |c, r| async move { service(c).compact(r).await };
         self.call(Kind::Write, options, request, rpc).await
+    }
+}
+
+impl Client {
+    /// Refuses a txn that may put under a lease that this client knows to be lost.
+    fn check_leases(&self, txn: &TxnRequest) -> Result<()> {
+        txn.success
+            .iter()
+            .chain(&txn.failure)
+            .try_for_each(|op| match &op.request {
+                Some(Op::RequestPut(put)) => self.parts.keeper.check(put.lease),
+                Some(Op::RequestTxn(txn)) => self.check_leases(txn),
+                Some(Op::RequestRange(_) | Op::RequestDeleteRange(_)) | None => Ok(()),
+            })
     }
 }
 

@@ -5,16 +5,17 @@
 mod keeper;
 
 use futures_util::stream;
-use tokio::time::Instant;
 use tonic::{Request, Status};
 
 pub(crate) use keeper::Keeper;
+pub use keeper::Renewals;
 
 use super::call::Kind;
 use super::client::Client;
+use super::clock::Moment;
 use super::config::CallOptions;
 use super::connection::Connection;
-use super::error::{Code, Error, Result};
+use super::error::{Applied, Code, Error, Result};
 use super::pb::lease_client::LeaseClient;
 use super::pb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
@@ -41,34 +42,36 @@ impl Client {
         let id = request.id;
         let kind = if chosen { Kind::Idempotent } else { Kind::Write };
         let rpc = |c, r| async move {
-            let sent = Instant::now();
+            let sent = Moment::now();
             Ok(service(c).lease_grant(r).await?.map(|granted| (sent, granted)))
         };
-        let (sent, granted) = match self.call(kind, options, request, rpc).await {
+        let (sent, ttl, granted) = match self.call(kind, options, request, rpc).await {
             Err(error) if chosen && error.message == EXISTS => self.granted(id, options).await?,
-            answer => answer?,
+            answer => answer.map(|(sent, granted)| (sent, granted.ttl, granted))?,
         };
+        if granted.id != id {
+            return Err(other_lease(id, granted.id));
+        }
         if renew {
-            self.parts.keeper.keep(granted.id, granted.ttl, sent);
+            self.parts.keeper.keep(id, ttl, sent);
         }
         Ok(granted)
     }
 
-    /// The answer of a grant whose own answer was lost.
-    async fn granted(&self, id: i64, options: &CallOptions) -> Result<(Instant, LeaseGrantResponse)> {
-        let sent = Instant::now();
-        let request = LeaseTimeToLiveRequest { id, keys: false };
-        let found = self.ttl(request, options).await?;
-        let ttl = found.ttl;
-        Ok((
-            sent,
-            LeaseGrantResponse {
-                header: found.header,
-                id,
-                ttl,
-                error: String::new(),
-            },
-        ))
+    /// The answer of a grant whose own answer was lost, and the seconds that are left of the lease.
+    async fn granted(&self, id: i64, options: &CallOptions) -> Result<(Moment, i64, LeaseGrantResponse)> {
+        let sent = Moment::now();
+        let found = self.ttl(LeaseTimeToLiveRequest { id, keys: false }, options).await?;
+        if found.ttl <= 0 {
+            return Err(Error::new(Code::NotFound, NOT_FOUND));
+        }
+        let granted = LeaseGrantResponse {
+            header: found.header,
+            id,
+            ttl: found.granted_ttl,
+            error: String::new(),
+        };
+        Ok((sent, found.ttl, granted))
     }
 
     /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the answer.
@@ -90,16 +93,35 @@ impl Client {
         self.call(Kind::Read, options, LeaseLeasesRequest {}, rpc).await
     }
 
-    /// Renews a lease once; `renew` has it renewed in the background from then on. A lease that does not exist is
-    /// [`Code::NotFound`].
+    /// Renews a lease once. One that does not exist is [`Code::NotFound`].
     pub async fn keepalive(
         &self,
         request: LeaseKeepAliveRequest,
-        renew: bool,
         options: &CallOptions,
     ) -> Result<LeaseKeepAliveResponse> {
+        self.renew(request, options).await.map(|(_, renewed)| renewed)
+    }
+
+    /// Renews a lease once, and in the background from then on; the [`Renewals`] tell what becomes of it. One that does
+    /// not exist is [`Code::NotFound`].
+    pub async fn keep(
+        &self,
+        request: LeaseKeepAliveRequest,
+        options: &CallOptions,
+    ) -> Result<(LeaseKeepAliveResponse, Renewals)> {
+        let (sent, renewed) = self.renew(request, options).await?;
+        let renewals = self.parts.keeper.keep(renewed.id, renewed.ttl, sent);
+        Ok((renewed, renewals))
+    }
+
+    /// Renews a lease once. With the answer comes the moment when the request was sent.
+    async fn renew(
+        &self,
+        request: LeaseKeepAliveRequest,
+        options: &CallOptions,
+    ) -> Result<(Moment, LeaseKeepAliveResponse)> {
         let rpc = |c, r: Request<LeaseKeepAliveRequest>| async move {
-            let sent = Instant::now();
+            let sent = Moment::now();
             let request = r.map(|message| stream::iter([message]));
             let mut answers = service(c).lease_keep_alive(request).await?;
             let answer = answers.get_mut().message().await?;
@@ -107,13 +129,22 @@ impl Client {
             Ok(answers.map(|_| (sent, answer)))
         };
         let (sent, renewed) = self.call(Kind::Idempotent, options, request, rpc).await?;
-        if renewed.ttl <= 0 {
-            return Err(Error::new(Code::NotFound, NOT_FOUND));
+        if renewed.id != request.id {
+            return Err(other_lease(request.id, renewed.id));
         }
-        if renew {
-            self.parts.keeper.keep(renewed.id, renewed.ttl, sent);
+        match renewed.ttl {
+            1.. => Ok((sent, renewed)),
+            _ => Err(Error::new(Code::NotFound, NOT_FOUND)),
         }
-        Ok(renewed)
+    }
+}
+
+/// The answer to a request for one lease is about another.
+fn other_lease(asked: i64, answered: i64) -> Error {
+    let text = format!("the server answered lease {asked} with {answered}");
+    Error {
+        applied: Applied::Maybe,
+        ..Error::new(Code::Protocol, text)
     }
 }
 

@@ -4,8 +4,12 @@
 //! `endpoint` for the server, `connection` for the wire; a failure comes back through `failure` as an `error`.
 
 mod address;
+mod auth;
+mod backoff;
 mod call;
 mod client;
+mod clock;
+mod cluster;
 mod config;
 mod connection;
 mod endpoint;
@@ -13,14 +17,19 @@ mod error;
 mod failure;
 mod kv;
 mod lease;
+mod preface;
 mod stream;
+mod tls;
 mod watch;
 
 pub mod pb;
 pub mod range;
 
 pub use address::Address;
+pub use auth::Credentials;
 pub use client::Client;
 pub use config::{CallOptions, Config};
 pub use error::{Applied, Code, Error, Result};
+pub use lease::Renewals;
+pub use tls::{Pem, TlsConfig};
 pub use watch::Watcher;

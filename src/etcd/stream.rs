@@ -6,14 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::call::require_leader;
+use super::auth::Token;
+use super::backoff;
+use super::call::{CONNECT_LIMIT, REPAIRS};
+use super::cluster::Cluster;
 use super::connection::Connection;
-use super::endpoint::{Endpoint, Endpoints};
-use super::failure::Failure;
+use super::endpoint::Endpoint;
+use super::failure::{Again, Failure};
+
+/// A stream that has lived for so long has proven that its server is fit. Others may fit as little as one that fails.
+const PROVEN: Duration = Duration::from_secs(1);
 
 /// What a long-lived stream does.
 pub(crate) trait Persistent: Send + Sync + 'static {
@@ -24,6 +29,9 @@ pub(crate) trait Persistent: Send + Sync + 'static {
     /// has answered.
     fn session(&self, endpoint: &Endpoint, answered: &mut bool) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Completes when there is something new to do that should not wait for the end of a pause.
+    fn hurried(&self) -> impl Future<Output = ()> + Send;
+
     /// The stream broke, and every server has been tried since the last one that answered.
     fn stranded(&self, failure: &Failure);
 
@@ -32,97 +40,94 @@ pub(crate) trait Persistent: Send + Sync + 'static {
 }
 
 /// The task of a long-lived stream.
-pub(crate) async fn persist(stream: Arc<impl Persistent>, endpoints: Arc<Endpoints>, closed: CancellationToken) {
-    closed.run_until_cancelled(serve(&*stream, &endpoints)).await;
+pub(crate) async fn persist(stream: Arc<impl Persistent>, cluster: Arc<Cluster>) {
+    cluster.closed.run_until_cancelled(serve(&*stream, &cluster)).await;
     stream.closed();
 }
 
-async fn serve(stream: &impl Persistent, endpoints: &Endpoints) {
+async fn serve(stream: &impl Persistent, cluster: &Cluster) {
     loop {
         stream.wanted().await;
-        let mut route = endpoints.route();
-        let mut backoff = Backoff::new();
+        let mut route = cluster.endpoints.route();
+        let mut failures = 0;
+        let mut repairs = 0;
         loop {
             let mut answered = false;
-            let Err(failure) = stream.session(route.endpoint(), &mut answered).await else {
+            let began = Instant::now();
+            let Err(mut failure) = stream.session(route.endpoint(), &mut answered).await else {
                 break;
             };
-            if answered {
+            if answered && began.elapsed() >= PROVEN {
                 route.restart();
-                backoff = Backoff::new();
+                failures = 0;
             }
+            if answered && failure.again == Again::Never {
+                // It had been let in: whatever ended the stream need not hold for the next.
+                failure.again = Again::Later;
+            }
+            if matches!(failure.again, Again::Login | Again::Reconnect) && repairs < REPAIRS {
+                repairs += 1;
+                continue;
+            }
+            repairs = 0;
             if !route.advance() {
                 stream.stranded(&failure);
-                sleep(backoff.next()).await;
+                tokio::select! {
+                    () = sleep(backoff::pause(failures)) => {}
+                    () = stream.hurried() => {}
+                }
+                failures += 1;
             }
         }
     }
 }
 
-/// Opens a stream on `endpoint`. The server answers the first request only, so `requests` must not wait for it.
-pub(crate) async fn open<Q, R, A>(
-    endpoint: &Endpoint,
-    limit: Duration,
-    requests: Q,
-    rpc: impl FnOnce(Connection, Request<Q>) -> A,
-) -> Result<Streaming<R>, Failure>
-where
-    A: Future<Output = Result<Response<Streaming<R>>, Status>>,
-{
-    let opening = async {
-        let connection = endpoint
-            .connect()
-            .await
-            .map_err(|error| Failure::connect(endpoint, &error))?;
-        let mut request = Request::new(requests);
-        require_leader(&mut request);
-        rpc(connection, request)
-            .await
-            .map_err(|status| Failure::status(endpoint, &status))
-    };
-    match timeout(limit, opening).await {
-        Ok(opened) => Ok(opened?.into_inner()),
-        Err(_) => Err(Failure::timeout(endpoint, limit)),
-    }
+/// What a server sends on a stream that should never end.
+pub(crate) struct Incoming<'a, R> {
+    cluster: &'a Cluster,
+    endpoint: &'a Endpoint,
+    token: Token,
+    messages: Streaming<R>,
 }
 
-/// The next message of a stream that should never end.
-pub(crate) async fn next<R>(endpoint: &Endpoint, stream: &mut Streaming<R>) -> Result<R, Failure> {
-    match stream.message().await {
-        Ok(Some(message)) => Ok(message),
-        Ok(None) => Err(Failure::ended(endpoint)),
-        Err(status) => Err(Failure::status(endpoint, &status)),
+impl<'a, R> Incoming<'a, R> {
+    /// Opens a stream on `endpoint`. The server answers the first of `requests` only, so they must not wait for it, and
+    /// the opening takes as long as that.
+    pub(crate) async fn open<Q, A>(
+        cluster: &'a Cluster,
+        endpoint: &'a Endpoint,
+        requests: Q,
+        rpc: impl FnOnce(Connection, Request<Q>) -> A,
+    ) -> Result<Self, Failure>
+    where
+        A: Future<Output = Result<Response<Streaming<R>>, Status>>,
+    {
+        let entering = timeout(CONNECT_LIMIT, cluster.enter(endpoint)).await;
+        let pass = entering.unwrap_or_else(|_| Err(Failure::connect_timeout(endpoint, CONNECT_LIMIT)))?;
+        let request = pass.request(requests, true);
+        let token = pass.token;
+        match rpc(pass.connection, request).await {
+            Ok(opened) => Ok(Self {
+                cluster,
+                endpoint,
+                token,
+                messages: opened.into_inner(),
+            }),
+            Err(status) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &token)),
+        }
     }
-}
 
-/// The pauses between two attempts to open a stream: 25 ms, doubled up to 2 s, each shortened at random by up to
-/// half so that the clients of a restarted server do not come all at once.
-struct Backoff(Duration);
-
-impl Backoff {
-    const FIRST: Duration = Duration::from_millis(25);
-    const LAST: Duration = Duration::from_secs(2);
-
-    fn new() -> Self {
-        Self(Self::FIRST)
+    /// The next message.
+    pub(crate) async fn next(&mut self) -> Result<R, Failure> {
+        match self.messages.message().await {
+            Ok(Some(message)) => Ok(message),
+            Ok(None) => Err(Failure::ended(self.endpoint)),
+            Err(status) => Err(self.judge(Failure::status(self.endpoint, &status))),
+        }
     }
 
-    fn next(&mut self) -> Duration {
-        let pause = self.0.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.0 = (self.0 * 2).min(Self::LAST);
-        pause
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_two_seconds() {
-        let mut backoff = Backoff::new();
-        let pauses: Vec<_> = (0..20).map(|_| backoff.next()).collect();
-        assert!(pauses[0] <= Backoff::FIRST);
-        assert!(pauses[19] >= Backoff::LAST / 2 && pauses[19] <= Backoff::LAST);
+    /// A message that refuses what was asked for in words of its own.
+    pub(crate) fn judge(&self, failure: Failure) -> Failure {
+        self.cluster.auth.judge(failure, &self.token)
     }
 }

@@ -18,6 +18,7 @@ use inbox::Inbox;
 use super::client::Client;
 use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Result};
+use super::failure::Again;
 use super::pb::{RangeRequest, WatchCreateRequest, WatchResponse};
 
 /// A watch. It ends when it is closed or dropped, with its client, or when the server ends it.
@@ -60,15 +61,16 @@ impl Client {
     /// Watches a key or a range of keys; answers once the server has confirmed it. `start_revision` 0 means from now
     /// on: the revision is then fixed first, so that nothing is lost or repeated even if the stream breaks before the
     /// first event. The id and the `fragment` flag of the request are the client's business and ignored.
-    pub async fn watch(&self, mut request: WatchCreateRequest, options: &CallOptions) -> Result<Watcher> {
-        if request.start_revision == 0 {
-            request.start_revision = self.revision(&request.key, options).await? + 1;
-        }
+    pub async fn watch(&self, request: WatchCreateRequest, options: &CallOptions) -> Result<Watcher> {
+        let first = match request.start_revision {
+            0 => self.revision(&request.key, options).await?.saturating_add(1),
+            revision => revision,
+        };
         let mut retries = 0;
         loop {
-            let (watcher, confirmed) = self.parts.watches.create(request.clone());
+            let (watcher, confirmed) = self.parts.watches.create(request.clone(), first);
             let failure = tokio::select! {
-                () = self.parts.closed.cancelled() => return Err(Error::closed()),
+                () = self.cluster().closed.cancelled() => return Err(Error::closed()),
                 answered = timeout(options.timeout, confirmed) => match answered {
                     Ok(Ok(Ok(()))) => return Ok(watcher),
                     Ok(Ok(Err(failure))) => failure,
@@ -76,7 +78,7 @@ impl Client {
                     Err(_) => self.parts.watches.unanswered(options.timeout),
                 }
             };
-            if !failure.passing || retries == options.retry {
+            if !matches!(failure.again, Again::Later | Again::Login) || retries == options.retry {
                 return Err(Error {
                     applied: Applied::No,
                     ..failure.error
@@ -84,7 +86,7 @@ impl Client {
             }
             retries += 1;
             tokio::select! {
-                () = self.parts.closed.cancelled() => return Err(Error::closed()),
+                () = self.cluster().closed.cancelled() => return Err(Error::closed()),
                 () = sleep(options.retry_sleep) => {}
             }
         }

@@ -8,7 +8,7 @@ use mlua::prelude::*;
 use super::core::bridge;
 use super::failure::{self, Invalid};
 use super::fields::Fields;
-use crate::etcd::{self, CallOptions, Client, Code};
+use crate::etcd::{self, Applied, CallOptions, Client, Code};
 
 /// One call of the API.
 pub(super) trait Call: Send + 'static {
@@ -55,18 +55,17 @@ pub(super) fn submit<C: Call>(lua: &Lua, client: &Client, request: LuaValue) -> 
         Err(invalid) => return failure::invalid(lua, &invalid),
     };
     let running = C::run(client.clone(), request, options);
-    run::<Done<C>>(lua, C::NAME, async { Done(running.await) })
+    run(lua, C::NAME, async { Done::<C>(running.await) })
 }
 
-/// Submits an operation of the call `name`, whose answer is an `A`.
-pub(super) fn run<A: Answer + From<etcd::Error> + 'static>(
+/// Submits an operation of the call `name`.
+pub(super) fn run<A: Answer + 'static>(
     lua: &Lua,
     name: &'static str,
     operation: impl Future<Output = A> + Send + 'static,
 ) -> LuaResult<LuaMultiValue> {
     let operation = async { Box::new(operation.await) as Outcome };
-    let panicked = || Box::new(A::from(etcd::Error::new(Code::Internal, "a bug in this library"))) as Outcome;
-    match bridge(lua)?.submit(operation, panicked) {
+    match bridge(lua)?.submit(operation, || Box::new(Panicked)) {
         Ok(id) => id.into_lua_multi(lua),
         Err(error) => failure::push(lua, name, &etcd::Error::new(Code::Unavailable, error.to_string())),
     }
@@ -75,17 +74,24 @@ pub(super) fn run<A: Answer + From<etcd::Error> + 'static>(
 /// The outcome of call `C`.
 struct Done<C: Call>(etcd::Result<C::Response>);
 
-impl<C: Call> From<etcd::Error> for Done<C> {
-    fn from(error: etcd::Error) -> Self {
-        Self(Err(error))
-    }
-}
-
 impl<C: Call> Answer for Done<C> {
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
         match self.0 {
             Ok(response) => C::encode(lua, response)?.into_lua_multi(lua),
             Err(error) => failure::push(lua, C::NAME, &error),
         }
+    }
+}
+
+/// The outcome of an operation that panicked.
+struct Panicked;
+
+impl Answer for Panicked {
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        let error = etcd::Error {
+            applied: Applied::Maybe,
+            ..etcd::Error::new(Code::Internal, "a bug in this library")
+        };
+        failure::push(lua, "panic", &error)
     }
 }

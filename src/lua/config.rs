@@ -4,7 +4,7 @@ use mlua::prelude::*;
 
 use super::failure::Invalid;
 use super::fields::Fields;
-use crate::etcd::{Address, CallOptions, Config};
+use crate::etcd::{Address, CallOptions, Config, Credentials, Pem, TlsConfig};
 
 /// The configuration in `conf`, or what is wrong with it.
 pub(super) fn decode(conf: LuaValue) -> Result<Config, Invalid> {
@@ -17,11 +17,86 @@ pub(super) fn decode(conf: LuaValue) -> Result<Config, Invalid> {
     for (i, value) in listed.iter().enumerate() {
         endpoints.push(endpoint(value).map_err(|reason| fields.field(&format!("endpoints[{}]", i + 1), &reason))?);
     }
+    let tls = tls(&mut fields, &listed)?;
+    let credentials = credentials(&mut fields)?;
     let options = fields.options(CallOptions::default())?;
     // The Lua half has read it.
     fields.value("loop")?;
     fields.check()?;
-    Ok(Config { endpoints, options })
+    Ok(Config {
+        endpoints,
+        tls,
+        credentials,
+        options,
+    })
+}
+
+/// Reads `tls`. Without it, endpoints that say `https` have it with the system's authorities.
+fn tls(conf: &mut Fields<'_>, endpoints: &[LuaValue]) -> Result<Option<TlsConfig>, Invalid> {
+    let scheme = |prefix: &str| {
+        let says = |value: &LuaValue| {
+            value
+                .as_string()
+                .is_some_and(|text| text.as_bytes().starts_with(prefix.as_bytes()))
+        };
+        endpoints.iter().filter(|value| says(value)).count()
+    };
+    let (https, plain) = (scheme("https://"), scheme("http://") + scheme("unix://"));
+    let value = conf.value("tls")?;
+    if value.is_nil() {
+        return match https {
+            0 => Ok(None),
+            n if n == endpoints.len() => Ok(Some(TlsConfig::default())),
+            _ => Err(conf.field("endpoints", "mixes https with others: all or none are encrypted")),
+        };
+    }
+    if plain > 0 {
+        return Err(conf.field("tls", "contradicts an endpoint that says http:// or unix://"));
+    }
+    let mut fields = conf.nested("tls", value)?;
+    let identity = match (pem(&mut fields, "cert")?, pem(&mut fields, "key")?) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (Some(_), None) => return Err(fields.missing("key")),
+        (None, Some(_)) => return Err(fields.missing("cert")),
+    };
+    let config = TlsConfig {
+        ca: pem(&mut fields, "ca")?,
+        identity,
+        server_name: fields.optional_text("servername")?,
+        insecure_skip_verify: fields.flag("insecure_skip_verify")?,
+    };
+    fields.check()?;
+    config
+        .check()
+        .map_err(|reason| conf.field("tls", &format!("cannot be used: {reason}")))?;
+    Ok(Some(config))
+}
+
+/// A path or PEM text.
+fn pem(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Pem>, Invalid> {
+    Ok(fields
+        .optional_text(name)?
+        .map(|text| match text.contains("-----BEGIN") {
+            true => Pem::Text(text.into()),
+            false => Pem::Path(text),
+        }))
+}
+
+fn credentials(fields: &mut Fields<'_>) -> Result<Option<Credentials>, Invalid> {
+    let (user, password) = (fields.optional_text("user")?, fields.optional_text("password")?);
+    let token = fields.optional_text("token")?;
+    match (user, password, token) {
+        (None, None, None) => Ok(None),
+        (Some(user), Some(password), None) => Ok(Some(Credentials::Password {
+            user,
+            password: password.into(),
+        })),
+        (None, None, Some(token)) => Ok(Some(Credentials::Token(token.into()))),
+        (Some(_), None, None) => Err(fields.missing("password")),
+        (None, Some(_), None) => Err(fields.missing("user")),
+        (_, _, Some(_)) => Err(fields.field("token", "excludes 'user' and 'password'")),
+    }
 }
 
 fn endpoint(value: &LuaValue) -> Result<Address, String> {
@@ -29,6 +104,13 @@ fn endpoint(value: &LuaValue) -> Result<Address, String> {
         return Err(format!("must be a string, got {}", super::integer::article(value)));
     };
     let text = text.to_string_lossy();
-    text.parse()
-        .map_err(|reason| format!("is not an address: {reason}, got '{}'", text.escape_debug()))
+    text.parse().map_err(|reason| {
+        // It may be a password.
+        let got = if text.contains('@') {
+            String::new()
+        } else {
+            format!(", got '{}'", text.escape_debug())
+        };
+        format!("is not an address: {reason}{got}")
+    })
 }

@@ -55,7 +55,9 @@ pub(super) fn unwritable(lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue
 
 /// The first line of a Lua error, without its traceback.
 pub(super) fn one_line(error: &LuaError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("runtime error: ").unwrap_or(line).to_owned()
 }
 
 fn applied(applied: Applied) -> &'static str {

@@ -13,6 +13,12 @@ use super::failure::{Invalid, one_line};
 use super::integer::{self, article};
 use crate::etcd::CallOptions;
 
+/// No server takes a list as long as that.
+const MAX_ITEMS: usize = 1 << 16;
+
+/// A longer time than anyone waits; the clocks can still add it.
+const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+
 /// A table that is being read.
 pub(super) struct Fields<'a> {
     call: &'a str,
@@ -70,7 +76,7 @@ impl<'a> Fields<'a> {
         };
         match read {
             Ok(()) => Ok(fields),
-            Err(error) => Err(fields.raised("", &error)),
+            Err(error) => Err(fields.error(&format!("could not be read: {}", one_line(&error)))),
         }
     }
 
@@ -97,6 +103,12 @@ impl<'a> Fields<'a> {
             LuaValue::String(text) => Ok(Some(Bytes::copy_from_slice(&text.as_bytes()))),
             other => Err(self.field(name, &format!("must be a string, got {}", article(&other)))),
         }
+    }
+
+    /// A text that may be absent.
+    pub(super) fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, Invalid> {
+        let text = self.optional_bytes(name)?.map(|text| String::from_utf8(text.into()));
+        text.transpose().map_err(|_| self.field(name, "must be UTF-8"))
     }
 
     /// A boolean, false if absent.
@@ -130,10 +142,23 @@ impl<'a> Fields<'a> {
 
     /// An int64 that is not negative, 0 if absent: what etcd takes for "not given".
     pub(super) fn natural(&mut self, name: &'static str) -> Result<i64, Invalid> {
-        match self.optional_integer(name)?.unwrap_or(0) {
-            value @ 0.. => Ok(value),
-            value => Err(self.field(name, &format!("must not be negative, got {value}"))),
-        }
+        Ok(self.optional_natural(name)?.unwrap_or(0).cast_signed())
+    }
+
+    /// An int64 that is not negative and must be there.
+    pub(super) fn required_natural(&mut self, name: &'static str) -> Result<i64, Invalid> {
+        let value = self.optional_natural(name)?.ok_or_else(|| self.missing(name))?;
+        Ok(value.cast_signed())
+    }
+
+    /// An int64 that is not negative and may be absent.
+    pub(super) fn optional_natural(&mut self, name: &'static str) -> Result<Option<u64>, Invalid> {
+        let value = self.optional_integer(name)?;
+        let natural = value.map(|value| {
+            let negative = || self.field(name, &format!("must not be negative, got {value}"));
+            u64::try_from(value).map_err(|_| negative())
+        });
+        natural.transpose()
     }
 
     /// One of `names`; its number, 0 if absent.
@@ -157,7 +182,7 @@ impl<'a> Fields<'a> {
         let found = names.iter().position(|candidate| is(value, candidate));
         found.map(|at| at as i32).ok_or_else(|| {
             let got = match value {
-                LuaValue::String(text) => format!("'{}'", text.to_string_lossy()),
+                LuaValue::String(text) => format!("'{}'", text.to_string_lossy().escape_debug()),
                 other => article(other),
             };
             self.field(name, &format!("must be one of {}, got {got}", names.join(", ")))
@@ -172,6 +197,9 @@ impl<'a> Fields<'a> {
             other => return Err(self.field(name, &format!("must be a list, got {}", article(&other)))),
         };
         let length = list.raw_len();
+        if length > MAX_ITEMS {
+            return Err(self.field(name, "has too many items"));
+        }
         let mut items = vec![LuaNil; length];
         let read = list.for_each(|key: LuaValue, value: LuaValue| {
             let slot = match key {
@@ -200,14 +228,12 @@ impl<'a> Fields<'a> {
     /// The fields that every call takes, over the client's `defaults`.
     pub(super) fn options(&mut self, defaults: CallOptions) -> Result<CallOptions, Invalid> {
         let timeout = self.seconds("timeout")?;
-        let retry = self.optional_integer("retry")?;
-        let retry = retry.map(|retry| u32::try_from(retry).map_err(|_| self.field("retry", "must be 0 or more")));
-        let sleep = self.optional_integer("retry_sleep")?;
-        let sleep = sleep.map(|ms| u64::try_from(ms).map_err(|_| self.field("retry_sleep", "must be 0 or more")));
+        let retry = self.optional_natural("retry")?;
+        let sleep = self.optional_natural("retry_sleep")?;
         Ok(CallOptions {
             timeout: timeout.unwrap_or(defaults.timeout),
-            retry: retry.transpose()?.unwrap_or(defaults.retry),
-            retry_sleep: sleep.transpose()?.map_or(defaults.retry_sleep, Duration::from_millis),
+            retry: retry.map_or(defaults.retry, |retry| u32::try_from(retry).unwrap_or(u32::MAX)),
+            retry_sleep: sleep.map_or(defaults.retry_sleep, |ms| Duration::from_millis(ms).min(FOREVER)),
             retry_unknown: self.optional_flag("retry_unknown")?.unwrap_or(defaults.retry_unknown),
         })
     }
@@ -221,7 +247,7 @@ impl<'a> Fields<'a> {
         let Some((key, _)) = unknown else { return Ok(()) };
         let LuaValue::String(key) = key else {
             let shown = key.to_string().unwrap_or_else(|_| key.type_name().to_owned());
-            return Err(self.at(&shown, &format!("unknown field [{shown}]")));
+            return Err(self.at(&shown, &format!("unknown field [{}]", shown.escape_debug())));
         };
         let key = key.to_string_lossy();
         let distance = |name: &&&str| strsim::damerau_levenshtein(&key.to_lowercase(), &name.to_lowercase());
@@ -229,7 +255,7 @@ impl<'a> Fields<'a> {
             .known
             .iter()
             .min_by_key(distance)
-            .filter(|name| distance(name) <= 3);
+            .filter(|name| distance(name) <= 3 && distance(name) * 2 <= key.len() + 1);
         let hint = nearest
             .map(|name| format!(" (did you mean '{name}'?)"))
             .unwrap_or_default();
@@ -248,9 +274,11 @@ impl<'a> Fields<'a> {
 
     /// An error about the table itself.
     pub(super) fn error(&self, reason: &str) -> Invalid {
+        let field = Some(self.path.clone()).filter(|path| !path.is_empty());
+        let place = field.as_deref().unwrap_or("the request");
         Invalid {
-            message: format!("{}: {} {reason}", self.call, self.path),
-            field: Some(self.path.clone()),
+            message: format!("{}: {place} {reason}", self.call),
+            field,
         }
     }
 
@@ -286,6 +314,6 @@ pub(super) fn seconds(value: &LuaValue) -> Result<Option<Duration>, String> {
         other => return Err(format!("must be a number of seconds, got {}", article(other))),
     };
     Duration::try_from_secs_f64(seconds)
-        .map(Some)
+        .map(|duration| Some(duration.min(FOREVER)))
         .map_err(|_| format!("is no number of seconds: {seconds}"))
 }

@@ -138,7 +138,7 @@ impl Call for Compact {
 
     fn decode(fields: &mut Fields<'_>) -> Result<CompactionRequest, Invalid> {
         Ok(CompactionRequest {
-            revision: fields.integer("revision")?,
+            revision: fields.required_natural("revision")?,
             physical: fields.flag("physical")?,
         })
     }

@@ -1,17 +1,20 @@
 //! The Lease service: grant, revoke, ttl, leases, keepalive.
 
+use std::sync::Arc;
+
 use mlua::prelude::*;
 
 use super::call::Call;
 use super::failure::Invalid;
 use super::fields::Fields;
 use super::kv::header;
+use super::read::read;
 use super::table::build;
 use crate::etcd::pb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse,
     LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
-use crate::etcd::{CallOptions, Client, Result};
+use crate::etcd::{CallOptions, Client, Renewals, Result};
 
 /// `client:grant(req)`
 pub(super) struct Grant;
@@ -134,26 +137,53 @@ impl Call for Keepalive {
     const NAME: &'static str = "keepalive";
     /// And whether to renew it in the background from then on.
     type Request = (LeaseKeepAliveRequest, bool);
-    type Response = LeaseKeepAliveResponse;
+    type Response = (LeaseKeepAliveResponse, Option<Renewals>);
 
     fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid> {
         let id = fields.integer("ID")?;
         Ok((LeaseKeepAliveRequest { id }, fields.flag("keepalive")?))
     }
 
-    async fn run(
-        client: Client,
-        (request, renew): Self::Request,
-        options: CallOptions,
-    ) -> Result<LeaseKeepAliveResponse> {
-        client.keepalive(request, renew, &options).await
+    async fn run(client: Client, (request, renew): Self::Request, options: CallOptions) -> Result<Self::Response> {
+        if !renew {
+            return Ok((client.keepalive(request, &options).await?, None));
+        }
+        let (renewed, renewals) = client.keep(request, &options).await?;
+        Ok((renewed, Some(renewals)))
     }
 
-    fn encode(lua: &Lua, response: LeaseKeepAliveResponse) -> LuaResult<LuaValue> {
-        build(lua, |t| {
-            header(t, response.header.as_ref());
-            t.id(c"ID", response.id);
-            t.integer(c"TTL", response.ttl);
-        })
+    fn encode(lua: &Lua, (response, renewals): Self::Response) -> LuaResult<LuaValue> {
+        let answer = renewal(lua, &response)?;
+        if let (Some(answer), Some(renewals)) = (answer.as_table(), renewals) {
+            answer.raw_set("renewals", NativeRenewals(Arc::new(renewals)))?;
+        }
+        Ok(answer)
+    }
+}
+
+fn renewal(lua: &Lua, response: &LeaseKeepAliveResponse) -> LuaResult<LuaValue> {
+    build(lua, |t| {
+        header(t, response.header.as_ref());
+        t.id(c"ID", response.id);
+        t.integer(c"TTL", response.ttl);
+    })
+}
+
+/// The native half of a keepalive object whose lease is renewed in the background.
+struct NativeRenewals(Arc<Renewals>);
+
+impl LuaUserData for NativeRenewals {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // read(seconds?) -> id | nil, message, info: the next answer to a renewal, or why there are no more
+        methods.add_method("read", |lua, renewals, limit: LuaValue| {
+            let renewals = renewals.0.clone();
+            read(
+                lua,
+                Keepalive::NAME,
+                limit,
+                async move { renewals.next().await },
+                renewal,
+            )
+        });
     }
 }

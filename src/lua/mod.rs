@@ -17,6 +17,7 @@ mod json;
 mod kv;
 mod lease;
 mod pin;
+mod read;
 mod table;
 mod txn;
 mod watch;

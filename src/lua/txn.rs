@@ -18,6 +18,9 @@ use crate::etcd::pb::response_op::Response;
 use crate::etcd::pb::{Compare, RequestOp, ResponseOp, TxnRequest, TxnResponse};
 use crate::etcd::{CallOptions, Client, Result};
 
+/// How deep txns may lie in each other. protobuf reads no answer that is nested deeper than this needs.
+const MAX_DEPTH: usize = 40;
+
 /// No server takes that many. It ends the reading of a request that refers to the same tables over and over.
 const MAX_OPERATIONS: usize = 1 << 16;
 
@@ -74,6 +77,9 @@ impl Reader {
             self.operations += 1;
             if self.operations > MAX_OPERATIONS {
                 return Err(fields.field(name, "has too many operations"));
+            }
+            if self.around.len() > MAX_DEPTH {
+                return Err(fields.field(name, "is nested too deep"));
             }
             let table = value.to_pointer();
             if self.around.contains(&table) {

@@ -1,18 +1,17 @@
 //! The Watch service: `client:watch(req)` and the native half of the object that it returns.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mlua::prelude::*;
-use tokio::time::timeout;
 
-use super::call::{Answer, Call, run};
-use super::failure::{self, Invalid};
-use super::fields::{Fields, seconds};
+use super::call::Call;
+use super::failure::Invalid;
+use super::fields::Fields;
 use super::kv::{header, key_range, key_value};
+use super::read::read;
 use super::table::{Table, build};
 use crate::etcd::pb::{Event, WatchCreateRequest, WatchResponse};
-use crate::etcd::{CallOptions, Client, Error, Result, Watcher};
+use crate::etcd::{CallOptions, Client, Result, Watcher};
 
 /// The event types and the filters that leave them out, by their numbers.
 const EVENTS: [&str; 2] = ["PUT", "DELETE"];
@@ -75,18 +74,9 @@ impl Drop for NativeWatch {
 impl LuaUserData for NativeWatch {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // read(seconds?) -> id | nil, message, info
-        methods.add_method("read", |lua, watch, limit: LuaValue| match seconds(&limit) {
-            Ok(limit) => run(lua, Watch::NAME, read(watch.0.clone(), limit)),
-            Err(reason) => {
-                let message = format!("{}: read: 'seconds' {reason}", Watch::NAME);
-                failure::invalid(
-                    lua,
-                    &Invalid {
-                        message,
-                        field: Some("seconds".to_owned()),
-                    },
-                )
-            }
+        methods.add_method("read", |lua, watch, limit: LuaValue| {
+            let watcher = watch.0.clone();
+            read(lua, Watch::NAME, limit, async move { watcher.read().await }, response)
         });
         methods.add_method("close", |_, watch, ()| {
             watch.0.close();
@@ -95,55 +85,17 @@ impl LuaUserData for NativeWatch {
     }
 }
 
-async fn read(watcher: Arc<Watcher>, limit: Option<Duration>) -> Read {
-    match limit {
-        None => Read::from(watcher.read().await),
-        Some(limit) => timeout(limit, watcher.read()).await.map_or(Read::Timeout, Read::from),
-    }
-}
-
-/// What a read of a watch came to.
-enum Read {
-    Next(WatchResponse),
-    /// Nothing came in time. The watch lives on.
-    Timeout,
-    Ended(Error),
-}
-
-impl From<Result<WatchResponse>> for Read {
-    fn from(next: Result<WatchResponse>) -> Self {
-        next.map_or_else(Self::Ended, Self::Next)
-    }
-}
-
-impl From<Error> for Read {
-    fn from(error: Error) -> Self {
-        Self::Ended(error)
-    }
-}
-
-impl Answer for Read {
-    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        match *self {
-            Self::Next(response) => build(lua, |t| watch_response(t, &response))?.into_lua_multi(lua),
-            Self::Timeout => {
-                let info = build(lua, |t| t.text(c"code", "timeout"))?;
-                (LuaNil, "timeout", info).into_lua_multi(lua)
-            }
-            Self::Ended(error) => failure::push(lua, Watch::NAME, &error),
-        }
-    }
-}
-
-fn watch_response(t: &mut Table, response: &WatchResponse) {
-    header(t, response.header.as_ref());
-    t.id(c"watch_id", response.watch_id);
-    t.flag(c"created", response.created);
-    t.flag(c"canceled", response.canceled);
-    t.integer(c"compact_revision", response.compact_revision);
-    t.text(c"cancel_reason", &response.cancel_reason);
-    t.flag(c"fragment", response.fragment);
-    t.list(c"events", &response.events, event);
+fn response(lua: &Lua, response: &WatchResponse) -> LuaResult<LuaValue> {
+    build(lua, |t| {
+        header(t, response.header.as_ref());
+        t.id(c"watch_id", response.watch_id);
+        t.flag(c"created", response.created);
+        t.flag(c"canceled", response.canceled);
+        t.integer(c"compact_revision", response.compact_revision);
+        t.text(c"cancel_reason", &response.cancel_reason);
+        t.flag(c"fragment", response.fragment);
+        t.list(c"events", &response.events, event);
+    })
 }
 
 fn event(t: &mut Table, event: &Event) {

@@ -77,8 +77,8 @@ fn a_server_that_only_accepts_is_left() {
             while socket.read(&mut bytes).await.is_ok_and(|length| length > 0) {}
         });
         let error = until(put(&client(&silent, ONCE))).await.unwrap_err();
-        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::Maybe));
-        assert_eq!(error.message, "no answer within 5 s");
+        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
+        assert_eq!(error.message, "no connection within 5 s");
     });
 }
 

@@ -173,7 +173,6 @@ async fn refuse(mut call: Call) {
 }
 
 #[test]
-#[ignore = "only the last attempt decides what a write may have done"]
 fn a_refusal_does_not_undo_an_earlier_attempt() {
     run(async {
         let etcd = lose_then_refuse().await;
@@ -188,7 +187,6 @@ fn a_refusal_does_not_undo_an_earlier_attempt() {
 }
 
 #[test]
-#[ignore = "only the last attempt decides what a grant may have done"]
 fn nor_that_of_a_grant() {
     run(async {
         let etcd = lose_then_refuse().await;
@@ -202,7 +200,6 @@ fn nor_that_of_a_grant() {
 }
 
 #[test]
-#[ignore = "closing a client in a pause forgets what was sent before it"]
 fn closing_the_client_does_not_either() {
     run(async {
         let etcd = lose_then_refuse().await;

@@ -102,7 +102,6 @@ fn the_server_that_answered_is_asked_first() {
 }
 
 #[test]
-#[ignore = "only an answer without an error makes a server the first"]
 fn a_server_that_said_no_has_answered_too() {
     run(async {
         let etcd = Cluster::start(2, |mut call: Call| async move {
@@ -187,7 +186,6 @@ fn a_write_that_its_connection_hands_back_is_sent_on_another() {
 }
 
 #[test]
-#[ignore = "that costs a retry and its pause, as if the server had refused it"]
 fn that_costs_no_retry() {
     run(async {
         assert_eq!(put_beside_a_watch(ONCE).await, Ok(()));

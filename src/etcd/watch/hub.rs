@@ -8,29 +8,31 @@ use std::time::Duration;
 
 use futures_util::stream;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout_at};
 
 use super::Watcher;
 use super::inbox::Inbox;
 use super::state::{Key, Watches};
+use crate::etcd::cluster::Cluster;
 use crate::etcd::connection::Connection;
-use crate::etcd::endpoint::{Endpoint, Endpoints};
+use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::Error;
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::watch_client::WatchClient;
 use crate::etcd::pb::{WatchCreateRequest, WatchRequest};
-use crate::etcd::stream::{Persistent, next, open, persist};
+use crate::etcd::stream::{Incoming, Persistent, persist};
 
-/// How long a server may take to answer the first request of a stream.
-const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// How long a server may take to answer the request for a watch.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Hub {
     /// Held for single steps, never across an await.
     watches: Mutex<Watches>,
     /// There is a request to send, or the last watch has gone.
     changed: Notify,
-    endpoints: Arc<Endpoints>,
-    closed: CancellationToken,
+    /// Somebody waits for a new watch.
+    created: Notify,
+    cluster: Arc<Cluster>,
     started: Once,
 }
 
@@ -38,26 +40,25 @@ pub(crate) struct Hub {
 pub(super) type Confirmed = oneshot::Receiver<Result<(), Failure>>;
 
 impl Hub {
-    pub(crate) fn new(endpoints: Arc<Endpoints>, closed: CancellationToken) -> Arc<Self> {
-        let (watches, changed) = (Mutex::default(), Notify::new());
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Arc<Self> {
         Arc::new(Self {
-            watches,
-            changed,
-            endpoints,
-            closed,
+            watches: Mutex::new(Watches::new(cluster.auth.can_login())),
+            changed: Notify::new(),
+            created: Notify::new(),
+            cluster,
             started: Once::new(),
         })
     }
 
-    /// Asks for a watch from `request.start_revision` on. Must be called on the runtime.
-    pub(super) fn create(self: &Arc<Self>, request: WatchCreateRequest) -> (Watcher, Confirmed) {
+    /// Asks for a watch of all events from the revision `first` on. Must be called on the runtime.
+    pub(super) fn create(self: &Arc<Self>, request: WatchCreateRequest, first: i64) -> (Watcher, Confirmed) {
         let inbox = Arc::new(Inbox::default());
         let (confirm, confirmed) = oneshot::channel();
-        let key = self.watches().create(request, inbox.clone(), confirm);
+        let key = self.watches().create(request, first, inbox.clone(), confirm);
         self.changed.notify_one();
+        self.created.notify_one();
         self.started.call_once(|| {
-            let (endpoints, closed) = (self.endpoints.clone(), self.closed.clone());
-            tokio::spawn(persist(self.clone(), endpoints, closed));
+            tokio::spawn(persist(self.clone(), self.cluster.clone()));
         });
         (
             Watcher {
@@ -85,15 +86,17 @@ impl Hub {
 
     /// The failure of a new watch that no server has confirmed in time.
     pub(super) fn unanswered(&self, limit: Duration) -> Failure {
-        Failure::timeout(self.endpoints.route().endpoint(), limit)
+        Failure::timeout(self.cluster.endpoints.route().endpoint(), limit)
     }
 
     fn watches(&self) -> MutexGuard<'_, Watches> {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends what the state machine wants sent, until no watch is left.
+    /// Sends what the state machine wants sent, until no watch is left or the server does not answer.
     async fn send(&self, endpoint: &Endpoint, requests: mpsc::Sender<WatchRequest>) -> Result<(), Failure> {
+        // The oldest watch without an answer, and until when there must be one.
+        let mut unanswered = None;
         loop {
             let request = {
                 let mut watches = self.watches();
@@ -101,15 +104,23 @@ impl Hub {
                 if request.is_none() && watches.is_idle() {
                     return Ok(());
                 }
+                let oldest = watches.unanswered();
+                if unanswered.map(|(id, _)| id) != oldest {
+                    unanswered = oldest.map(|id| (id, Instant::now() + ANSWER_LIMIT));
+                }
                 request
             };
-            match request {
-                Some(request) => {
-                    let sent = requests.send(request).await;
-                    sent.map_err(|_| Failure::ended(endpoint))?;
-                }
-                None => self.changed.notified().await,
+            if let Some(request) = request {
+                let sent = requests.send(request).await;
+                sent.map_err(|_| Failure::ended(endpoint))?;
+                continue;
             }
+            let Some((_, limit)) = unanswered else {
+                self.changed.notified().await;
+                continue;
+            };
+            let changed = timeout_at(limit, self.changed.notified()).await;
+            changed.map_err(|_| Failure::timeout(endpoint, ANSWER_LIMIT))?;
         }
     }
 
@@ -122,11 +133,18 @@ impl Hub {
     ) -> Result<(), Failure> {
         let requests = stream::poll_fn(move |cx| outgoing.poll_recv(cx));
         let rpc = |c, r| async move { service(c).watch(r).await };
-        let mut messages = open(endpoint, OPEN_LIMIT, requests, rpc).await?;
+        let mut incoming = Incoming::open(&self.cluster, endpoint, requests, rpc).await?;
         loop {
-            let message = next(endpoint, &mut messages).await?;
+            let message = incoming.next().await?;
             *answered = true;
-            self.watches().receive(message);
+            let refusal = {
+                let mut watches = self.watches();
+                watches.receive(message);
+                watches.refusal()
+            };
+            if let Some(error) = refusal {
+                return Err(incoming.judge(Failure::unauthenticated(endpoint, error)));
+            }
             self.changed.notify_one();
         }
     }
@@ -146,6 +164,10 @@ impl Persistent for Hub {
             ended = self.send(endpoint, requests) => ended,
             ended = self.receive(endpoint, outgoing, answered) => ended,
         }
+    }
+
+    async fn hurried(&self) {
+        self.created.notified().await;
     }
 
     fn stranded(&self, failure: &Failure) {

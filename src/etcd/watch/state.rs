@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::inbox::Inbox;
 use crate::etcd::error::{Applied, Code, Error};
-use crate::etcd::failure::{Failure, one_line};
+use crate::etcd::failure::{Again, Failure, one_line};
 use crate::etcd::pb::watch_request::RequestUnion;
 use crate::etcd::pb::{Event, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
 
@@ -21,7 +21,7 @@ use crate::etcd::pb::{Event, WatchCancelRequest, WatchCreateRequest, WatchReques
 pub(super) type Key = u64;
 
 /// Names a watch on the wire. From 1 on: servers have mixed up watch 0 with a refused one.
-type WireId = i64;
+pub(super) type WireId = i64;
 
 /// The events of one revision that are held back until its last fragment has come.
 const FRAGMENTS_LIMIT: usize = 256 << 20;
@@ -35,6 +35,9 @@ pub(super) struct Watches {
     requests: VecDeque<WatchRequest>,
     last_key: Key,
     last_wire: WireId,
+    /// Could there be a new token?
+    can_login: bool,
+    refusal: Option<Error>,
 }
 
 struct Watch {
@@ -47,6 +50,8 @@ struct Watch {
     /// Waits for the server's first word. Empty from then on.
     confirm: Option<oneshot::Sender<Result<(), Failure>>>,
     inbox: Arc<Inbox>,
+    /// Was it refused for what may be the fault of an old token, and not confirmed since?
+    refused: bool,
     /// Events of a message whose last fragment has not come.
     fragments: Vec<Event>,
     fragment_bytes: usize,
@@ -63,20 +68,31 @@ enum Phase {
 }
 
 impl Watches {
-    /// A new watch.
+    /// No watches. `can_login` says whether a refused watch may be asked for again with a new token.
+    pub(super) fn new(can_login: bool) -> Self {
+        Self {
+            can_login,
+            ..Self::default()
+        }
+    }
+
+    /// A new watch of all events from the revision `first` on. One whose request has no `start_revision` is created
+    /// without one, since `first` may be compacted before the server hears of it, and resumed with it.
     pub(super) fn create(
         &mut self,
         mut request: WatchCreateRequest,
+        first: i64,
         inbox: Arc<Inbox>,
         confirm: oneshot::Sender<Result<(), Failure>>,
     ) -> Key {
         self.last_key += 1;
         let watch = Watch {
-            next_revision: request.start_revision,
+            next_revision: first,
             wants_progress: std::mem::replace(&mut request.progress_notify, true),
             phase: Phase::Detached,
             confirm: Some(confirm),
             inbox,
+            refused: false,
             fragments: Vec::new(),
             fragment_bytes: 0,
             request,
@@ -111,6 +127,11 @@ impl Watches {
         self.requests.pop_front()
     }
 
+    /// The oldest watch that was asked for on this stream and not answered.
+    pub(super) fn unanswered(&self) -> Option<WireId> {
+        self.unanswered.front().copied()
+    }
+
     /// A new stream, on which nothing has been sent: all watches are created on it, each from where it stands.
     pub(super) fn connected(&mut self) {
         self.by_wire.clear();
@@ -128,18 +149,18 @@ impl Watches {
         }
     }
 
-    /// No server could be reached: those who wait for a new watch are told. Older watches wait on.
+    /// No server could be reached: those who wait for a new watch are told. Older watches wait on, unless the failure
+    /// is one that no time mends.
     pub(super) fn stranded(&mut self, failure: &Failure) {
+        if failure.again == Again::Never {
+            self.end_all(&failure.error);
+        }
         let mut unconfirmed = Vec::new();
         for (key, watch) in &mut self.by_key {
             if let Some(confirm) = watch.confirm.take() {
                 unconfirmed.push(*key);
-                let failure = Failure {
-                    error: failure.error.clone(),
-                    ..*failure
-                };
                 // The caller may have given up waiting.
-                let _ = confirm.send(Err(failure));
+                let _ = confirm.send(Err(failure.clone()));
             }
         }
         for key in unconfirmed {
@@ -147,10 +168,13 @@ impl Watches {
         }
     }
 
-    /// The client is closed.
+    /// All watches end, for one reason.
     pub(super) fn end_all(&mut self, reason: &Error) {
-        for watch in std::mem::take(self).by_key.into_values() {
-            watch.inbox.end(reason.clone());
+        self.requests.clear();
+        self.unanswered.clear();
+        let keys: Vec<_> = self.by_key.keys().copied().collect();
+        for key in keys {
+            self.end(key, reason.clone());
         }
     }
 
@@ -167,20 +191,46 @@ impl Watches {
         }
     }
 
+    /// The refusal, since the last time this was asked, of a watch that a new stream with a new token may be granted.
+    pub(super) fn refusal(&mut self) -> Option<Error> {
+        self.refusal.take()
+    }
+
     /// The answer to the oldest create that has none. A refused one comes with an id of the server's choice.
     fn created(&mut self, message: &WatchResponse) {
         let Some(wire) = self.unanswered.pop_front() else {
             return;
         };
         let Some(&key) = self.by_wire.get(&wire) else { return };
+        let id = message.watch_id;
+        let taken = id < 0 || id != wire && self.by_wire.contains_key(&id);
+        let Some(watch) = self.by_key.get_mut(&key) else { return };
         if message.canceled {
-            self.end(key, canceled(message));
-        } else if message.watch_id != wire {
+            let reason = canceled(message);
+            let stale = match reason.code {
+                Code::Unauthenticated => true,
+                // Some servers say this of an old token. The second time it is meant.
+                Code::PermissionDenied => !std::mem::replace(&mut watch.refused, true),
+                _ => false,
+            };
+            if stale && self.can_login {
+                self.refusal = Some(reason);
+            } else {
+                self.end(key, reason);
+            }
+        } else if taken {
             let text = format!("the server answered watch {wire} with {}", message.watch_id);
             self.end(key, Error::new(Code::Protocol, text));
-        } else if let Some(confirm) = self.by_key.get_mut(&key).and_then(|w| w.confirm.take()) {
-            // The caller may have given up waiting; its watcher then cancels the watch.
-            let _ = confirm.send(Ok(()));
+        } else {
+            // etcd's gRPC proxy gives ids of its own.
+            self.by_wire.remove(&wire);
+            self.by_wire.insert(id, key);
+            watch.phase = Phase::Attached(id);
+            watch.refused = false;
+            if let Some(confirm) = watch.confirm.take() {
+                // The caller may have given up waiting; its watcher then cancels the watch.
+                let _ = confirm.send(Ok(()));
+            }
         }
     }
 
@@ -241,7 +291,11 @@ impl Watches {
         watch.fragment_bytes = 0;
         let create = WatchCreateRequest {
             watch_id: wire,
-            start_revision: watch.next_revision,
+            start_revision: if watch.confirm.is_some() {
+                watch.request.start_revision
+            } else {
+                watch.next_revision
+            },
             fragment: true,
             ..watch.request.clone()
         };
@@ -271,7 +325,7 @@ impl Watches {
             // The caller may have given up waiting.
             let _ = confirm.send(Err(Failure {
                 error: reason.clone(),
-                passing: false,
+                again: Again::Never,
             }));
         }
         watch.inbox.end(reason);

@@ -5,7 +5,7 @@
 
 local core = require "silly.store.etcd.core"
 
--- operation id -> its waiter: { done, loop, co, [1..3] = results }
+-- operation id -> its waiter: { done, owner, loop, co, [1..3] = results }
 local waiters = {}
 local inflight = 0
 
@@ -34,16 +34,17 @@ local function block()
 end
 
 --- Waits for an operation.
----@param loop silly.store.etcd.loop
+---@param owner { loop: silly.store.etcd.loop }  the object whose operation it is; the collector spares it meanwhile
 ---@param id integer? nil when nothing was submitted: `message` and `info` say why and are returned
 ---@param message string?
 ---@param info table?
 ---@return any, string?, table?
-local function await(loop, id, message, info)
+local function await(owner, id, message, info)
 	if not id then
 		return nil, message, info
 	end
-	local waiter = { loop = loop, done = false }
+	local loop = owner.loop
+	local waiter = { owner = owner, loop = loop, done = false }
 	waiters[id] = waiter
 	inflight = inflight + 1
 	if loop.current() then

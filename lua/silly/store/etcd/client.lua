@@ -18,7 +18,7 @@ local function check(self, name)
 	if getmetatable(self) ~= mt then
 		error(("%s: the client is missing, call it as client:%s(...)"):format(name, name), 3)
 	end
-	return self.native, self.loop
+	return self.native
 end
 
 --- Stores a value under a key.
@@ -27,8 +27,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:put(req)
-	local native, loop = check(self, "put")
-	return await(loop, native:put(req))
+	local native = check(self, "put")
+	return await(self, native:put(req))
 end
 
 --- Reads a key, or a range of keys.
@@ -37,8 +37,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:get(req)
-	local native, loop = check(self, "get")
-	return await(loop, native:get(req))
+	local native = check(self, "get")
+	return await(self, native:get(req))
 end
 
 --- Deletes a key, or a range of keys.
@@ -47,8 +47,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:delete(req)
-	local native, loop = check(self, "delete")
-	return await(loop, native:delete(req))
+	local native = check(self, "delete")
+	return await(self, native:delete(req))
 end
 
 --- Compares, then runs one of two lists of operations, all in one step.
@@ -57,8 +57,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:txn(req)
-	local native, loop = check(self, "txn")
-	return await(loop, native:txn(req))
+	local native = check(self, "txn")
+	return await(self, native:txn(req))
 end
 
 --- Forgets the history before a revision.
@@ -67,8 +67,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:compact(req)
-	local native, loop = check(self, "compact")
-	return await(loop, native:compact(req))
+	local native = check(self, "compact")
+	return await(self, native:compact(req))
 end
 
 --- Creates a lease and renews it in the background, unless the request says `keepalive = false`.
@@ -77,8 +77,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:grant(req)
-	local native, loop = check(self, "grant")
-	return await(loop, native:grant(req))
+	local native = check(self, "grant")
+	return await(self, native:grant(req))
 end
 
 --- Ends a lease; its keys are deleted with it and its renewal stops.
@@ -87,8 +87,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:revoke(req)
-	local native, loop = check(self, "revoke")
-	return await(loop, native:revoke(req))
+	local native = check(self, "revoke")
+	return await(self, native:revoke(req))
 end
 
 --- Asks how long a lease still lives.
@@ -97,8 +97,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:ttl(req)
-	local native, loop = check(self, "ttl")
-	return await(loop, native:ttl(req))
+	local native = check(self, "ttl")
+	return await(self, native:ttl(req))
 end
 
 --- Lists the leases of the cluster.
@@ -107,8 +107,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:leases(req)
-	local native, loop = check(self, "leases")
-	return await(loop, native:leases(req == nil and {} or req))
+	local native = check(self, "leases")
+	return await(self, native:leases(req == nil and {} or req))
 end
 
 --- Renews a lease once. With an id instead of a request it is also renewed in the background from then on.
@@ -117,11 +117,11 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:keepalive(req)
-	local native, loop = check(self, "keepalive")
+	local native = check(self, "keepalive")
 	if type(req) ~= "table" then
 		req = { ID = req, keepalive = true }
 	end
-	local answer, message, info = await(loop, native:keepalive(req))
+	local answer, message, info = await(self, native:keepalive(req))
 	if not answer then
 		return nil, message, info
 	end
@@ -134,12 +134,12 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:watch(req)
-	local native, loop = check(self, "watch")
-	local stream, message, info = await(loop, native:watch(req))
+	local native = check(self, "watch")
+	local stream, message, info = await(self, native:watch(req))
 	if not stream then
 		return nil, message, info
 	end
-	return watch.new(self, stream, loop)
+	return watch.new(self, stream)
 end
 
 --- Ends everything: calls and watches under way answer with the code `closed`, and so does every later call. Leases

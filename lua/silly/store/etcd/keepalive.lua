@@ -1,9 +1,14 @@
 -- The object that `client:keepalive` returns: the answer's fields, and a stream for more renewals of the lease.
 --
--- `write` sends a renewal and waits for its answer; `read` returns the newest answer that was not read yet.
+-- `write` sends a renewal and waits for its answer; `read` returns the newest answer that was not read yet. Where the
+-- lease is renewed in the background too, `read` waits for the next answer to that, and says when the lease is lost.
+
+local await = require "silly.store.etcd.await"
 
 ---@class silly.store.etcd.keepalive: silly.store.etcd.keepalive.response
 ---@field private client silly.store.etcd.client
+---@field private loop silly.store.etcd.loop
+---@field private renewals userdata?  the native half, where there is renewal in the background
 ---@field private answer silly.store.etcd.keepalive.response?
 ---@field private ended boolean
 local keepalive = {}
@@ -15,7 +20,7 @@ local function failure(message, code)
 end
 
 --- Renews the lease once more.
----@param req silly.store.etcd.keepalive.request?  the same lease, which is what is renewed without a request
+---@param req silly.store.etcd.keepalive.request?  names the lease; without it, it is the one of this object
 ---@return boolean? ok
 ---@return string? message
 ---@return silly.store.etcd.info? info
@@ -23,7 +28,7 @@ function keepalive:write(req)
 	if self.ended then
 		return failure("the stream is closed", "closed")
 	end
-	local stream, message, info = self.client:keepalive(req == nil and { ID = self.ID } or req)
+	local stream, message, info = self.client:keepalive(type(req) == "table" and req or { ID = req or self.ID })
 	if not stream then
 		return nil, message, info
 	end
@@ -31,20 +36,24 @@ function keepalive:write(req)
 	return true
 end
 
---- The newest answer that was not read yet. Never waits: `write` has waited for it.
+--- The newest answer that was not read yet. Where there is none: the next renewal in the background is waited for, or
+--- the loss of the lease, which is the code `lease_expired`; without such renewal it is an error.
+---@param seconds number?  to wait at the most; nil, "timeout" is returned then
 ---@return silly.store.etcd.keepalive.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function keepalive:read()
+function keepalive:read(seconds)
 	if self.ended then
 		return failure("the stream is closed", "closed")
 	end
 	local answer = self.answer
-	if not answer then
-		return failure("nothing was written since the last read", "failed_precondition")
-	end
 	self.answer = nil
-	return answer
+	if answer then
+		return answer
+	elseif self.renewals then
+		return await(self, self.renewals:read(seconds))
+	end
+	return failure("nothing was written since the last read", "failed_precondition")
 end
 
 --- Ends the stream. The lease and its renewal in the background go on. May be called again.
@@ -63,10 +72,11 @@ local M = {}
 
 --- Wraps the answer of a renewal.
 ---@param client silly.store.etcd.client
----@param answer silly.store.etcd.keepalive.response
+---@param answer silly.store.etcd.keepalive.response  with the native half in `renewals`, which is taken out
 ---@return silly.store.etcd.keepalive
 function M.new(client, answer)
-	local stream = { client = client, answer = answer, ended = false }
+	local stream = { client = client, loop = client.loop, answer = answer, renewals = answer.renewals, ended = false }
+	answer.renewals = nil
 	stream.header, stream.ID, stream.TTL = answer.header, answer.ID, answer.TTL
 	return setmetatable(stream, mt)
 end

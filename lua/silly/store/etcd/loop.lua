@@ -35,7 +35,7 @@ function loop.find(choice)
 	elseif type(choice) == "string" then
 		local module = BUILTIN[choice]
 		if module then
-			return require(module)
+			return (require(module))
 		end
 		local names = {}
 		for name in pairs(BUILTIN) do
@@ -51,6 +51,9 @@ function loop.find(choice)
 			return nil, ("lacks the function '%s'"):format(name)
 		end
 	end
+	if choice.block ~= nil and type(choice.block) ~= "function" then
+		return nil, "has a 'block' that is no function"
+	end
 	return choice
 end
 
@@ -58,6 +61,9 @@ end
 ---@param choice string|silly.store.etcd.loop
 ---@return string? problem
 function loop.use(choice)
+	if choice == nil then
+		return "must be a name or a table, got nil"
+	end
 	local found, problem = loop.find(choice)
 	default = found or default
 	return problem

@@ -17,7 +17,7 @@ local mt = { __index = watch, __name = "silly.store.etcd.watch" }
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function watch:read(seconds)
-	return await(self.loop, self.native:read(seconds))
+	return await(self, self.native:read(seconds))
 end
 
 --- Iterates over the events until the watch ends: `for event, response in stream:events() do`. `read` then says why.
@@ -54,10 +54,9 @@ local M = {}
 --- Wraps the native half of a watch.
 ---@param client silly.store.etcd.client
 ---@param native userdata
----@param loop silly.store.etcd.loop
 ---@return silly.store.etcd.watch
-function M.new(client, native, loop)
-	return setmetatable({ client = client, native = native, loop = loop, ended = false }, mt)
+function M.new(client, native)
+	return setmetatable({ client = client, native = native, loop = client.loop, ended = false }, mt)
 end
 
 return M

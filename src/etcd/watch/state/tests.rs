@@ -29,7 +29,8 @@ struct Reader {
 fn watch(watches: &mut Watches, request: WatchCreateRequest) -> Reader {
     let inbox = Arc::<Inbox>::default();
     let (confirm, confirmed) = oneshot::channel();
-    let key = watches.create(request, inbox.clone(), confirm);
+    let first = request.start_revision;
+    let key = watches.create(request, first, inbox.clone(), confirm);
     Reader { key, inbox, confirmed }
 }
 
@@ -193,7 +194,7 @@ impl Reader {
     /// Why it was not confirmed.
     fn refusal(&mut self) -> Error {
         let failure = self.confirmed.try_recv().unwrap().unwrap_err();
-        assert!(!failure.passing);
+        assert_eq!(failure.again, Again::Never);
         failure.error
     }
 

@@ -1,0 +1,141 @@
+//! Authentication: the token that every call but the login carries.
+//!
+//! In: the user's credentials, and calls that ask for a token or report that theirs was refused. Out: tokens. There is
+//! one login at a time, and only when a call needs it. A server without authentication is served without a token.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+use tonic::metadata::{Ascii, MetadataValue};
+use zeroize::Zeroizing;
+
+use super::connection::Connection;
+use super::endpoint::Endpoint;
+use super::failure::{Again, Failure};
+use super::pb::AuthenticateRequest;
+use super::pb::auth_client::AuthClient;
+
+/// Who the client is.
+#[derive(Clone)]
+pub enum Credentials {
+    /// A user with a password, exchanged for a token.
+    Password {
+        /// The user's name.
+        user: String,
+        /// Wiped when it is dropped.
+        password: Zeroizing<String>,
+    },
+    /// A token from elsewhere, used as it is and never renewed.
+    Token(Zeroizing<String>),
+}
+
+/// How long a login may take: the server spends a good part of a second on the password's hash.
+const LOGIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// A wrong password does not become right by asking often.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
+/// The server's words for having no need of a login.
+const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
+
+/// What calls carry; `None` where the server has authentication switched off.
+pub(crate) type Token = Option<MetadataValue<Ascii>>;
+
+type Login = Shared<BoxFuture<'static, Result<Token, Status>>>;
+
+pub(crate) struct Auth {
+    credentials: Option<Arc<Credentials>>,
+    /// The login, done or under way, and when it began. Callers that find it under way wait for the same one. Held
+    /// for the look only, never across an await.
+    slot: Mutex<Option<(Instant, Login)>>,
+}
+
+impl Auth {
+    pub(crate) fn new(credentials: Option<Credentials>) -> Self {
+        Self {
+            credentials: credentials.map(Arc::new),
+            slot: Mutex::new(None),
+        }
+    }
+
+    /// The token for a call to `endpoint`. Logs in, over `connection`, if there is none.
+    pub(crate) async fn token(&self, endpoint: &Endpoint, connection: &Connection) -> Result<Token, Failure> {
+        let Some(credentials) = &self.credentials else {
+            return Ok(None);
+        };
+        let failure = |status: &Status| Failure::login(endpoint, status);
+        let login = {
+            let mut slot = self.slot();
+            let usable = slot.as_ref().is_some_and(|(began, login)| match login.peek() {
+                None | Some(Ok(_)) => true,
+                Some(Err(status)) => failure(status).again == Again::Never && began.elapsed() < REFUSED_PAUSE,
+            });
+            if !usable {
+                *slot = None;
+            }
+            let begin = || {
+                (
+                    Instant::now(),
+                    login(credentials.clone(), connection.clone()).boxed().shared(),
+                )
+            };
+            slot.get_or_insert_with(begin).1.clone()
+        };
+        login.await.map_err(|status| failure(&status))
+    }
+
+    /// Sees a call fail that carried `token`. If it was refused for that, the next call logs in again, unless another
+    /// has done so; where no login can help, the failure is final.
+    pub(crate) fn judge(&self, mut failure: Failure, token: &Token) -> Failure {
+        if failure.again == Again::Login {
+            let mut slot = self.slot();
+            let current = slot.as_ref().and_then(|(_, login)| login.peek());
+            if current.is_some_and(|login| login.as_ref().is_ok_and(|current| current == token)) {
+                *slot = None;
+            }
+            if !self.can_login() {
+                failure.again = Again::Never;
+            }
+        }
+        failure
+    }
+
+    /// Is there a password to get a new token for?
+    pub(crate) fn can_login(&self) -> bool {
+        matches!(self.credentials.as_deref(), Some(Credentials::Password { .. }))
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<(Instant, Login)>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<Token, Status> {
+    let (user, password) = match &*credentials {
+        Credentials::Token(token) => return sensitive(token),
+        Credentials::Password { user, password } => (user, password),
+    };
+    // Never a token here: servers refuse a login that carries a stale one.
+    let request = AuthenticateRequest {
+        name: user.clone(),
+        password: password.to_string(),
+    };
+    match timeout(LOGIN_LIMIT, AuthClient::new(connection).authenticate(request)).await {
+        Ok(Ok(answer)) => sensitive(&answer.into_inner().token),
+        Ok(Err(status)) if status.message() == NOT_ENABLED => Ok(None),
+        Ok(Err(status)) => Err(status),
+        Err(_) => Err(Status::deadline_exceeded("no answer to the login")),
+    }
+}
+
+/// A token as a header that no log shows.
+fn sensitive(token: &str) -> Result<Token, Status> {
+    let malformed = |_| Status::unauthenticated("the token is no header value");
+    let mut value = MetadataValue::try_from(token).map_err(malformed)?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}

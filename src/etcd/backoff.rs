@@ -1,0 +1,26 @@
+//! The pauses between attempts that keep failing.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(25);
+const LAST: Duration = Duration::from_secs(1);
+
+/// The pause after `failures` failures in a row, from 25 ms doubled up to 1 s, shortened at random by up to half so
+/// that the clients of a restarted server do not come all at once.
+pub(crate) fn pause(failures: u32) -> Duration {
+    let full = FIRST.saturating_mul(1 << failures.min(16)).min(LAST);
+    full.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_one_second() {
+        assert!(pause(0) <= FIRST);
+        for failures in [10, 1000, u32::MAX] {
+            assert!((LAST / 2..=LAST).contains(&pause(failures)));
+        }
+    }
+}
