@@ -29,15 +29,15 @@
 ---| "unauthenticated" # the token is missing or worn out
 ---| "closed" # the client, the watch or the stream was closed
 ---| "compacted" # the revision is no longer there
----| "lease_expired" # reserved: the lease is gone
----| "tls" # reserved: the TLS handshake failed
+---| "lease_expired" # the lease is lost, as far as this client kept it
+---| "tls" # the TLS handshake failed: the message says why
 ---| "protocol" # the server's answer makes no sense
----| "timeout" # nothing came within the seconds given to `watch:read`; the watch lives on
+---| "timeout" # nothing came within the seconds given to `read`; the stream lives on
 
 --- Why a call failed, for programs.
 ---@class silly.store.etcd.info
 ---@field code silly.store.etcd.code the class of the failure: branch on it
----@field applied? "no"|"maybe" may a write have happened all the same? nil with the code "timeout"
+---@field applied "no"|"maybe" may a write have happened all the same?
 ---@field endpoint? string the server that was asked last, as `host:port`
 ---@field field? string the field of the request that is wrong, such as `success[1].put.key`
 ---@field compact_revision? integer the first revision that is left, with "compacted" from a watch
@@ -50,8 +50,20 @@
 ---@field retry_unknown? boolean also repeat a write whose answer was lost: it may happen twice; default false
 
 ---@class silly.store.etcd.conf: silly.store.etcd.options
----@field endpoints string[] at least one `host:port`, `http://host:port`, `[v6]:port` or `unix:///path`
+---@field endpoints string[] at least one `host:port`, `http://…`, `https://…`, `[v6]:port` or `unix:///path`
+---@field user? string who logs in, with `password`
+---@field password? string
+---@field token? string a token from elsewhere, instead of `user` and `password`
+---@field tls? silly.store.etcd.tls encrypts the connections; default: only those to `https://`
 ---@field loop? string|silly.store.etcd.loop who suspends the callers; default: as `etcd.use` chose, else "standalone"
+
+--- How connections are encrypted. Certificates and keys are paths or PEM text; files are read at each connect.
+---@class silly.store.etcd.tls
+---@field ca? string whom to trust; default: the system's authorities
+---@field cert? string the client's certificate, with `key`
+---@field key? string its private key
+---@field servername? string the name in the server's certificate; default: the endpoint's host
+---@field insecure_skip_verify? boolean trust whoever answers; default false
 
 ---@class silly.store.etcd.header
 ---@field cluster_id silly.store.etcd.id unsigned; 0 in the answers inside of a transaction's
@@ -364,11 +376,13 @@ local keepalive = {}
 ---@return silly.store.etcd.info? info
 function keepalive:write(req) end
 
---- The newest answer that was not read yet, at first that of `client:keepalive` itself. Never waits.
+--- The newest answer that was not read yet, at first that of `client:keepalive` itself. Where the lease is renewed in
+--- the background and all is read, it waits for the next renewal or the loss of the lease.
+---@param seconds? number how long to wait at the most; default: for ever
 ---@return silly.store.etcd.keepalive.response? response nil on failure
----@return string? message one line for a person
----@return silly.store.etcd.info? info "failed_precondition" if there is none, "closed" after `close`
-function keepalive:read() end
+---@return string? message one line for a person; "timeout" when the time is over
+---@return silly.store.etcd.info? info "lease_expired" with the reason; "failed_precondition" if nothing can come
+function keepalive:read(seconds) end
 
 --- Ends the stream. The lease and its renewal in the background go on. May be called again; `<close>` does the same.
 function keepalive:close() end

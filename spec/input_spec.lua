@@ -82,7 +82,7 @@ local places = {
 	{ "put", { key = "k", value = "v" }, with(PUT, OPTIONS) },
 	{ "get", { key = "k" }, with(GET, OPTIONS) },
 	{ "delete", { key = "k" }, with(DELETE, OPTIONS) },
-	{ "compact", { revision = 1 }, with({ revision = INTEGER, physical = FLAG }, OPTIONS) },
+	{ "compact", { revision = 1 }, with({ revision = NATURAL, physical = FLAG }, OPTIONS) },
 	{ "txn", {}, with(TXN, OPTIONS) },
 	{ "grant", { TTL = 60 }, with({ TTL = INTEGER, ID = INTEGER, keepalive = FLAG }, OPTIONS) },
 	{ "revoke", { ID = 1 }, with({ ID = INTEGER }, OPTIONS) },
