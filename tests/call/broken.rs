@@ -141,9 +141,10 @@ fn only_refused_stream_means_that_nothing_happened() {
 
 #[test]
 fn a_refusal_after_the_answer_has_begun_is_not_believed() {
-    const REFUSALS: [fn(&mut Call); 2] = [
+    const REFUSALS: [fn(&mut Call); 3] = [
         |call| call.reset(Reason::REFUSED_STREAM),
         |call| call.wire.goaway(0, Reason::NO_ERROR),
+        |call| call.wire.goaway(0, Reason::ENHANCE_YOUR_CALM),
     ];
     run(async {
         for refusal in REFUSALS {
