@@ -393,6 +393,10 @@ describe("a server that is not there", function()
 		finally(function() node:kill() end)
 		local client <close> = connect(node.endpoint, { retry = 1000, retry_sleep = 20 })
 		node:kill()
+		-- A process that is being killed may still take connections.
+		repeat
+			local _, message = client:get { key = prefix, retry = 0 }
+		until message:find("connection refused", 1, true)
 		local version, watched
 		silly.run(function()
 			task.fork(function()

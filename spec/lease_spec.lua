@@ -2,10 +2,12 @@
 -- In: the shared server; a node of its own where the server restarts. Out: what the calls answer, and the DELETE
 -- events of the keys whose lease has ended. That a lease lives on is shown by others of its TTL that end meanwhile.
 
+local silly = require "silly"
+local task = require "silly.task"
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
 
-local HANG = 60 -- seconds after which a test that waits in vain fails instead
+local HANG = 30 -- seconds after which a test that waits in vain fails instead
 
 local function connect(endpoint)
 	return etcd.newclient { endpoints = { endpoint or server.endpoint() } }
@@ -254,10 +256,12 @@ describe("keepalive", function()
 		local stream = assert(client:keepalive { ID = lease.ID })
 		assert.is_true(stream:write { ID = lease.ID })
 		assert_answer(assert(stream:read()))
-		assert.is_true(stream:write { ID = tostring(other.ID) })
-		local answer = assert(stream:read())
-		assert.are.equal(other.ID, answer.ID)
-		assert.are.equal(30, answer.TTL)
+		for _, form in ipairs { { ID = other.ID }, other.ID, tostring(other.ID) } do
+			assert.is_true(stream:write(form))
+			local answer = assert(stream:read())
+			assert.are.equal(other.ID, answer.ID)
+			assert.are.equal(30, answer.TTL)
+		end
 	end)
 
 	it("reads the newest answer once", function()
@@ -431,6 +435,24 @@ describe("renewal in the background", function()
 		assert.are.equal(2, assert(client:ttl { ID = ids["kept"] }).grantedTTL)
 	end)
 
+	it("is read from the object of keepalive(id)", function()
+		local renewals = assert(client:keepalive(assert(client:grant { TTL = 2 }).ID))
+		assert.are.equal(2, assert(renewals:read()).TTL)
+		local answer, message, info = renewals:read(0)
+		assert.is_nil(answer)
+		assert.are.equal("timeout", message)
+		assert.are.equal("timeout", info.code)
+		for _ = 1, 2 do
+			answer = assert(renewals:read(HANG))
+			assert_header(answer.header)
+			assert.are.equal(renewals.ID, answer.ID)
+			assert.are.equal(2, answer.TTL)
+		end
+		answer, message = renewals:read("soon")
+		assert.is_nil(answer)
+		assert.are.equal("keepalive: read: 'seconds' must be a number of seconds, got a string", message)
+	end)
+
 	it("survives a restart of the server", function()
 		local node = server.start()
 		finally(function() node:kill() end)
@@ -447,5 +469,116 @@ describe("renewal in the background", function()
 			left = assert(mine:ttl { ID = id }).TTL
 		until left > before or left < 0
 		assert.is_true(left > before)
+	end)
+end)
+
+describe("the end of the renewal", function()
+	local lease, renewals
+
+	before_each(function()
+		lease = assert(client:grant { TTL = 2 }).ID
+		renewals = assert(client:keepalive(lease))
+		assert(renewals:read())
+	end)
+
+	-- Every read from now on must say the same; answers that came before are passed over.
+	local function assert_ended(code, text)
+		local answer, message, info
+		repeat
+			answer, message, info = renewals:read(HANG)
+		until not answer
+		for _ = 1, 3 do
+			assert.are.equal("keepalive: " .. code .. ": " .. text, message)
+			assert.are.same({ code = code, applied = "no" }, info)
+			answer, message, info = renewals:read(HANG)
+			assert.is_nil(answer)
+		end
+	end
+
+	local function puts()
+		local put = { key = prefix, value = "", lease = lease }
+		return {
+			put = { client:put(put) }, txn = { client:txn { success = { { put = put } } } },
+		}
+	end
+
+	local function assert_refused()
+		for name, answer in pairs(puts()) do
+			assert.is_nil(answer[1])
+			assert.are.equal(name .. ": lease_expired: lease " .. lease .. " is lost", answer[2])
+			assert.are.same({ code = "lease_expired", applied = "no" }, answer[3])
+		end
+	end
+
+	local function assert_accepted()
+		for _, answer in pairs(puts()) do
+			assert(answer[1], answer[2])
+		end
+	end
+
+	it("is told when the lease was revoked here", function()
+		assert(client:revoke { ID = lease })
+		assert_ended("lease_expired", "the lease was revoked")
+	end)
+
+	it("is told when the client was closed", function()
+		client:close()
+		assert_ended("closed", "the client is closed")
+	end)
+
+	it("is told when another revoked the lease, and to writes with it", function()
+		local other <close> = connect()
+		assert(other:revoke { ID = lease })
+		assert_ended("lease_expired", "the server does not have the lease any longer")
+		assert_refused()
+	end)
+
+	it("is forgotten when the lease is granted again", function()
+		local other <close> = connect()
+		for _, keep in ipairs { true, false } do
+			assert(other:revoke { ID = lease })
+			assert_ended("lease_expired", "the server does not have the lease any longer")
+			assert(client:grant { TTL = 2, ID = lease, keepalive = keep })
+			assert_accepted()
+			renewals = assert(client:keepalive(lease))
+		end
+	end)
+
+	it("is forgotten when the lease proves to be alive", function()
+		local other <close> = connect()
+		assert(other:revoke { ID = lease })
+		assert_ended("lease_expired", "the server does not have the lease any longer")
+		assert(other:grant { TTL = 60, ID = lease })
+		assert(client:keepalive { ID = lease })
+		assert_accepted()
+	end)
+
+	it("is told when the server was silent for as long as the lease lives", function()
+		local node = server.start()
+		finally(function() node:kill() end)
+		client:close()
+		client = connect(node.endpoint)
+		lease = assert(client:grant { TTL = 2 }).ID
+		renewals = assert(client:keepalive(lease))
+		node:pause()
+		assert_ended("lease_expired", "no renewal was answered within its TTL")
+		assert_refused()
+		node:resume()
+		assert_refused()
+	end)
+
+	it("is told to whoever reads when the object is closed", function()
+		lease = assert(client:grant { TTL = 60 }).ID
+		renewals = assert(client:keepalive(lease))
+		assert(renewals:read())
+		local answer
+		silly.run(function()
+			task.fork(function() answer = table.pack(renewals:read(HANG)) end)
+			silly.sleep(0)
+			renewals:close()
+		end)
+		assert.is_nil(answer[1])
+		assert.are.equal("keepalive: closed: the stream is closed", answer[2])
+		assert.are.same({ code = "closed", applied = "no" }, answer[3])
 	end)
 end)
