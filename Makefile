@@ -14,6 +14,8 @@ RUNTIME := find silly* -path silly/store -prune -o -name '*.lua' -print
 BUSTED = busted --lua=$(LUA) $(SPEC)
 
 export LUA
+# LuaRocks has flags for C modules; cargo would build everything anew for them.
+unexport CFLAGS
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 

@@ -44,7 +44,7 @@ build = {
 		},
 		bin = { "bin/silly-run" },
 	},
-	copy_directories = { "library" },
+	copy_directories = { "docs", "library" },
 }
 
 test = { type = "command", command = "make test" }

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::cluster::Pass;
 use super::config::CallOptions;
 use super::connection::Connection;
-use super::endpoint::Endpoint;
+use super::endpoint::Route;
 use super::error::{Applied, Error, Result};
 use super::failure::{Again, Failure};
 
@@ -69,7 +69,7 @@ impl Client {
                 let request = pass.request(message.clone(), kind != Kind::SerializableRead);
                 rpc(pass.connection, request)
             };
-            let failure = match self.attempt(route.endpoint(), options.timeout, send).await {
+            let failure = match self.attempt(&route, options, send).await {
                 Ok(answer) => {
                     route.keep();
                     return Ok(answer.into_inner());
@@ -103,22 +103,25 @@ impl Client {
     }
 
     /// One attempt at one server: connects and logs in where that is needed, then lets `send` use the connection.
-    async fn attempt<R, F, A>(&self, endpoint: &Endpoint, timeout: Duration, send: F) -> Result<R, Failure>
+    async fn attempt<R, F, A>(&self, route: &Route<'_>, options: &CallOptions, send: F) -> Result<R, Failure>
     where
         F: FnOnce(Pass) -> A,
         A: Future<Output = Result<R, Status>>,
     {
-        let cluster = self.cluster();
+        let (cluster, endpoint) = (self.cluster(), route.endpoint());
+        let timeout = options.timeout;
         let start = Instant::now();
         let limit = if cluster.endpoints.are_several() {
             timeout.min(CONNECT_LIMIT)
         } else {
             timeout
         };
+        // Nobody waits for a server that has just refused while there are others, or for longer than a pause lasts.
+        let patience = route.is_exhausted().then_some(start + limit.min(options.retry_sleep));
         let pass = tokio::select! {
             biased;
             () = cluster.closed.cancelled() => return Err(Failure::closed(Applied::No)),
-            entered = timeout_at(start + limit, cluster.enter(endpoint)) => match entered {
+            entered = timeout_at(start + limit, cluster.enter(endpoint, patience)) => match entered {
                 Ok(entered) => entered?,
                 Err(_) => return Err(Failure::connect_timeout(endpoint, limit)),
             }

@@ -1,5 +1,6 @@
 //! What every call and stream of a client needs: the servers, the way in, and the word that the client is closed.
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::metadata::MetadataValue;
@@ -25,9 +26,10 @@ pub(crate) struct Pass {
 
 impl Cluster {
     /// Connects to a server and logs in, as far as that is not done already. Nothing of the call is sent.
-    pub(crate) async fn enter(&self, endpoint: &Endpoint) -> Result<Pass, Failure> {
+    /// With `patience` it waits where the server has just refused, if it may be asked again before that is over.
+    pub(crate) async fn enter(&self, endpoint: &Endpoint, patience: Option<Instant>) -> Result<Pass, Failure> {
         let connection = endpoint
-            .connect()
+            .connect(patience)
             .await
             .map_err(|error| Failure::connect(endpoint, &error))?;
         let token = self.auth.token(endpoint, &connection).await?;

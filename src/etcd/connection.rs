@@ -35,6 +35,10 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
+/// The largest answer that is taken. etcd's have no bound of their own, and memory is set aside as soon as a length is
+/// announced.
+pub(crate) const MAX_MESSAGE: usize = 1 << 30;
+
 /// A cheap handle on a connection; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {

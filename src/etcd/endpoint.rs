@@ -5,21 +5,29 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::address::Address;
 use super::backoff;
 use super::connection::{ConnectError, Connection};
 use super::tls::Tls;
 
+/// How long an attempt to connect goes on. Whoever waits for it may give up earlier.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
+
 type Connecting = Shared<BoxFuture<'static, Result<Connection, Refusal>>>;
 
-/// Why a server could not be reached, and how long to take that for an answer.
-type Refusal = (ConnectError, Instant);
+/// Why a server could not be reached, and until when to take that for an answer.
+#[derive(Clone)]
+struct Refusal {
+    error: ConnectError,
+    until: Instant,
+}
 
 /// One server.
 pub(crate) struct Endpoint {
@@ -50,28 +58,38 @@ impl Endpoint {
     }
 
     /// The connection to this server, made now if there is none that lives. A server that has just refused is not
-    /// asked again at once, however many calls want it.
-    pub(crate) async fn connect(&self) -> Result<Connection, ConnectError> {
-        let connecting = {
-            let mut slot = self.slot();
-            let state = slot.connecting.as_ref().map(|connecting| match connecting.peek() {
-                None => State::Usable,
-                Some(Ok(connection)) if connection.is_closed() => State::Lost,
-                Some(Err((_, until))) if *until <= Instant::now() => State::Refused,
-                Some(_) => State::Usable,
-            });
-            match state {
-                Some(State::Usable) => {}
-                Some(State::Refused) => slot.failures = slot.failures.saturating_add(1),
-                Some(State::Lost) | None => slot.failures = 0,
+    /// asked again at once, however many calls want it: a caller with `patience` until then waits, others are told.
+    pub(crate) async fn connect(&self, patience: Option<Instant>) -> Result<Connection, ConnectError> {
+        loop {
+            let known = self.slot().look();
+            let (connecting, joined) = match known {
+                Known::Open(connecting) => (connecting, true),
+                Known::Refused(refusal) if patience.is_none_or(|end| end <= refusal.until) => return Err(refusal.error),
+                Known::Refused(refusal) => {
+                    sleep_until(refusal.until).await;
+                    continue;
+                }
+                Known::Nothing => (self.begin(), false),
+            };
+            match connecting.await {
+                Ok(connection) => return Ok(connection),
+                // It had been under way for long and came to its limit: that says nothing of an attempt made now.
+                Err(refusal) if joined && refusal.until <= Instant::now() => {}
+                Err(refusal) => return Err(refusal.error),
             }
-            if !matches!(state, Some(State::Usable)) {
-                slot.connecting = None;
+        }
+    }
+
+    /// Begins to connect, unless somebody else has meanwhile.
+    fn begin(&self) -> Connecting {
+        let mut slot = self.slot();
+        match slot.look() {
+            Known::Open(connecting) => connecting,
+            Known::Refused(_) | Known::Nothing => {
+                let connecting = self.open(slot.failures);
+                slot.connecting.insert(connecting).clone()
             }
-            let failures = slot.failures;
-            slot.connecting.get_or_insert_with(|| self.open(failures)).clone()
-        };
-        connecting.await.map_err(|(error, _)| error)
+        }
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
@@ -81,21 +99,58 @@ impl Endpoint {
     fn open(&self, failures: u32) -> Connecting {
         let (address, tls) = (self.address.clone(), self.tls.clone());
         let opening = async move {
-            let opened = Connection::open(&address, tls.as_deref()).await;
-            opened.map_err(|error| (error, Instant::now() + backoff::pause(failures)))
+            let opened = timeout(ATTEMPT_LIMIT, Connection::open(&address, tls.as_deref())).await;
+            match opened {
+                Ok(Ok(connection)) => Ok(connection),
+                Ok(Err(error)) => Err(Refusal {
+                    error,
+                    until: Instant::now() + backoff::pause(failures),
+                }),
+                // That took its time already.
+                Err(_) => Err(Refusal::now("no connection was made")),
+            }
         };
+        // A task of its own, so that it comes to an end whoever waits for it; by its limit at the latest.
+        let opening =
+            tokio::spawn(opening).map(|ended| ended.unwrap_or_else(|_| Err(Refusal::now("a bug in this library"))));
         opening.boxed().shared()
     }
 }
 
 /// What is known of a connection.
-enum State {
-    /// It lives, is in the making, or could not be made a moment ago.
-    Usable,
-    /// It could not be made a while ago.
-    Refused,
-    /// It has ended.
-    Lost,
+enum Known {
+    /// It lives, or is in the making.
+    Open(Connecting),
+    /// It could not be made a moment ago.
+    Refused(Refusal),
+    /// There is none, or it has ended, or could not be made a while ago.
+    Nothing,
+}
+
+impl Slot {
+    fn look(&mut self) -> Known {
+        let Some(connecting) = &self.connecting else {
+            return Known::Nothing;
+        };
+        match connecting.peek() {
+            Some(Ok(connection)) if connection.is_closed() => self.failures = 0,
+            Some(Err(refusal)) if refusal.until > Instant::now() => return Known::Refused(refusal.clone()),
+            Some(Err(_)) => self.failures = self.failures.saturating_add(1),
+            Some(Ok(_)) | None => return Known::Open(connecting.clone()),
+        }
+        self.connecting = None;
+        Known::Nothing
+    }
+}
+
+impl Refusal {
+    /// One that need not be believed for long.
+    fn now(text: &str) -> Self {
+        Self {
+            error: ConnectError::Socket(text.into()),
+            until: Instant::now(),
+        }
+    }
 }
 
 /// All servers of a client. The one that answered last is asked first.
@@ -171,6 +226,11 @@ impl<'a> Route<'a> {
     /// Counts all other servers as untried again.
     pub(crate) fn restart(&mut self) {
         self.untried = self.endpoints.list.len() - 1;
+    }
+
+    /// Have all servers been asked?
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.untried == 0
     }
 
     /// Goes on to the next server. Says whether this call has not asked it yet.

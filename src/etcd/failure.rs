@@ -183,6 +183,9 @@ fn transport(status: &Status) -> Option<Fate> {
     fate
 }
 
+/// How tonic begins its words for an answer beyond `MAX_MESSAGE`.
+const TOO_LARGE: &str = "Error, decoded message length too large";
+
 /// How tonic begins its words for an answer that ends without a status: the connection was cut politely.
 const CUT: &str = "protocol error: missing grpc-status";
 
@@ -193,6 +196,7 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
     let code_name = match text {
         "mvcc: required revision has been compacted" => Code::Compacted,
         _ if message.starts_with(CUT) => Code::Unavailable,
+        _ if message.starts_with(TOO_LARGE) => Code::ResourceExhausted,
         _ => code.into(),
     };
     let fate = match (code, text) {
@@ -209,6 +213,7 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
         // The server applies the write first and finds the space exceeded then.
         (_, "mvcc: database space exceeded") => Fate::Failed,
         _ if message.starts_with(CUT) => Fate::Lost,
+        _ if message.starts_with(TOO_LARGE) => Fate::Failed,
         // Without a quorum the server gives the proposal up and has no code for it.
         (C::Unknown, "context deadline exceeded") => Fate::Lost,
         (C::Unavailable | C::DeadlineExceeded | C::Cancelled | C::Aborted | C::Internal, _) => Fate::Lost,

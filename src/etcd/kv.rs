@@ -5,7 +5,7 @@
 use super::call::Kind;
 use super::client::Client;
 use super::config::CallOptions;
-use super::connection::Connection;
+use super::connection::{Connection, MAX_MESSAGE};
 use super::error::Result;
 use super::pb::kv_client::KvClient;
 use super::pb::request_op::Request as Op;
@@ -69,8 +69,7 @@ impl Client {
 }
 
 fn service(connection: Connection) -> KvClient<Connection> {
-    // The server bounds what it sends; the client's own default of 4 MiB is below that.
-    KvClient::new(connection).max_decoding_message_size(usize::MAX)
+    KvClient::new(connection).max_decoding_message_size(MAX_MESSAGE)
 }
 
 fn reads_only(txn: &TxnRequest) -> bool {

@@ -14,7 +14,7 @@ use super::call::Kind;
 use super::client::Client;
 use super::clock::Moment;
 use super::config::CallOptions;
-use super::connection::Connection;
+use super::connection::{Connection, MAX_MESSAGE};
 use super::error::{Applied, Code, Error, Result};
 use super::pb::lease_client::LeaseClient;
 use super::pb::{
@@ -52,6 +52,7 @@ impl Client {
         if granted.id != id {
             return Err(other_lease(id, granted.id));
         }
+        self.parts.keeper.found(id);
         if renew {
             self.parts.keeper.keep(id, ttl, sent);
         }
@@ -133,7 +134,10 @@ impl Client {
             return Err(other_lease(request.id, renewed.id));
         }
         match renewed.ttl {
-            1.. => Ok((sent, renewed)),
+            1.. => {
+                self.parts.keeper.found(renewed.id);
+                Ok((sent, renewed))
+            }
             _ => Err(Error::new(Code::NotFound, NOT_FOUND)),
         }
     }
@@ -149,6 +153,5 @@ fn other_lease(asked: i64, answered: i64) -> Error {
 }
 
 fn service(connection: Connection) -> LeaseClient<Connection> {
-    // A list of leases has no bound on the server's side.
-    LeaseClient::new(connection).max_decoding_message_size(usize::MAX)
+    LeaseClient::new(connection).max_decoding_message_size(MAX_MESSAGE)
 }

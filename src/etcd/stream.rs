@@ -102,7 +102,7 @@ impl<'a, R> Incoming<'a, R> {
     where
         A: Future<Output = Result<Response<Streaming<R>>, Status>>,
     {
-        let entering = timeout(CONNECT_LIMIT, cluster.enter(endpoint)).await;
+        let entering = timeout(CONNECT_LIMIT, cluster.enter(endpoint, None)).await;
         let pass = entering.unwrap_or_else(|_| Err(Failure::connect_timeout(endpoint, CONNECT_LIMIT)))?;
         let request = pass.request(requests, true);
         let token = pass.token;

@@ -185,5 +185,9 @@ impl LuaUserData for NativeRenewals {
                 renewal,
             )
         });
+        methods.add_method("close", |_, renewals, ()| {
+            renewals.0.close();
+            Ok(())
+        });
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use futures_util::stream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use leases::{Leases, News, PATIENCE};
 
@@ -19,7 +20,7 @@ use super::service;
 use crate::etcd::clock::Moment;
 use crate::etcd::cluster::Cluster;
 use crate::etcd::endpoint::Endpoint;
-use crate::etcd::error::{Error, Result};
+use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 use crate::etcd::stream::{Incoming, Persistent, persist};
@@ -54,7 +55,13 @@ impl Keeper {
         });
         Renewals {
             news: tokio::sync::Mutex::new(news),
+            closed: CancellationToken::new(),
         }
+    }
+
+    /// The server has answered that the lease exists: what was believed of it before does not count.
+    pub(crate) fn found(&self, id: i64) {
+        self.shared.leases().found(id);
     }
 
     /// Renews the lease no longer.
@@ -73,12 +80,23 @@ impl Keeper {
 pub struct Renewals {
     /// One reader at a time; others wait for their turn.
     news: tokio::sync::Mutex<watch::Receiver<News>>,
+    closed: CancellationToken,
 }
 
 impl Renewals {
     /// Waits for the next answer to a renewal; those that came while nobody asked are passed over but for the newest.
     /// When the lease is lost, every call answers why.
     pub async fn next(&self) -> Result<LeaseKeepAliveResponse> {
+        let next = self.closed.run_until_cancelled(self.news()).await;
+        next.unwrap_or_else(|| Err(Error::new(Code::Closed, "the stream is closed")))
+    }
+
+    /// Ends what waits for news. The lease is renewed all the same. May be called from any thread, and again.
+    pub fn close(&self) {
+        self.closed.cancel();
+    }
+
+    async fn news(&self) -> Result<LeaseKeepAliveResponse> {
         let mut news = self.news.lock().await;
         loop {
             if let News::Lost(reason) = &*news.borrow() {

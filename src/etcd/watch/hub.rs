@@ -14,7 +14,7 @@ use super::Watcher;
 use super::inbox::Inbox;
 use super::state::{Key, Watches};
 use crate::etcd::cluster::Cluster;
-use crate::etcd::connection::Connection;
+use crate::etcd::connection::{Connection, MAX_MESSAGE};
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::Error;
 use crate::etcd::failure::Failure;
@@ -180,6 +180,5 @@ impl Persistent for Hub {
 }
 
 fn service(connection: Connection) -> WatchClient<Connection> {
-    // Fragments are asked for, but the server does not split what it held back before `created`.
-    WatchClient::new(connection).max_decoding_message_size(usize::MAX)
+    WatchClient::new(connection).max_decoding_message_size(MAX_MESSAGE)
 }

@@ -76,7 +76,7 @@ impl Leases {
 
     /// Keeps a lease from now on. A request sent at `sent` was answered with `ttl` seconds.
     pub(super) fn keep(&mut self, id: i64, ttl: i64, sent: Moment) -> watch::Receiver<News> {
-        self.lost.remove(&id);
+        self.found(id);
         let lease = self.by_id.entry(id).or_insert_with(|| Lease {
             ttl: Duration::ZERO,
             sent,
@@ -87,6 +87,11 @@ impl Leases {
         let news = lease.news.subscribe();
         self.answered(id, ttl, sent);
         news
+    }
+
+    /// The server has the lease, whatever was believed of it.
+    pub(super) fn found(&mut self, id: i64) {
+        self.lost.remove(&id);
     }
 
     /// The lease is kept no longer, for its revocation.
