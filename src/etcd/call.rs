@@ -127,9 +127,11 @@ impl Client {
             }
         };
         let token = pass.token.clone();
+        // tonic's future is two thirds of a call, which is moved several times before it is polled.
+        let sending = Box::pin(send(pass));
         tokio::select! {
             () = cluster.closed.cancelled() => Err(Failure::closed(Applied::Maybe)),
-            answered = timeout_at(start + timeout, send(pass)) => match answered {
+            answered = timeout_at(start + timeout, sending) => match answered {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(status)) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &token)),
                 Err(_) => Err(Failure::timeout(endpoint, timeout)),
