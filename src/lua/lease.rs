@@ -189,7 +189,9 @@ impl LuaUserData for NativeRenewals {
             )
         });
         methods.add_method("close", |_, renewals, ()| {
-            renewals.0.close();
+            if let Some(renewals) = renewals.0.get() {
+                renewals.close();
+            }
             Ok(())
         });
     }

@@ -42,6 +42,7 @@ local function child()
 	local fresh = etcd.newclient { endpoints = { endpoint } }
 	assert(assert(fresh:get { key = prefix .. "lease" }).count == 1)
 	stream:close()
+	renewals:close()
 	client:close()
 	client, stream, renewals = nil, nil, nil
 	collectgarbage()
