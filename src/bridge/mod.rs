@@ -1,10 +1,12 @@
 //! Carries operations from a Lua thread to the runtime and their results back, without knowing what they mean.
 //!
 //! `runtime` is the process's one tokio runtime, `queue` a lua_State's own completion queue, `wake` the descriptor
-//! that tells the state's host that something has completed.
+//! that tells the state's host that something has completed, `owned` what a forked child must leave alone.
 
+mod owned;
 mod queue;
 mod runtime;
 mod wake;
 
+pub use owned::Owned;
 pub use queue::{Bridge, SubmitError};

@@ -8,21 +8,21 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::owned::Owned;
 use super::runtime::Runtime;
 use super::wake::Wake;
 
 /// Carries results of type `T` to one lua_State.
 pub struct Bridge<T> {
-    completed: Arc<Completed<T>>,
+    completed: Owned<Arc<Completed<T>>>,
     last_id: Cell<u64>,
-    /// The process that made it. A forked child must not touch the queue: its lock may be held for ever.
-    pid: u32,
+    /// In a forked child, until somebody has asked: the last operation that was submitted before the fork.
+    abandoned: Cell<Option<u64>>,
 }
 
 struct Completed<T> {
@@ -35,7 +35,7 @@ struct Completed<T> {
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// This is a forked child of the process that made the bridge.
-    #[error("the client was created before the process forked")]
+    #[error("the process has forked")]
     Forked,
     /// The runtime could not be started.
     #[error("the runtime could not be started: {0}")]
@@ -45,14 +45,30 @@ pub enum SubmitError {
 impl<T: Send + 'static> Bridge<T> {
     /// An empty queue.
     pub fn new() -> io::Result<Self> {
+        Self::after(0, None)
+    }
+
+    /// In a forked child the bridge that is to take this one's place, and goes on with its ids; else `None`.
+    pub fn child(&self) -> Option<io::Result<Self>> {
+        let foreign = self.completed.get().is_none();
+        let last_id = self.last_id.get();
+        foreign.then(|| Self::after(last_id, Some(last_id)))
+    }
+
+    /// Says once, in a forked child: all operations up to this one are the parent's, and their results too.
+    pub fn abandoned(&self) -> Option<u64> {
+        self.abandoned.take()
+    }
+
+    fn after(last_id: u64, abandoned: Option<u64>) -> io::Result<Self> {
         let completed = Completed {
             results: Mutex::default(),
             wake: Wake::new()?,
         };
         Ok(Self {
-            completed: Arc::new(completed),
-            last_id: Cell::new(0),
-            pid: process::id(),
+            completed: Owned::new(Arc::new(completed)),
+            last_id: Cell::new(last_id),
+            abandoned: Cell::new(abandoned),
         })
     }
 
@@ -63,14 +79,17 @@ impl<T: Send + 'static> Bridge<T> {
         operation: impl Future<Output = T> + Send + 'static,
         panicked: fn() -> T,
     ) -> Result<u64, SubmitError> {
-        if self.is_foreign() {
-            return Err(SubmitError::Forked);
-        }
+        let completed = self.completed.get().ok_or(SubmitError::Forked)?.clone();
         let id = self.last_id.get() + 1;
-        let completed = self.completed.clone();
+        let pending = Pending {
+            completed,
+            id,
+            result: None,
+            panicked,
+        };
         Runtime::get()?.spawn(Box::pin(async move {
-            let result = AssertUnwindSafe(operation).catch_unwind().await;
-            completed.push(id, result.unwrap_or_else(|_| panicked()));
+            let mut pending = pending;
+            pending.result = AssertUnwindSafe(operation).catch_unwind().await.ok();
         }));
         self.last_id.set(id);
         Ok(id)
@@ -78,24 +97,44 @@ impl<T: Send + 'static> Bridge<T> {
 
     /// The oldest result that has not been taken.
     pub fn take(&self) -> Option<(u64, T)> {
-        if self.is_foreign() {
-            return None;
-        }
-        let mut results = self.completed.results();
+        let completed = self.completed.get()?;
+        let mut results = completed.results();
         let result = results.pop_front();
         if results.is_empty() {
-            self.completed.wake.lower();
+            completed.wake.lower();
         }
         result
     }
 
-    /// Blocks this thread until there is a result, the time is over, or a signal came.
-    pub fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.completed.wake.wait(limit)
+    /// Makes `result` the oldest that has not been taken.
+    pub fn put_back(&self, id: u64, result: T) {
+        if let Some(completed) = self.completed.get() {
+            completed.results().push_front((id, result));
+            completed.wake.raise();
+        }
     }
 
-    fn is_foreign(&self) -> bool {
-        self.pid != process::id()
+    /// Blocks this thread until there is a result, the time is over, or a signal came.
+    pub fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
+        match self.completed.get() {
+            Some(completed) => completed.wake.wait(limit),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An operation under way. However it ends, also with the runtime that it is on, a result comes out.
+struct Pending<T> {
+    completed: Arc<Completed<T>>,
+    id: u64,
+    result: Option<T>,
+    panicked: fn() -> T,
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or_else(self.panicked);
+        self.completed.push(self.id, result);
     }
 }
 
@@ -140,18 +179,41 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_a_result() {
+    fn p1_a_panic_is_a_result() {
         let bridge = Bridge::new().unwrap();
         let id = bridge.submit(async { panic!("on purpose") }, || "panicked").unwrap();
         assert_eq!(next(&bridge), (id, "panicked"));
     }
 
     #[test]
-    fn a_bridge_dropped_with_operations_under_way_leaves_nothing_behind() {
+    fn p1_an_operation_that_is_dropped_has_a_result_too() {
+        let bridge = Bridge::new().unwrap();
+        let completed = bridge.completed.get().unwrap().clone();
+        drop(Pending {
+            completed,
+            id: 7,
+            result: None,
+            panicked: || "panicked",
+        });
+        assert_eq!(bridge.take(), Some((7, "panicked")));
+    }
+
+    #[test]
+    fn p2_a_result_that_is_put_back_is_the_next() {
+        let bridge = Bridge::new().unwrap();
+        bridge.submit(async { 1 }, || -1).unwrap();
+        let (id, result) = next(&bridge);
+        bridge.put_back(id, result);
+        assert_eq!(next(&bridge), (id, 1));
+        assert_eq!(bridge.take(), None);
+    }
+
+    #[test]
+    fn p3_a_bridge_dropped_with_operations_under_way_leaves_nothing_behind() {
         let bridge = Bridge::new().unwrap();
         let (finish, finished) = tokio::sync::oneshot::channel::<()>();
         bridge.submit(async { drop(finished.await) }, || ()).unwrap();
-        let completed = Arc::downgrade(&bridge.completed);
+        let completed = Arc::downgrade(bridge.completed.get().unwrap());
         drop(bridge);
         finish.send(()).unwrap();
         while completed.strong_count() > 0 {

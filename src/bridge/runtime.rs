@@ -4,10 +4,12 @@
 //! thread, locks in any state. It leaves that as it lies and starts its own.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow};
 use once_cell::sync::OnceCell;
@@ -18,6 +20,9 @@ pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The runtime of the process that loaded the library. Those of its forked children hang on `child`.
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
+
+/// Between two attempts to replace a broken tokio, where descriptors or memory are lacking.
+const REBUILD_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Runtime {
     pid: u32,
@@ -58,19 +63,33 @@ impl Runtime {
     }
 
     fn start() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut runtime = build()?;
         let submitted = Arc::<Submitted>::default();
         let inbox = submitted.clone();
         let _masked = SignalMask::all()?;
-        thread::Builder::new()
-            .name("silly-etcd".to_owned())
-            .spawn(move || runtime.block_on(inbox.dispatch()))?;
+        thread::Builder::new().name("silly-etcd".to_owned()).spawn(move || {
+            // tokio catches the panics of tasks, but does not survive one of its own: then all that was under way
+            // ends with it, and what comes later gets a new one.
+            while catch_unwind(AssertUnwindSafe(|| runtime.block_on(inbox.dispatch()))).is_err() {
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
+                runtime = loop {
+                    if let Ok(Ok(runtime)) = catch_unwind(build) {
+                        break runtime;
+                    }
+                    thread::sleep(REBUILD_PAUSE);
+                };
+            }
+        })?;
         Ok(Self {
             pid: process::id(),
             submitted,
             child: OnceCell::new(),
         })
     }
+}
+
+fn build() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 impl Submitted {

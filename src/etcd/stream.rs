@@ -41,8 +41,18 @@ pub(crate) trait Persistent: Send + Sync + 'static {
 
 /// The task of a long-lived stream.
 pub(crate) async fn persist(stream: Arc<impl Persistent>, cluster: Arc<Cluster>) {
+    let _ending = Ending(&*stream, &cluster);
     cluster.closed.run_until_cancelled(serve(&*stream, &cluster)).await;
-    stream.closed();
+}
+
+/// However the task ends, by a panic too, whoever waits for its stream hears of it.
+struct Ending<'a, S: Persistent>(&'a S, &'a Cluster);
+
+impl<S: Persistent> Drop for Ending<'_, S> {
+    fn drop(&mut self) {
+        self.1.closed.cancel();
+        self.0.closed();
+    }
 }
 
 async fn serve(stream: &impl Persistent, cluster: &Cluster) {

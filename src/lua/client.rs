@@ -3,19 +3,34 @@
 use mlua::prelude::*;
 
 use super::call::{Call, submit};
-use super::{kv, lease, txn, watch};
+use super::{failure, kv, lease, txn, watch};
+use crate::bridge::Owned;
 use crate::etcd::Client;
 
-pub(super) struct NativeClient(Client);
+pub(super) struct NativeClient {
+    handle: Owned<Handle>,
+    endpoints: String,
+}
 
 impl NativeClient {
     pub(super) fn new(client: Client) -> Self {
-        Self(client)
+        let endpoints = client.to_string();
+        Self {
+            handle: Owned::new(Handle(client)),
+            endpoints,
+        }
+    }
+
+    /// In a forked child the parent's client is as good as closed.
+    fn client(&self) -> Option<&Client> {
+        self.handle.get().map(|handle| &handle.0)
     }
 }
 
 /// A client that Lua has forgotten is closed, though operations of it may be under way.
-impl Drop for NativeClient {
+struct Handle(Client);
+
+impl Drop for Handle {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -36,17 +51,22 @@ impl LuaUserData for NativeClient {
         add::<watch::Watch, M>(methods);
 
         methods.add_method("close", |_, client, ()| {
-            client.0.close();
+            if let Some(client) = client.client() {
+                client.close();
+            }
             Ok(())
         });
-        methods.add_method("closed", |_, client, ()| Ok(client.0.is_closed()));
-        methods.add_method("endpoints", |_, client, ()| Ok(client.0.to_string()));
+        methods.add_method("closed", |_, client, ()| {
+            Ok(client.client().is_none_or(Client::is_closed))
+        });
+        methods.add_method("endpoints", |_, client, ()| Ok(client.endpoints.clone()));
     }
 }
 
 /// `client:<name>(request) -> id | nil, message, info`
 fn add<C: Call, M: LuaUserDataMethods<NativeClient>>(methods: &mut M) {
-    methods.add_method(C::NAME, |lua, client, request: LuaValue| {
-        submit::<C>(lua, &client.0, request)
+    methods.add_method(C::NAME, |lua, client, request: LuaValue| match client.client() {
+        Some(client) => submit::<C>(lua, client, request),
+        None => failure::forked(lua, C::NAME),
     });
 }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mlua::prelude::*;
 
-use super::call::Outcome;
+use super::call::{Answer, Outcome};
 use super::client::NativeClient;
 use super::{config, failure, json};
-use crate::bridge::Bridge;
-use crate::etcd::Client;
+use crate::bridge::{Bridge, SubmitError};
+use crate::etcd::{Applied, Client, Code, Error};
 
 /// The longest wait. Nobody notices that a longer one ends early.
 const LONGEST_WAIT: f64 = 1e6;
@@ -30,10 +30,28 @@ impl Core {
     }
 }
 
-/// The bridge of this lua_State.
+/// The bridge of this lua_State. In a forked child it is a new one from then on.
 pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome>>> {
-    lua.app_data_ref()
-        .ok_or_else(|| LuaError::runtime("silly.store.etcd is not loaded in this lua_State"))
+    let bridge = || {
+        lua.app_data_ref::<Bridge<Outcome>>()
+            .ok_or_else(|| LuaError::runtime("silly.store.etcd is not loaded in this lua_State"))
+    };
+    let inherited = bridge()?;
+    let Some(child) = inherited.child() else {
+        return Ok(inherited);
+    };
+    drop(inherited);
+    lua.set_app_data(child?);
+    bridge()
+}
+
+/// The outcome of an operation whose answer could not be made into tables.
+struct Unwritable;
+
+impl Answer for Unwritable {
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        failure::unwritable(lua, &LuaError::runtime("not enough memory"))
+    }
 }
 
 impl LuaUserData for Core {
@@ -44,15 +62,30 @@ impl LuaUserData for Core {
             Err(invalid) => failure::invalid(lua, &invalid),
         });
 
-        // next() -> id, ... | nil: the results of an operation that has completed
+        // next() -> id, ... | nil: the results of an operation that has completed; after a fork, once, the negative id
+        // of the last operation before it, with the results of all that were under way
         methods.add_method("next", |lua, _, ()| {
-            let Some((id, outcome)) = bridge(lua)?.take() else {
+            let bridge = bridge(lua)?;
+            if let Some(last_id) = bridge.abandoned() {
+                let error = Error {
+                    applied: Applied::Maybe,
+                    ..Error::new(Code::Unavailable, SubmitError::Forked.to_string())
+                };
+                let mut values = failure::push(lua, "call", &error)?;
+                values.push_front((-last_id.cast_signed()).into_lua(lua)?);
+                return Ok(values);
+            }
+            let Some((id, outcome)) = bridge.take() else {
                 return Ok(LuaMultiValue::new());
             };
-            // Whoever waits for this id must hear of it, whatever happens.
-            let mut values = outcome.encode(lua).or_else(|error| failure::unwritable(lua, &error))?;
-            values.push_front(id.into_lua(lua)?);
-            Ok(values)
+            // Whoever waits for this id must hear of it, whatever happens: if not now, once there is memory again.
+            let values = outcome.encode(lua).or_else(|error| failure::unwritable(lua, &error));
+            values
+                .and_then(|mut values| {
+                    values.push_front(id.into_lua(lua)?);
+                    Ok(values)
+                })
+                .inspect_err(|_| bridge.put_back(id, Box::new(Unwritable)))
         });
 
         // wait(seconds?): blocks the thread until something completes, the time is over, or a signal comes

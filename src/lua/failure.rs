@@ -44,6 +44,12 @@ pub(super) fn invalid(lua: &Lua, invalid: &Invalid) -> LuaResult<LuaMultiValue> 
     (LuaNil, invalid.message.as_str(), info).into_lua_multi(lua)
 }
 
+/// The values for a call of an object that was made before the process forked.
+pub(super) fn forked(lua: &Lua, call: &str) -> LuaResult<LuaMultiValue> {
+    let error = Error::new(Code::Unavailable, "it was created before the process forked");
+    push(lua, call, &error)
+}
+
 /// The values for an answer that could not be made into tables: Lua is out of memory.
 pub(super) fn unwritable(lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue> {
     let error = Error {

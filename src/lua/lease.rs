@@ -5,11 +5,12 @@ use std::sync::Arc;
 use mlua::prelude::*;
 
 use super::call::Call;
-use super::failure::Invalid;
+use super::failure::{self, Invalid};
 use super::fields::Fields;
 use super::kv::header;
 use super::read::read;
 use super::table::build;
+use crate::bridge::Owned;
 use crate::etcd::pb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse,
     LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
@@ -155,7 +156,7 @@ impl Call for Keepalive {
     fn encode(lua: &Lua, (response, renewals): Self::Response) -> LuaResult<LuaValue> {
         let answer = renewal(lua, &response)?;
         if let (Some(answer), Some(renewals)) = (answer.as_table(), renewals) {
-            answer.raw_set("renewals", NativeRenewals(Arc::new(renewals)))?;
+            answer.raw_set("renewals", NativeRenewals(Owned::new(Arc::new(renewals))))?;
         }
         Ok(answer)
     }
@@ -170,13 +171,15 @@ fn renewal(lua: &Lua, response: &LeaseKeepAliveResponse) -> LuaResult<LuaValue> 
 }
 
 /// The native half of a keepalive object whose lease is renewed in the background.
-struct NativeRenewals(Arc<Renewals>);
+struct NativeRenewals(Owned<Arc<Renewals>>);
 
 impl LuaUserData for NativeRenewals {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // read(seconds?) -> id | nil, message, info: the next answer to a renewal, or why there are no more
         methods.add_method("read", |lua, renewals, limit: LuaValue| {
-            let renewals = renewals.0.clone();
+            let Some(renewals) = renewals.0.get().cloned() else {
+                return failure::forked(lua, Keepalive::NAME);
+            };
             read(
                 lua,
                 Keepalive::NAME,
@@ -186,7 +189,9 @@ impl LuaUserData for NativeRenewals {
             )
         });
         methods.add_method("close", |_, renewals, ()| {
-            renewals.0.close();
+            if let Some(renewals) = renewals.0.get() {
+                renewals.close();
+            }
             Ok(())
         });
     }

@@ -3,13 +3,14 @@
 //! One file per etcd service (`kv`, `txn`, `lease`, `watch`); each call in it is a type that knows how to [decode its
 //! request, run it and encode its answer](call::Call). `fields` reads requests and `table` writes answers, `failure`
 //! is the `nil, message, info` of all of them. `core` and `client` are what the Lua half of the module, in
-//! `lua/silly/store/etcd/`, is built on; `embed` holds that half.
+//! `lua/silly/store/etcd/`, is built on; `embed` holds that half. `entry` is what Lua calls first.
 
 mod call;
 mod client;
 mod config;
 mod core;
 mod embed;
+mod entry;
 mod failure;
 mod fields;
 mod integer;
@@ -25,7 +26,6 @@ mod watch;
 use mlua::prelude::*;
 
 /// `require "silly.store.etcd"`.
-#[mlua::lua_module(name = "silly_store_etcd")]
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
     pin::pin();
     // mlua keeps using the first lua_State that it saw: it must outlive the module, also when that is a coroutine.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use mlua::prelude::*;
 
 use super::call::Call;
-use super::failure::Invalid;
+use super::failure::{self, Invalid};
 use super::fields::Fields;
 use super::kv::{header, key_range, key_value};
 use super::read::read;
 use super::table::{Table, build};
+use crate::bridge::Owned;
 use crate::etcd::pb::{Event, WatchCreateRequest, WatchResponse};
 use crate::etcd::{CallOptions, Client, Result, Watcher};
 
@@ -57,15 +58,17 @@ impl Call for Watch {
     }
 
     fn encode(lua: &Lua, response: Watcher) -> LuaResult<LuaValue> {
-        NativeWatch(Arc::new(response)).into_lua(lua)
+        NativeWatch(Owned::new(Handle(Arc::new(response)))).into_lua(lua)
     }
 }
 
 /// The native half of a watch object. Reads that are under way hold the watcher too.
-struct NativeWatch(Arc<Watcher>);
+struct NativeWatch(Owned<Handle>);
 
 /// A watch that Lua has forgotten is closed.
-impl Drop for NativeWatch {
+struct Handle(Arc<Watcher>);
+
+impl Drop for Handle {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -75,11 +78,15 @@ impl LuaUserData for NativeWatch {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // read(seconds?) -> id | nil, message, info
         methods.add_method("read", |lua, watch, limit: LuaValue| {
-            let watcher = watch.0.clone();
+            let Some(watcher) = watch.0.get().map(|handle| handle.0.clone()) else {
+                return failure::forked(lua, Watch::NAME);
+            };
             read(lua, Watch::NAME, limit, async move { watcher.read().await }, response)
         });
         methods.add_method("close", |_, watch, ()| {
-            watch.0.close();
+            if let Some(handle) = watch.0.get() {
+                handle.0.close();
+            }
             Ok(())
         });
     }

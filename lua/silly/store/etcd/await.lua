@@ -9,6 +9,21 @@ local core = require "silly.store.etcd.core"
 local waiters = {}
 local inflight = 0
 
+-- There is no waiter where an error, of memory or of a signal's hook, came between submitting and waiting.
+local function finish(id, a, b, c)
+	local waiter = waiters[id]
+	if not waiter then
+		return
+	end
+	waiters[id] = nil
+	inflight = inflight - 1
+	waiter[1], waiter[2], waiter[3] = a, b, c
+	waiter.done = true
+	if waiter.co then
+		waiter.loop.wake(waiter.co, waiter)
+	end
+end
+
 --- Hands out what has completed. Called by the loops, on the Lua thread.
 ---@return integer inflight  operations that have not completed
 local function pump()
@@ -16,14 +31,17 @@ local function pump()
 		local id, a, b, c = core:next()
 		if not id then
 			return inflight
-		end
-		local waiter = waiters[id]
-		waiters[id] = nil
-		inflight = inflight - 1
-		waiter[1], waiter[2], waiter[3] = a, b, c
-		waiter.done = true
-		if waiter.co then
-			waiter.loop.wake(waiter.co, waiter)
+		elseif id > 0 then
+			finish(id, a, b, c)
+		else
+			-- This is a forked child: what was under way up to this id is the parent's.
+			local old = {}
+			for waiting in pairs(waiters) do
+				old[#old + 1] = waiting <= -id and waiting or nil
+			end
+			for _, waiting in ipairs(old) do
+				finish(waiting, a, b, c)
+			end
 		end
 	end
 end
@@ -44,7 +62,8 @@ local function await(owner, id, message, info)
 		return nil, message, info
 	end
 	local loop = owner.loop
-	local waiter = { owner = owner, loop = loop, done = false }
+	-- With room for what `pump` will write: it must not fail for lack of memory.
+	local waiter = { false, false, false, owner = owner, loop = loop, done = false, co = false }
 	waiters[id] = waiter
 	inflight = inflight + 1
 	if loop.current() then

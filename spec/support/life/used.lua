@@ -1,0 +1,73 @@
+-- What is left over after many calls and many clients. In: endpoint, key prefix, calls, clients.
+-- Out: memory that is kept for good, threads and descriptors, as an error if there is too much of them.
+
+local host = require "host"
+local etcd = require "silly.store.etcd"
+local core = require "silly.store.etcd.core"
+
+local endpoint, prefix, calls, clients = ...
+
+local pump
+local loop = {
+	current = function()
+		local co, main = coroutine.running()
+		return not main and co or nil
+	end,
+	park = coroutine.yield,
+	wake = function(co) assert(coroutine.resume(co)) end,
+	start = function(_, func) pump = func end,
+}
+
+local function many(times)
+	local client = etcd.newclient { endpoints = { endpoint }, loop = loop }
+	local left, running = times, 64
+	for _ = 1, running do
+		assert(coroutine.resume(coroutine.create(function()
+			while left > 0 do
+				left = left - 1
+				local call = left % 10 == 0 and client.put or client.get
+				assert(call(client, { key = prefix, value = call == client.put and "v" or nil }))
+			end
+			running = running - 1
+		end)))
+	end
+	while running > 0 do
+		core:wait()
+		pump()
+	end
+	client:close()
+end
+
+local function open(times)
+	for _ = 1, times do
+		local client = etcd.newclient { endpoints = { endpoint } }
+		assert(client:watch { key = prefix })
+		client:close()
+	end
+end
+
+-- The library's thread closes the last connection after the client has gone.
+local function measure()
+	local deadline = core:monotonic() + 30000
+	collectgarbage()
+	collectgarbage()
+	while host.sockets() > 0 do
+		assert(core:monotonic() < deadline, "connections stay open")
+		core:wait(0.02)
+	end
+	return host.usage()
+end
+
+-- The allocator and the collector find their level first.
+many(tonumber(calls) / 5)
+open(tonumber(clients) / 5)
+local _, descriptors, heap, resident = measure()
+many(tonumber(calls))
+open(tonumber(clients))
+
+local threads, descriptors_now, heap_now, resident_now = measure()
+local report = ("%d calls, %d clients: heap %+.0f KiB, resident %+.0f KiB, descriptors %+d, threads %d"):format(
+	calls, clients, (heap_now - heap) / 1024, (resident_now - resident) / 1024, descriptors_now - descriptors, threads)
+print(report)
+assert(descriptors_now == descriptors and threads == 2, report)
+assert(heap_now - heap < 64 * 1024 and resident_now - resident < 1024 * 1024, report)

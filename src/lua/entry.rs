@@ -1,0 +1,45 @@
+//! The C function that Lua calls for `require "silly.store.etcd"`.
+//!
+//! In: a lua_State. Out: the module, or a Lua error. mlua sets itself up in the state first, and where there is no
+//! memory for that it panics outside of what it catches, or reads what it has not written.
+#![allow(unsafe_code)]
+
+use std::ffi::c_int;
+use std::panic::catch_unwind;
+use std::ptr;
+
+use mlua::ffi;
+use mlua::prelude::*;
+
+/// More than mlua needs to set itself up.
+const ROOM: usize = 64 << 10;
+
+/// # Safety
+/// Lua calls it, with a state that runs.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn luaopen_silly_store_etcd(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: the state outlives this call, and nothing in this frame needs to be dropped when `luaL_error` leaves it.
+    unsafe {
+        if !has_room(state) {
+            ffi::lua_gc(state, ffi::LUA_GCCOLLECT, 0);
+        }
+        if !has_room(state) || catch_unwind(|| Lua::get_or_init_from_ptr(state)).is_err() {
+            return ffi::luaL_error(state, c"not enough memory".as_ptr());
+        }
+        Lua::entrypoint1(state, super::open)
+    }
+}
+
+/// Would the state's allocator give that much?
+unsafe fn has_room(state: *mut ffi::lua_State) -> bool {
+    let mut data = ptr::null_mut();
+    // SAFETY: this is how Lua itself calls its allocator, and the block is given back at once.
+    unsafe {
+        let allocate = ffi::lua_getallocf(state, &mut data);
+        let block = allocate(data, ptr::null_mut(), 0, ROOM);
+        if !block.is_null() {
+            allocate(data, block, ROOM, 0);
+        }
+        !block.is_null()
+    }
+}
