@@ -14,8 +14,8 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use crate::cells::{Cell, Way};
 use crate::control::Control;
-use crate::faults::{Cell, Way};
 use crate::net::Network;
 
 /// How long a cluster may take to elect a leader.

@@ -3,6 +3,7 @@
 //! In: CELLS, the names of the cells to run, separated by commas (default: all); SECONDS, how long each lasts (default:
 //! 30); ETCD, the server's binary. Out: a table, and status 1 if any promise was broken.
 
+mod cells;
 mod check;
 mod cluster;
 mod control;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-use faults::{CELLS, Cell};
+use cells::{CELLS, Cell};
 use report::Row;
 
 #[tokio::main(worker_threads = 2)]

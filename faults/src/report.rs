@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::cells::Cell;
 use crate::check::{self, Truth, Violation};
-use crate::faults::Cell;
 use crate::history::{Outcome, Record, Time};
 use crate::stage::ROAMERS;
 

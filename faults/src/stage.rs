@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::cells::{Cell, Way};
 use crate::check::{Truth, Violation};
 use crate::cluster::Cluster;
 use crate::control::Reference;
-use crate::faults::{self, Cell, Way};
+use crate::faults;
 use crate::history::{History, Record};
 use crate::net::Network;
 use crate::proxy::Proxy;
