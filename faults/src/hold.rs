@@ -11,8 +11,7 @@ use silly_etcd::etcd::{Address, Client, Config};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::leases::TTL;
-use crate::traffic::OPTIONS;
+use crate::leases::{OPTIONS, TTL};
 
 /// What the keys on its leases begin with.
 pub const PREFIX: &str = "held/";

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use silly_etcd::etcd::Client;
 use silly_etcd::etcd::pb::{LeaseGrantRequest, LeaseKeepAliveRequest, PutRequest};
+use silly_etcd::etcd::{CallOptions, Client};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::history::{History, Lease};
-use crate::traffic::OPTIONS;
+use crate::traffic;
 
 /// In seconds.
 pub const TTL: i64 = 5;
 pub const COUNT: usize = 10;
+
+/// The holders have time: only the leases are under test.
+pub const OPTIONS: CallOptions = CallOptions {
+    timeout: Duration::from_secs(5),
+    ..traffic::OPTIONS
+};
 
 /// What the keys on leases begin with: nothing else is written there.
 pub const PREFIX: &str = "lease/";

@@ -164,7 +164,14 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     join(callers).await.context("the callers")?;
     let mut closer = Caller::new(ROAMERS + 3, stage.client(0..3), history.clone());
     closer.read_all().await;
-    let (put, delete) = closer.finish().await.with_context(|| {
+    let mut finished = None;
+    for _ in 0..10 {
+        finished = closer.finish().await;
+        if finished.is_some() {
+            break;
+        }
+    }
+    let (put, delete) = finished.with_context(|| {
         let record = history.record();
         let last = record.calls.last().map(ToString::to_string).unwrap_or_default();
         format!("the healed cluster does not answer: {last}")

@@ -31,9 +31,9 @@ pub const IDLE: &str = "k/idle";
 /// The time from one call to the next.
 const PERIOD: Duration = Duration::from_millis(35);
 
-/// How the callers call. An attempt is given up well before the run is over.
+/// How the callers call. What is under way when a leader dies is not answered for 7 s, so they give up sooner.
 pub const OPTIONS: CallOptions = CallOptions {
-    timeout: Duration::from_secs(2),
+    timeout: Duration::from_secs(1),
     retry: 3,
     retry_sleep: Duration::from_millis(100),
     retry_unknown: false,
