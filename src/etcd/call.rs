@@ -79,9 +79,12 @@ impl Client {
             if failure.error.applied == Applied::Maybe {
                 applied = Applied::Maybe;
             }
-            if failure.again == Again::Never {
+            match failure.again {
                 // A server that says no has answered, too.
-                route.keep();
+                Again::Never => route.keep(),
+                // Also if this call ends here, for a write is not repeated.
+                Again::Elsewhere | Again::Later => route.leave(),
+                Again::Login | Again::Reconnect => {}
             }
             if !kind.repeats(&failure, options) {
                 return Err(kind.error(failure.error, applied));

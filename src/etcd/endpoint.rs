@@ -223,6 +223,14 @@ impl<'a> Route<'a> {
         self.endpoints.current.store(self.at, Ordering::Relaxed);
     }
 
+    /// The server failed: later calls start with the next one, unless one of them has found a better by now.
+    pub(crate) fn leave(&self) {
+        let next = (self.at + 1) % self.endpoints.list.len();
+        let current = &self.endpoints.current;
+        // Whoever was faster is right.
+        let _ = current.compare_exchange(self.at, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Counts all other servers as untried again.
     pub(crate) fn restart(&mut self) {
         self.untried = self.endpoints.list.len() - 1;

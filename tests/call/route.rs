@@ -102,6 +102,24 @@ fn the_server_that_answered_is_asked_first() {
 }
 
 #[test]
+fn c6_the_write_after_a_lost_one_goes_elsewhere() {
+    run(async {
+        let etcd = Cluster::start(2, |mut call: Call| async move {
+            match call.number {
+                0 => call.finish("14", "etcdserver: request timed out"),
+                _ => answer(call).await,
+            }
+        })
+        .await;
+        let client = etcd.client(ONCE);
+        assert_eq!(put(&client).await.unwrap_err().applied, Applied::Maybe);
+        put(&client).await.unwrap();
+        let order: Vec<_> = etcd.seen().iter().map(|seen| seen.server).collect();
+        assert_ne!(order[0], order[1]);
+    });
+}
+
+#[test]
 fn a_server_that_said_no_has_answered_too() {
     run(async {
         let etcd = Cluster::start(2, |mut call: Call| async move {

@@ -12,7 +12,8 @@ use crate::etcd::clock::Moment;
 use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::pb::LeaseKeepAliveResponse;
 
-/// A server that leaves a renewal unanswered for longer than this, or for a third of the TTL, is left for another.
+/// A server that leaves a renewal unanswered for longer than this, or for a sixth of the TTL, is left for another: so
+/// four can be asked before the lease is lost, or one again that has a leader by then.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The largest TTL that etcd grants, in seconds. More than that is no TTL.
@@ -141,7 +142,7 @@ impl Leases {
                 due.silent = true;
                 break;
             } else {
-                let wake = lease.end().min(now + PATIENCE.min(lease.ttl / 3));
+                let wake = lease.end().min(now + PATIENCE.min(lease.ttl / 6));
                 self.reschedule(id, Some(now), wake);
                 due.leases.push(id);
             }
@@ -250,6 +251,22 @@ mod tests {
         assert!(leases.due(at(start, 5)).silent);
         leases.restart(at(start, 5));
         assert_eq!(leases.due(at(start, 5)).leases, [7]);
+    }
+
+    #[test]
+    fn l1_four_servers_are_asked_before_a_lease_is_lost() {
+        let (mut leases, start) = kept(7);
+        let (mut asked, mut now) = (0, at(start, 3));
+        while !leases.is_empty() {
+            let due = leases.due(now);
+            asked += due.leases.len();
+            match due.next {
+                _ if due.silent => leases.restart(now),
+                Some(next) => now = next,
+                None => {}
+            }
+        }
+        assert_eq!((asked, now), (4, at(start, 9)));
     }
 
     #[test]

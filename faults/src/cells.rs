@@ -1,0 +1,157 @@
+//! The matrix: which faults there are, how the clients reach the members in each, and what may go wrong at the worst.
+
+/// One cell of the matrix.
+#[derive(Debug, Clone, Copy)]
+pub struct Cell {
+    pub name: &'static str,
+    pub way: Way,
+    /// How long there may be no answer to anybody, and how late an event may be, in seconds.
+    pub gap: f64,
+    pub lag: f64,
+    /// For the members.
+    pub flags: &'static [&'static str],
+}
+
+/// How the clients and the members are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Over loopback.
+    Direct,
+    /// The clients through a proxy each for every member.
+    Proxies,
+    /// The same, encrypted.
+    Tls,
+    /// Over a network that can be cut.
+    Network,
+}
+
+const PLAIN: Cell = Cell {
+    name: "none",
+    way: Way::Direct,
+    gap: 2.0,
+    lag: 2.0,
+    flags: &[],
+};
+
+/// All of them, in the order in which they run.
+pub const CELLS: &[Cell] = &[
+    PLAIN,
+    Cell {
+        name: "kill-leader",
+        ..PLAIN
+    },
+    Cell {
+        name: "kill-follower",
+        ..PLAIN
+    },
+    Cell {
+        name: "kill-all",
+        gap: 10.0,
+        lag: 10.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "pause-leader",
+        gap: 6.0,
+        lag: 15.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "pause-follower",
+        lag: 15.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "pause-all",
+        gap: 15.0,
+        lag: 15.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "proxy-cut",
+        way: Way::Proxies,
+        ..PLAIN
+    },
+    Cell {
+        name: "proxy-silent",
+        way: Way::Proxies,
+        gap: 6.0,
+        lag: 15.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "proxy-freeze",
+        way: Way::Proxies,
+        gap: 4.0,
+        lag: 16.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "proxy-delay",
+        way: Way::Proxies,
+        ..PLAIN
+    },
+    Cell {
+        name: "proxy-throttle",
+        way: Way::Proxies,
+        gap: 10.0,
+        lag: 30.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "proxy-truncate",
+        way: Way::Proxies,
+        ..PLAIN
+    },
+    Cell {
+        name: "tls-garble",
+        way: Way::Tls,
+        lag: 16.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "cut-leader",
+        way: Way::Network,
+        gap: 10.0,
+        lag: 6.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "cut-follower",
+        way: Way::Network,
+        lag: 6.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "cut-clients",
+        way: Way::Network,
+        gap: 6.0,
+        lag: 15.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "compaction",
+        ..PLAIN
+    },
+    Cell {
+        name: "move-leader",
+        ..PLAIN
+    },
+    Cell {
+        name: "defrag",
+        ..PLAIN
+    },
+    Cell {
+        name: "full",
+        flags: &["--quota-backend-bytes=16777216"],
+        ..PLAIN
+    },
+    Cell {
+        name: "replace",
+        ..PLAIN
+    },
+    Cell {
+        name: "kill-client",
+        ..PLAIN
+    },
+];

@@ -1,0 +1,201 @@
+//! The hand on a member's controls, past the client under test: tonic's own channel and the generated clients.
+//!
+//! Also reads the [`Reference`]: the history of the store as the store tells it, to which everything is compared.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use silly_etcd::etcd::pb::alarm_request::AlarmAction;
+use silly_etcd::etcd::pb::cluster_client::ClusterClient;
+use silly_etcd::etcd::pb::kv_client::KvClient;
+use silly_etcd::etcd::pb::maintenance_client::MaintenanceClient;
+use silly_etcd::etcd::pb::watch_client::WatchClient;
+use silly_etcd::etcd::pb::watch_request::RequestUnion;
+use silly_etcd::etcd::pb::{
+    AlarmRequest, AlarmType, CompactionRequest, DefragmentRequest, MemberAddRequest, MemberRemoveRequest,
+    MoveLeaderRequest, PutRequest, RangeRequest, StatusRequest, StatusResponse, WatchCreateRequest, WatchRequest,
+};
+use silly_etcd::etcd::range;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::history::Event;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub struct Control {
+    channel: Channel,
+}
+
+impl Control {
+    pub fn new(host: &str, port: u16) -> Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{host}:{port}"))?;
+        let endpoint = endpoint.connect_timeout(Duration::from_millis(500));
+        Ok(Self {
+            channel: endpoint.connect_lazy(),
+        })
+    }
+
+    fn maintenance(&self) -> MaintenanceClient<Channel> {
+        MaintenanceClient::new(self.channel.clone())
+    }
+
+    pub async fn status(&self) -> Result<StatusResponse> {
+        let mut client = self.maintenance();
+        let answer = timeout(Duration::from_millis(500), client.status(StatusRequest {})).await;
+        Ok(answer??.into_inner())
+    }
+
+    pub async fn defragment(&self) -> Result<()> {
+        timeout(LIMIT, self.maintenance().defragment(DefragmentRequest {})).await??;
+        Ok(())
+    }
+
+    /// Hands the leadership of this member to another.
+    pub async fn move_leader(&self, target: u64) -> Result<()> {
+        let request = MoveLeaderRequest { target_id: target };
+        timeout(LIMIT, self.maintenance().move_leader(request)).await??;
+        Ok(())
+    }
+
+    /// Forgets what was before a revision; `physical`: and waits until it is gone.
+    pub async fn compact(&self, revision: i64, physical: bool) -> Result<()> {
+        let request = CompactionRequest { revision, physical };
+        timeout(LIMIT, KvClient::new(self.channel.clone()).compact(request)).await??;
+        Ok(())
+    }
+
+    /// The store's revision now.
+    pub async fn revision(&self) -> Result<i64> {
+        let request = RangeRequest {
+            key: "revision".into(),
+            count_only: true,
+            ..RangeRequest::default()
+        };
+        let answer = timeout(LIMIT, KvClient::new(self.channel.clone()).range(request)).await??;
+        Ok(answer.into_inner().header.context("no header")?.revision)
+    }
+
+    /// Its number in the cluster.
+    pub async fn id(&self) -> Result<u64> {
+        Ok(self.status().await?.header.context("no header")?.member_id)
+    }
+
+    /// Removes a member.
+    pub async fn remove(&self, id: u64) -> Result<()> {
+        let mut client = ClusterClient::new(self.channel.clone());
+        timeout(LIMIT, client.member_remove(MemberRemoveRequest { id })).await??;
+        Ok(())
+    }
+
+    /// Adds a member that is to be started then.
+    pub async fn add(&self, peer_url: String) -> Result<()> {
+        let mut client = ClusterClient::new(self.channel.clone());
+        let request = MemberAddRequest {
+            peer_ur_ls: vec![peer_url],
+            is_learner: false,
+        };
+        timeout(LIMIT, client.member_add(request)).await??;
+        Ok(())
+    }
+
+    /// Writes until the store is full.
+    pub async fn fill(&self) -> Result<()> {
+        let mut client = KvClient::new(self.channel.clone());
+        let put = PutRequest {
+            key: "fill".into(),
+            value: vec![b'x'; 1 << 20].into(),
+            ..PutRequest::default()
+        };
+        loop {
+            match timeout(LIMIT, client.put(put.clone())).await? {
+                Ok(_) => {}
+                Err(status) if status.code() == Code::ResourceExhausted => return Ok(()),
+                Err(status) => return Err(status.into()),
+            }
+        }
+    }
+
+    /// Lets a store that was full take writes again.
+    pub async fn disarm(&self) -> Result<()> {
+        let alarm = |action: AlarmAction, member_id| AlarmRequest {
+            action: action.into(),
+            member_id,
+            alarm: AlarmType::Nospace.into(),
+        };
+        let raised = timeout(LIMIT, self.maintenance().alarm(alarm(AlarmAction::Get, 0))).await??;
+        for member in raised.into_inner().alarms {
+            let request = alarm(AlarmAction::Deactivate, member.member_id);
+            timeout(LIMIT, self.maintenance().alarm(request)).await??;
+        }
+        Ok(())
+    }
+
+    /// How many keys begin with `prefix`.
+    pub async fn count(&self, prefix: &'static str) -> Result<i64> {
+        let (key, range_end) = range::prefix(prefix.into());
+        let request = RangeRequest {
+            key,
+            range_end,
+            count_only: true,
+            ..RangeRequest::default()
+        };
+        let answer = timeout(LIMIT, KvClient::new(self.channel.clone()).range(request)).await??;
+        Ok(answer.into_inner().count)
+    }
+}
+
+/// Every event of the store from revision 1 on, as far as it has been read.
+#[derive(Default)]
+pub struct Reference {
+    pub events: Vec<Event>,
+    /// All up to this revision has been read.
+    pub revision: i64,
+}
+
+impl Reference {
+    /// Reads on up to what the store holds now.
+    pub async fn advance(&mut self, control: &Control) -> Result<()> {
+        let target = control.revision().await?;
+        if target <= self.revision {
+            return Ok(());
+        }
+        let read = timeout(LIMIT * 3, self.read(control, target)).await;
+        read.context("the store does not tell its history")?
+    }
+
+    async fn read(&mut self, control: &Control, target: i64) -> Result<()> {
+        let create = WatchCreateRequest {
+            key: vec![0].into(),
+            range_end: vec![0].into(),
+            start_revision: self.revision + 1,
+            prev_kv: true,
+            ..WatchCreateRequest::default()
+        };
+        let (requests, mut outgoing) = mpsc::channel(1);
+        requests
+            .send(WatchRequest {
+                request_union: Some(RequestUnion::CreateRequest(create)),
+            })
+            .await?;
+        let mut service = WatchClient::new(control.channel.clone()).max_decoding_message_size(usize::MAX);
+        let outgoing = futures_util::stream::poll_fn(move |cx| outgoing.poll_recv(cx));
+        let mut answers = service.watch(outgoing).await?.into_inner();
+        while self.revision < target {
+            let answer = answers.message().await?.context("the reference watch ended")?;
+            if answer.canceled {
+                bail!(
+                    "the reference watch was cancelled: {} {}",
+                    answer.compact_revision,
+                    answer.cancel_reason
+                );
+            }
+            self.events.extend(answer.events.into_iter().map(Event::from));
+            self.revision = self.events.last().map_or(self.revision, |event| event.revision);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! What happened in one run: every call with its times and its outcome, every watch with what it delivered, every
+//! lease with its news. Times are nanoseconds since the start of the run.
+//!
+//! Written by the clients while they run, read by the checks afterwards.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use silly_etcd::etcd::pb::mvccpb::event::EventType;
+use silly_etcd::etcd::pb::{self, KeyValue};
+use silly_etcd::etcd::{Applied, Error};
+
+/// A point of time: nanoseconds since the start of the run.
+pub type Time = u64;
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Content {
+    pub value: String,
+    pub created: i64,
+    pub modified: i64,
+    pub version: i64,
+}
+
+/// What a call does, to each of its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    Get,
+    Put(String),
+    Delete,
+    /// Puts the value if the key was last modified at `expected`, or reads the key.
+    Swap {
+        expected: i64,
+        value: String,
+    },
+}
+
+impl Action {
+    /// The value that it writes.
+    pub fn value(&self) -> Option<&str> {
+        match self {
+            Self::Put(value) | Self::Swap { value, .. } => Some(value),
+            Self::Get | Self::Delete => None,
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was answered at a revision of the store.
+    Ok {
+        revision: i64,
+        /// Of a swap: did it write?
+        swapped: bool,
+        /// What the keys held before a put or delete, or when they were read. Not told by a swap that wrote.
+        found: Vec<Option<Content>>,
+    },
+    /// It certainly did nothing.
+    Failed(String),
+    /// It may have happened.
+    Unknown(String),
+}
+
+/// One call of one client.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub client: usize,
+    pub keys: Vec<String>,
+    pub action: Action,
+    pub called: Time,
+    pub returned: Time,
+    pub outcome: Outcome,
+}
+
+impl Call {
+    /// The revision of an answered call.
+    pub fn revision(&self) -> Option<i64> {
+        match self.outcome {
+            Outcome::Ok { revision, .. } => Some(revision),
+            Outcome::Failed(_) | Outcome::Unknown(_) => None,
+        }
+    }
+
+    /// The revision at which the call wrote something, if it is known to have done so.
+    pub fn wrote(&self) -> Option<i64> {
+        let Outcome::Ok {
+            revision,
+            swapped,
+            found,
+        } = &self.outcome
+        else {
+            return None;
+        };
+        let wrote = match self.action {
+            Action::Get => false,
+            Action::Put(_) => true,
+            Action::Delete => found.iter().any(Option::is_some),
+            Action::Swap { .. } => *swapped,
+        };
+        wrote.then_some(*revision)
+    }
+}
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        match error.applied {
+            Applied::No => Self::Failed(error.to_string()),
+            Applied::Maybe => Self::Unknown(error.to_string()),
+        }
+    }
+}
+
+/// One change of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub key: String,
+    pub revision: i64,
+    /// What the key holds from then on; `None` for a delete.
+    pub content: Option<Content>,
+    /// What it held before, where that was asked for.
+    pub previous: Option<Content>,
+}
+
+/// What a watch was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The key, or with `prefix` what the keys begin with.
+    pub key: String,
+    pub prefix: bool,
+    /// 0: from now on.
+    pub start: i64,
+    pub previous: bool,
+    pub progress: bool,
+    pub no_put: bool,
+    pub no_delete: bool,
+}
+
+impl Wanted {
+    /// Does the watch want this event, if it is not too old?
+    pub fn matches(&self, event: &Event) -> bool {
+        let range = if self.prefix {
+            event.key.starts_with(&self.key)
+        } else {
+            event.key == self.key
+        };
+        range
+            && !if event.content.is_some() {
+                self.no_put
+            } else {
+                self.no_delete
+            }
+    }
+}
+
+/// One answer of a watch: events, or without any the news that all up to the revision has been delivered.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub arrived: Time,
+    pub revision: i64,
+    pub events: Vec<Event>,
+}
+
+/// One watch, from its creation to its end.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    pub name: String,
+    pub wanted: Wanted,
+    /// When it was asked for, and when that was confirmed.
+    pub called: Time,
+    pub confirmed: Time,
+    pub batches: Vec<Batch>,
+    pub end: WatchEnd,
+    /// Does its reader dawdle?
+    pub slow: bool,
+}
+
+/// Why nothing more was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchEnd {
+    /// All that was written until the end of the run should be there.
+    Complete,
+    /// The reader closed it in the middle.
+    Closed,
+    /// It fell behind what the store remembers: this is the first revision left.
+    Compacted(i64),
+    /// Anything else.
+    Broken(String),
+}
+
+/// One lease that was renewed in the background.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    pub ttl: Time,
+    /// The key that lives with it.
+    pub key: String,
+    /// When each answer to grant and renewal arrived.
+    pub renewed: Vec<Time>,
+    /// When its loss was reported, and how.
+    pub lost: Option<(Time, String)>,
+    /// Did a write under it succeed after that?
+    pub used_after: bool,
+}
+
+/// Everything of one run.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    pub calls: Vec<Call>,
+    pub watches: Vec<Watch>,
+    pub leases: Vec<Lease>,
+    /// When each fault began.
+    pub faults: Vec<Time>,
+}
+
+/// The record in the making.
+pub struct History {
+    start: Instant,
+    record: Mutex<Record>,
+}
+
+impl History {
+    pub fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            record: Mutex::default(),
+        }
+    }
+
+    pub fn now(&self) -> Time {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(Time::MAX)
+    }
+
+    pub fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<KeyValue> for Content {
+    fn from(kv: KeyValue) -> Self {
+        Self {
+            value: text(&kv.value),
+            created: kv.create_revision,
+            modified: kv.mod_revision,
+            version: kv.version,
+        }
+    }
+}
+
+impl From<pb::Event> for Event {
+    fn from(event: pb::Event) -> Self {
+        let deleted = event.r#type() == EventType::Delete;
+        let kv = event.kv.unwrap_or_default();
+        Self {
+            key: text(&kv.key),
+            revision: kv.mod_revision,
+            previous: event.prev_kv.map(Content::from),
+            content: (!deleted).then(|| kv.into()),
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// One line.
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |time: Time| time as f64 / 1e6;
+        write!(
+            f,
+            "{:10.3} {:10.3} client {} {:?} {:?} -> {:?}",
+            ms(self.called),
+            ms(self.returned),
+            self.client,
+            self.keys,
+            self.action,
+            self.outcome
+        )
+    }
+}

@@ -1,0 +1,284 @@
+//! The readers: each has a watch and records what it delivers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use silly_etcd::etcd::pb::watch_create_request::FilterType;
+use silly_etcd::etcd::pb::{WatchCreateRequest, WatchResponse};
+use silly_etcd::etcd::{Client, Code, range};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::history::{Batch, Event, History, Time, Wanted, Watch, WatchEnd};
+use crate::traffic::{IDLE, OPTIONS, PREFIX};
+
+/// A slow reader pauses so long after so many answers.
+const DAWDLE: Duration = Duration::from_millis(500);
+const GULP: usize = 100;
+
+/// When the watches may stop. Told to all of them at the end.
+pub type Goals = watch::Receiver<Option<Goal>>;
+
+/// The last events that there are, and until when to wait for them.
+#[derive(Debug, Clone, Copy)]
+pub struct Goal {
+    pub put: i64,
+    pub delete: i64,
+    pub limit: Instant,
+}
+
+/// The watches that live through the whole run.
+fn steady() -> Vec<(&'static str, bool, Wanted)> {
+    let all = || Wanted {
+        key: PREFIX.to_owned(),
+        prefix: true,
+        ..Wanted::default()
+    };
+    let one = |key: &str| Wanted {
+        key: key.to_owned(),
+        ..Wanted::default()
+    };
+    vec![
+        (
+            "from the start",
+            false,
+            Wanted {
+                start: 1,
+                previous: true,
+                ..all()
+            },
+        ),
+        ("from now", false, all()),
+        ("slow", true, Wanted { start: 1, ..all() }),
+        (
+            "one key",
+            false,
+            Wanted {
+                previous: true,
+                ..one("k/a")
+            },
+        ),
+        (
+            "puts of one key",
+            false,
+            Wanted {
+                no_delete: true,
+                ..one("k/b")
+            },
+        ),
+        (
+            "deletes",
+            false,
+            Wanted {
+                no_put: true,
+                previous: true,
+                ..all()
+            },
+        ),
+        (
+            "pairs",
+            false,
+            Wanted {
+                key: "k/pair/".to_owned(),
+                start: 1,
+                ..all()
+            },
+        ),
+        ("nothing", false, one(IDLE)),
+        (
+            "progress",
+            false,
+            Wanted {
+                progress: true,
+                ..all()
+            },
+        ),
+    ]
+}
+
+/// Starts the steady watches on `clients` in turn, and others at random until `stop`. Returns when all have ended.
+pub async fn run(clients: Vec<Client>, history: Arc<History>, stop: Arc<AtomicBool>, goal: Goals) {
+    let mut readers = JoinSet::new();
+    for (i, (name, slow, wanted)) in steady().into_iter().enumerate() {
+        let client = clients[i % clients.len()].clone();
+        readers.spawn(reader(
+            name.to_owned(),
+            slow,
+            client,
+            wanted,
+            None,
+            history.clone(),
+            goal.clone(),
+        ));
+    }
+    let mut number = 0;
+    loop {
+        sleep(Duration::from_millis(fastrand::u64(200..1500))).await;
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        number += 1;
+        let newest = history
+            .record()
+            .calls
+            .iter()
+            .rev()
+            .find_map(|call| call.revision())
+            .unwrap_or(0);
+        let wanted = Wanted {
+            key: PREFIX.to_owned(),
+            prefix: true,
+            start: if fastrand::bool() {
+                0
+            } else {
+                (newest - fastrand::i64(0..200)).max(1)
+            },
+            previous: fastrand::bool(),
+            ..Wanted::default()
+        };
+        // Every other one lives to the end.
+        let life = (number % 2 == 0).then(|| Duration::from_millis(fastrand::u64(100..5000)));
+        let client = clients[fastrand::usize(..clients.len())].clone();
+        let name = format!("at random {number}");
+        readers.spawn(reader(name, false, client, wanted, life, history.clone(), goal.clone()));
+    }
+    while let Some(ended) = readers.join_next().await {
+        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    }
+}
+
+async fn reader(
+    name: String,
+    slow: bool,
+    client: Client,
+    wanted: Wanted,
+    life: Option<Duration>,
+    history: Arc<History>,
+    goal: Goals,
+) {
+    let mut wanted = wanted;
+    loop {
+        let called = history.now();
+        let created = client.watch(request(&wanted), &OPTIONS).await;
+        if goal.borrow().is_some() {
+            // There may be nothing left to wait for.
+            return;
+        }
+        let mut watch = Watch {
+            name: name.clone(),
+            wanted: wanted.clone(),
+            called,
+            confirmed: history.now(),
+            batches: Vec::new(),
+            end: WatchEnd::Complete,
+            slow,
+        };
+        let watcher = match created {
+            Ok(watcher) => watcher,
+            // No server answered, which the caller is told: it may ask again.
+            Err(error) if error.code != Code::Compacted => {
+                sleep(DAWDLE).await;
+                continue;
+            }
+            Err(error) => {
+                wanted.start = error.compact_revision.unwrap_or(0);
+                continue;
+            }
+        };
+        let until = life.map(|life| Instant::now() + life);
+        watch.end = read(&watcher, &mut watch, until, &history, goal.clone()).await;
+        let end = watch.end.clone();
+        history.record().watches.push(watch);
+        match end {
+            // As a program would that wants to go on with what is left.
+            WatchEnd::Compacted(revision) => wanted.start = revision,
+            WatchEnd::Complete | WatchEnd::Closed | WatchEnd::Broken(_) => return,
+        }
+    }
+}
+
+/// Reads until the watch ends, its life is over, or it has come to the goal.
+async fn read(
+    watcher: &silly_etcd::etcd::Watcher,
+    watch: &mut Watch,
+    until: Option<Instant>,
+    history: &History,
+    mut goal: Goals,
+) -> WatchEnd {
+    loop {
+        let at = watch
+            .batches
+            .iter()
+            .rev()
+            .find_map(|batch| batch.events.last())
+            .map_or(0, |event| event.revision);
+        let target = *goal.borrow();
+        if target.is_some_and(|goal| at >= if watch.wanted.no_delete { goal.put } else { goal.delete }) {
+            return WatchEnd::Complete;
+        }
+        let far = Instant::now() + Duration::from_secs(3600);
+        let limit = target
+            .map(|goal| goal.limit)
+            .into_iter()
+            .chain(until)
+            .min()
+            .unwrap_or(far);
+        let answer = tokio::select! {
+            answer = timeout_at(limit, watcher.read()) => answer,
+            _ = goal.changed(), if target.is_none() => continue,
+        };
+        match answer {
+            Ok(Ok(answer)) => {
+                watch.batches.push(batch(answer, history.now()));
+                if watch.slow && watch.batches.len().is_multiple_of(GULP) {
+                    sleep(DAWDLE).await;
+                }
+            }
+            Ok(Err(error)) => {
+                return match error.compact_revision {
+                    Some(revision) if error.code == Code::Compacted => WatchEnd::Compacted(revision),
+                    _ => WatchEnd::Broken(error.to_string()),
+                };
+            }
+            Err(_) if until.is_some_and(|until| until <= Instant::now()) => return WatchEnd::Closed,
+            // What is missing then is lost.
+            Err(_) => return WatchEnd::Complete,
+        }
+    }
+}
+
+fn batch(answer: WatchResponse, arrived: Time) -> Batch {
+    Batch {
+        arrived,
+        revision: answer.header.as_ref().map_or(0, |header| header.revision),
+        events: answer.events.into_iter().map(Event::from).collect(),
+    }
+}
+
+fn request(wanted: &Wanted) -> WatchCreateRequest {
+    let key = wanted.key.clone().into();
+    let (key, range_end) = if wanted.prefix {
+        range::prefix(key)
+    } else {
+        (key, "".into())
+    };
+    let filters = [
+        (wanted.no_put, FilterType::Noput),
+        (wanted.no_delete, FilterType::Nodelete),
+    ];
+    WatchCreateRequest {
+        key,
+        range_end,
+        start_revision: wanted.start,
+        progress_notify: wanted.progress,
+        prev_kv: wanted.previous,
+        filters: filters
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, filter)| filter.into())
+            .collect(),
+        ..WatchCreateRequest::default()
+    }
+}
