@@ -100,7 +100,7 @@ impl<T: Send + 'static> Bridge<T> {
         let completed = self.completed.get()?;
         let mut results = completed.results();
         let result = results.pop_front();
-        if results.is_empty() {
+        if result.is_some() && results.is_empty() {
             completed.wake.lower();
         }
         result

@@ -46,6 +46,10 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // It may be a password, so it must not be shown.
+        if text.contains('@') {
+            return Err("user and password do not belong into an address".to_owned());
+        }
         match text.split_once("://") {
             Some(("http" | "https", rest)) => tcp(rest.strip_suffix('/').unwrap_or(rest)),
             Some(("unix", path)) if is_absolute(path) => Ok(Self::Unix(PathBuf::from(path))),
@@ -59,9 +63,6 @@ impl FromStr for Address {
 fn tcp(text: &str) -> Result<Address, String> {
     if text.is_empty() {
         return Err("it is empty".to_owned());
-    }
-    if text.contains('@') {
-        return Err("user and password do not belong into an address".to_owned());
     }
     let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
     let host = match host.strip_prefix('[') {

@@ -49,9 +49,16 @@ type Login = Shared<BoxFuture<'static, Result<Token, Status>>>;
 
 pub(crate) struct Auth {
     credentials: Option<Arc<Credentials>>,
-    /// The login, done or under way, and when it began. Callers that find it under way wait for the same one. Held
-    /// for the look only, never across an await.
-    slot: Mutex<Option<(Instant, Login)>>,
+    /// Held for the look only, never across an await.
+    slot: Mutex<Option<Attempt>>,
+}
+
+/// A login, done or under way. Calls to the same server that find it under way wait for it; one that hangs there does
+/// not concern calls to another.
+struct Attempt {
+    began: Instant,
+    endpoint: Arc<str>,
+    login: Login,
 }
 
 impl Auth {
@@ -70,20 +77,20 @@ impl Auth {
         let failure = |status: &Status| Failure::login(endpoint, status);
         let login = {
             let mut slot = self.slot();
-            let usable = slot.as_ref().is_some_and(|(began, login)| match login.peek() {
-                None | Some(Ok(_)) => true,
-                Some(Err(status)) => failure(status).again == Again::Never && began.elapsed() < REFUSED_PAUSE,
+            let usable = slot.as_ref().is_some_and(|attempt| match attempt.login.peek() {
+                Some(Ok(_)) => true,
+                None => attempt.endpoint == endpoint.name,
+                Some(Err(status)) => failure(status).again == Again::Never && attempt.began.elapsed() < REFUSED_PAUSE,
             });
             if !usable {
                 *slot = None;
             }
-            let begin = || {
-                (
-                    Instant::now(),
-                    login(credentials.clone(), connection.clone()).boxed().shared(),
-                )
-            };
-            slot.get_or_insert_with(begin).1.clone()
+            let attempt = slot.get_or_insert_with(|| Attempt {
+                began: Instant::now(),
+                endpoint: endpoint.name.clone(),
+                login: begin(credentials.clone(), connection.clone()),
+            });
+            attempt.login.clone()
         };
         login.await.map_err(|status| failure(&status))
     }
@@ -93,7 +100,7 @@ impl Auth {
     pub(crate) fn judge(&self, mut failure: Failure, token: &Token) -> Failure {
         if failure.again == Again::Login {
             let mut slot = self.slot();
-            let current = slot.as_ref().and_then(|(_, login)| login.peek());
+            let current = slot.as_ref().and_then(|attempt| attempt.login.peek());
             if current.is_some_and(|login| login.as_ref().is_ok_and(|current| current == token)) {
                 *slot = None;
             }
@@ -109,9 +116,18 @@ impl Auth {
         matches!(self.credentials.as_deref(), Some(Credentials::Password { .. }))
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<(Instant, Login)>> {
+    fn slot(&self) -> MutexGuard<'_, Option<Attempt>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A login as a task of its own, so that it comes to an end whoever waits for it; by its limit at the latest.
+fn begin(credentials: Arc<Credentials>, connection: Connection) -> Login {
+    let ended = tokio::spawn(login(credentials, connection));
+    ended
+        .map(|ended| ended.unwrap_or_else(|error| Err(Status::internal(error.to_string()))))
+        .boxed()
+        .shared()
 }
 
 async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<Token, Status> {

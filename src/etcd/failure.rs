@@ -186,6 +186,9 @@ fn transport(status: &Status) -> Option<Fate> {
 /// How tonic begins its words for an answer beyond `MAX_MESSAGE`.
 const TOO_LARGE: &str = "Error, decoded message length too large";
 
+/// What tonic says of an answer that is plain HTTP: a proxy gave it, in place of etcd.
+const FOREIGN: &str = "mapped from HTTP status code";
+
 /// How tonic begins its words for an answer that ends without a status: the connection was cut politely.
 const CUT: &str = "protocol error: missing grpc-status";
 
@@ -195,7 +198,7 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
     let text = message.strip_prefix("etcdserver: ").unwrap_or(message);
     let code_name = match text {
         "mvcc: required revision has been compacted" => Code::Compacted,
-        _ if message.starts_with(CUT) => Code::Unavailable,
+        _ if message.starts_with(CUT) || message.contains(FOREIGN) => Code::Unavailable,
         _ if message.starts_with(TOO_LARGE) => Code::ResourceExhausted,
         _ => code.into(),
     };
@@ -212,7 +215,7 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
         (_, "no leader" | "too many requests" | "rpc not supported for learner") => Fate::Refused,
         // The server applies the write first and finds the space exceeded then.
         (_, "mvcc: database space exceeded") => Fate::Failed,
-        _ if message.starts_with(CUT) => Fate::Lost,
+        _ if message.starts_with(CUT) || message.contains(FOREIGN) => Fate::Lost,
         _ if message.starts_with(TOO_LARGE) => Fate::Failed,
         // Without a quorum the server gives the proposal up and has no code for it.
         (C::Unknown, "context deadline exceeded") => Fate::Lost,

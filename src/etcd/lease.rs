@@ -46,7 +46,14 @@ impl Client {
             Ok(service(c).lease_grant(r).await?.map(|granted| (sent, granted)))
         };
         let (sent, ttl, granted) = match self.call(kind, options, request, rpc).await {
-            Err(error) if chosen && error.message == EXISTS => self.granted(id, options).await?,
+            Err(error) if chosen && error.message == EXISTS => {
+                // The lease was granted, whatever becomes of the question about it.
+                let granted = self.granted(id, options).await;
+                granted.map_err(|error| Error {
+                    applied: Applied::Maybe,
+                    ..error
+                })?
+            }
             answer => answer.map(|(sent, granted)| (sent, granted.ttl, granted))?,
         };
         if granted.id != id {

@@ -70,6 +70,7 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
             if answered && began.elapsed() >= PROVEN {
                 route.restart();
                 failures = 0;
+                repairs = 0;
             }
             if answered && failure.again == Again::Never {
                 // It had been let in: whatever ended the stream need not hold for the next.

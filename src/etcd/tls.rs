@@ -48,7 +48,7 @@ impl Pem {
         match self {
             Self::Path(path) => fs::read(path)
                 .map(Zeroizing::new)
-                .map_err(|error| format!("{path}: {error}")),
+                .map_err(|error| format!("{}: {error}", self.name())),
             Self::Text(text) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
         }
     }
@@ -56,6 +56,8 @@ impl Pem {
     /// How a message names it.
     fn name(&self) -> &str {
         match self {
+            // A key without its first line is not a path, and must not be shown.
+            Self::Path(path) if path.len() > 255 || path.contains('\n') => "what is no path and no PEM text",
             Self::Path(path) => path,
             Self::Text(_) => "the PEM text",
         }
@@ -86,7 +88,10 @@ impl Tls {
     /// Shakes hands with the server at `host`.
     pub(crate) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let refuse = |reason: String| io::Error::other(Refused(reason));
-        let config = self.0.client_config().map_err(refuse)?;
+        // Files are read, which may take a while, and the one thread of the runtime has leases to renew.
+        let config = self.0.clone();
+        let config = tokio::task::spawn_blocking(move || config.client_config()).await;
+        let config = config.unwrap_or_else(|error| Err(error.to_string())).map_err(refuse)?;
         let name = self.0.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| refuse(format!("'{name}' is no server name")))?;
         let connected = TlsConnector::from(Arc::new(config)).connect(name, socket).await;

@@ -84,6 +84,7 @@ impl Client {
                     ..failure.error
                 });
             }
+            drop(watcher);
             retries += 1;
             tokio::select! {
                 () = self.cluster().closed.cancelled() => return Err(Error::closed()),

@@ -90,7 +90,8 @@ impl LuaUserData for Core {
 
         // wait(seconds?): blocks the thread until something completes, the time is over, or a signal comes
         methods.add_method("wait", |lua, _, seconds: Option<f64>| {
-            let limit = seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)));
+            let limit =
+                seconds.map(|seconds| Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT)).unwrap_or_default());
             Ok(bridge(lua)?.wait(limit)?)
         });
 

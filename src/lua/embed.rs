@@ -4,8 +4,6 @@
 
 use mlua::prelude::*;
 
-use super::core::Core;
-
 /// One file of `lua/silly/store/etcd/`: module name, chunk name, source.
 macro_rules! file {
     ($module:literal, $path:literal) => {
@@ -27,8 +25,8 @@ const FILES: [(&str, &str, &str); 7] = [
     file!("watch", "watch.lua"),
 ];
 
-/// Makes the Lua half loadable and returns what `require "silly.store.etcd"` returns.
-pub(super) fn install(lua: &Lua, core: Core) -> LuaResult<LuaValue> {
+/// Makes the Lua half, and the core that it is built on, loadable.
+pub(super) fn provide(lua: &Lua, core: LuaValue) -> LuaResult<()> {
     let package: LuaTable = lua.globals().get("package")?;
     let loaded: LuaTable = package.get("loaded")?;
     let preload: LuaTable = package.get("preload")?;
@@ -38,6 +36,11 @@ pub(super) fn install(lua: &Lua, core: Core) -> LuaResult<LuaValue> {
             .create_function(move |lua, _: LuaMultiValue| lua.load(source).set_name(chunk).call::<LuaValue>(module))?;
         preload.set(module, load)?;
     }
+    Ok(())
+}
+
+/// Loads the Lua half: what `require "silly.store.etcd"` returns.
+pub(super) fn load(lua: &Lua) -> LuaResult<LuaValue> {
     let require: LuaFunction = lua.globals().get("require")?;
     require.call("silly.store.etcd.module")
 }

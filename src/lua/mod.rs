@@ -30,5 +30,19 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
     pin::pin();
     // mlua keeps using the first lua_State that it saw: it must outlive the module, also when that is a coroutine.
     lua.set_named_registry_value("silly.store.etcd.anchor", lua.current_thread())?;
-    embed::install(lua, core::Core::new(lua)?)
+    // A state has one core, however often the module is loaded: results go to whoever waits for them.
+    let (core, module): (LuaValue, LuaValue) = (
+        lua.named_registry_value("silly.store.etcd.core")?,
+        lua.named_registry_value("silly.store.etcd.module")?,
+    );
+    if !module.is_nil() {
+        embed::provide(lua, core)?;
+        return Ok(module);
+    }
+    let core = core::Core::new(lua)?.into_lua(lua)?;
+    embed::provide(lua, core.clone())?;
+    let module = embed::load(lua)?;
+    lua.set_named_registry_value("silly.store.etcd.core", core)?;
+    lua.set_named_registry_value("silly.store.etcd.module", module.clone())?;
+    Ok(module)
 }

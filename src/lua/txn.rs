@@ -21,7 +21,8 @@ use crate::etcd::{CallOptions, Client, Result};
 /// How deep txns may lie in each other. protobuf reads no answer that is nested deeper than this needs.
 const MAX_DEPTH: usize = 40;
 
-/// No server takes that many. It ends the reading of a request that refers to the same tables over and over.
+/// No server takes that many operations and comparisons. It ends the reading of a request that refers to the same
+/// tables over and over.
 const MAX_OPERATIONS: usize = 1 << 16;
 
 pub(super) struct Txn;
@@ -55,6 +56,10 @@ struct Reader {
 impl Reader {
     fn txn(&mut self, fields: &mut Fields<'_>) -> Result<TxnRequest, Invalid> {
         let compares = fields.list("compare")?;
+        self.operations += compares.len();
+        if self.operations > MAX_OPERATIONS {
+            return Err(fields.field("compare", "has too many comparisons"));
+        }
         let compares = compares.into_iter().enumerate().map(|(i, value)| {
             let mut fields = fields.nested(&format!("compare[{}]", i + 1), value)?;
             let compare = compare(&mut fields)?;

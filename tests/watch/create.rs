@@ -17,7 +17,7 @@ fn a_watch_that_no_server_confirms_is_an_error_after_its_retries() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(CallOptions {
-            timeout: Duration::from_secs(1),
+            timeout: Duration::from_millis(500),
             retry: 2,
             ..ONCE
         });

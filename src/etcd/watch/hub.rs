@@ -23,7 +23,7 @@ use crate::etcd::pb::{WatchCreateRequest, WatchRequest};
 use crate::etcd::stream::{Incoming, Persistent, persist};
 
 /// How long a server may take to answer the request for a watch.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Hub {
     /// Held for single steps, never across an await.

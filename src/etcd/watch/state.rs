@@ -23,7 +23,7 @@ pub(super) type Key = u64;
 /// Names a watch on the wire. From 1 on: servers have mixed up watch 0 with a refused one.
 pub(super) type WireId = i64;
 
-/// The events of one revision that are held back until its last fragment has come.
+/// The bytes of one revision that are held back until its last fragment has come.
 const FRAGMENTS_LIMIT: usize = 256 << 20;
 
 #[derive(Default)]
@@ -149,12 +149,8 @@ impl Watches {
         }
     }
 
-    /// No server could be reached: those who wait for a new watch are told. Older watches wait on, unless the failure
-    /// is one that no time mends.
+    /// No server could be reached: those who wait for a new watch are told. Older watches wait on.
     pub(super) fn stranded(&mut self, failure: &Failure) {
-        if failure.again == Again::Never {
-            self.end_all(&failure.error);
-        }
         let mut unconfirmed = Vec::new();
         for (key, watch) in &mut self.by_key {
             if let Some(confirm) = watch.confirm.take() {
@@ -201,8 +197,15 @@ impl Watches {
         let Some(wire) = self.unanswered.pop_front() else {
             return;
         };
-        let Some(&key) = self.by_wire.get(&wire) else { return };
         let id = message.watch_id;
+        let Some(&key) = self.by_wire.get(&wire) else {
+            if !message.canceled && id != wire && !self.by_wire.contains_key(&id) {
+                // It was cancelled under the id that was asked for.
+                let cancel = WatchCancelRequest { watch_id: id };
+                self.requests.push_back(request(RequestUnion::CancelRequest(cancel)));
+            }
+            return;
+        };
         let taken = id < 0 || id != wire && self.by_wire.contains_key(&id);
         let Some(watch) = self.by_key.get_mut(&key) else { return };
         if message.canceled {
@@ -219,8 +222,7 @@ impl Watches {
                 self.end(key, reason);
             }
         } else if taken {
-            let text = format!("the server answered watch {wire} with {}", message.watch_id);
-            self.end(key, Error::new(Code::Protocol, text));
+            self.give_up(key, &format!("the server answered watch {wire} with {id}"));
         } else {
             // etcd's gRPC proxy gives ids of its own.
             self.by_wire.remove(&wire);
@@ -239,15 +241,22 @@ impl Watches {
         if message.fragment || !watch.fragments.is_empty() {
             watch.fragment_bytes += prost::Message::encoded_len(&message);
             watch.fragments.append(&mut message.events);
-            if watch.fragment_bytes > FRAGMENTS_LIMIT {
-                let text = "a message in fragments has no end";
-                return self.end(key, Error::new(Code::Protocol, text));
+            let whole = if message.fragment {
+                whole_revisions(&watch.fragments)
+            } else {
+                watch.fragments.len()
+            };
+            if whole > 0 {
+                message.events = watch.fragments.drain(..whole).collect();
+                watch.fragment_bytes = watch.fragments.iter().map(prost::Message::encoded_len).sum();
             }
-            if message.fragment {
+            if watch.fragment_bytes > FRAGMENTS_LIMIT {
+                return self.give_up(key, "a revision in fragments has no end");
+            }
+            if message.fragment && whole == 0 {
                 return;
             }
-            message.events = std::mem::take(&mut watch.fragments);
-            watch.fragment_bytes = 0;
+            message.fragment = false;
         }
         if message.events.is_empty() {
             let revision = message.header.as_ref().map_or(0, |header| header.revision);
@@ -258,7 +267,7 @@ impl Watches {
             return;
         }
         let Some(last) = message.events.iter().map(revision).max().flatten() else {
-            return self.end(key, Error::new(Code::Protocol, "an event without a key"));
+            return self.give_up(key, "an event without a key");
         };
         // What a server repeats was delivered before.
         let next_revision = watch.next_revision;
@@ -315,7 +324,13 @@ impl Watches {
         }
     }
 
-    /// The server has ended the watch.
+    /// The server breaks the rules: the watch is taken off it.
+    fn give_up(&mut self, key: Key, reason: &str) {
+        self.detach(key);
+        self.end(key, Error::new(Code::Protocol, reason));
+    }
+
+    /// The watch has ended.
     fn end(&mut self, key: Key, reason: Error) {
         let Some(watch) = self.by_key.remove(&key) else { return };
         if let Phase::Attached(wire) = watch.phase {
@@ -336,6 +351,15 @@ fn request(union: RequestUnion) -> WatchRequest {
     WatchRequest {
         request_union: Some(union),
     }
+}
+
+/// How many of the events of a message, of which more is to come, are of revisions that are complete.
+fn whole_revisions(events: &[Event]) -> usize {
+    let newest = events.last().map(revision);
+    events
+        .iter()
+        .rposition(|event| Some(revision(event)) != newest)
+        .map_or(0, |last| last + 1)
 }
 
 fn revision(event: &Event) -> Option<i64> {

@@ -3,7 +3,7 @@
 //! In: answers of the server, and the present moment. Out: what to send now, when to look again, and news of each
 //! lease.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,9 +19,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// The largest TTL that etcd grants, in seconds. More than that is no TTL.
 const MAX_TTL: i64 = 9_000_000_000;
 
-/// Lost leases that are remembered at the least, and for how long the others are: by then no server has them.
-const LOST_KEPT: usize = 1024;
+/// Lost leases that are remembered: for longer than a server keeps one that has run out, and so many of them.
 const LOST_AGE: Duration = Duration::from_secs(600);
+const LOST_LIMIT: usize = 1 << 17;
 
 /// What is heard of a lease.
 pub(super) enum News {
@@ -51,6 +51,10 @@ pub(super) struct Leases {
     schedule: BTreeSet<(Moment, i64)>,
     /// Leases that were kept and are lost, and since when. A server may have one for a moment longer.
     lost: HashMap<i64, Moment>,
+    /// The same leases in the order of their loss, and some that were found again.
+    lost_order: VecDeque<(Moment, i64)>,
+    /// Why nothing is kept any longer.
+    ended: Option<Error>,
 }
 
 struct Lease {
@@ -78,6 +82,9 @@ impl Leases {
     /// Keeps a lease from now on. A request sent at `sent` was answered with `ttl` seconds.
     pub(super) fn keep(&mut self, id: i64, ttl: i64, sent: Moment) -> watch::Receiver<News> {
         self.found(id);
+        if let Some(reason) = &self.ended {
+            return watch::channel(News::Lost(reason.clone())).1;
+        }
         let lease = self.by_id.entry(id).or_insert_with(|| Lease {
             ttl: Duration::ZERO,
             sent,
@@ -163,6 +170,7 @@ impl Leases {
 
     /// Nothing is kept any longer.
     pub(super) fn end_all(&mut self, reason: &Error) {
+        self.ended = Some(reason.clone());
         self.schedule.clear();
         for (_, lease) in self.by_id.drain() {
             lease.news.send_replace(News::Lost(reason.clone()));
@@ -180,10 +188,16 @@ impl Leases {
 
     fn lose(&mut self, id: i64, now: Moment, reason: &str) {
         let Some(lease) = self.remove(id) else { return };
-        if self.lost.len() >= LOST_KEPT {
-            self.lost.retain(|_, since| *since + LOST_AGE > now);
-        }
         self.lost.insert(id, now);
+        self.lost_order.push_back((now, id));
+        while let Some(&(since, id)) = self.lost_order.front()
+            && (since + LOST_AGE <= now || self.lost_order.len() > LOST_LIMIT)
+        {
+            self.lost_order.pop_front();
+            if self.lost.get(&id) == Some(&since) {
+                self.lost.remove(&id);
+            }
+        }
         lease
             .news
             .send_replace(News::Lost(Error::new(Code::LeaseExpired, reason)));

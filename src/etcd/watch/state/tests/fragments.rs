@@ -3,13 +3,14 @@
 use super::*;
 
 #[test]
-fn they_are_joined() {
+fn a_revision_is_never_split() {
     let (mut watches, reader, id) = watching();
-    watches.receive(fragment(id, &[10, 11]));
+    watches.receive(fragment(id, &[10, 10, 11]));
+    assert_eq!(reader.read(), Some(vec![10, 10]));
     watches.receive(fragment(id, &[11]));
     assert_eq!(reader.read(), None);
     watches.receive(events(id, &[11, 12]));
-    assert_eq!(reader.read(), Some(vec![10, 11, 11, 11, 12]));
+    assert_eq!(reader.read(), Some(vec![11, 11, 11, 12]));
     watches.receive(events(id, &[13]));
     assert_eq!(reader.read(), Some(vec![13]));
     assert_eq!(reader.read(), None);
@@ -95,4 +96,14 @@ fn what_a_message_took_does_not_count_for_the_next() {
     }
     watches.receive(events(id, &[10]));
     assert_eq!(reader.read(), Some(vec![10]));
+}
+
+#[test]
+fn a_replay_without_end_is_delivered_as_it_comes() {
+    let (mut watches, reader, id) = watching();
+    watches.receive(fragment(id, &[10]));
+    for revision in 10..1000 {
+        watches.receive(fragment(id, &[revision + 1]));
+        assert_eq!(reader.read(), Some(vec![revision]));
+    }
 }
