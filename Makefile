@@ -44,7 +44,7 @@ test: deps build $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua narrows t
 	spec/support/etcd run $(BUSTED)
 	$(if $(OTHER_ETCD),ETCD="$(CURDIR)/$(OTHER_ETCD)" spec/support/etcd run $(BUSTED))
 
-faults: deps-run ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
+faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
 
 build: ## Build build/<Lua version>/silly/store/etcd.so

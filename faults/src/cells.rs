@@ -5,8 +5,10 @@
 pub struct Cell {
     pub name: &'static str,
     pub way: Way,
-    /// How long there may be no answer to anybody, and how late an event may be, in seconds.
+    /// How long there may be no answer to anybody, how much longer none to one client that knows all members, and how
+    /// late an event may be, in seconds.
     pub gap: f64,
+    pub worst: f64,
     pub lag: f64,
     /// For the members.
     pub flags: &'static [&'static str],
@@ -29,6 +31,7 @@ const PLAIN: Cell = Cell {
     name: "none",
     way: Way::Direct,
     gap: 2.0,
+    worst: 5.0,
     lag: 2.0,
     flags: &[],
 };
@@ -70,6 +73,8 @@ pub const CELLS: &[Cell] = &[
     Cell {
         name: "proxy-cut",
         way: Way::Proxies,
+        // A server looks every 100 ms for watches that want old events, which is how long a connection lasts here.
+        lag: 30.0,
         ..PLAIN
     },
     Cell {
@@ -101,6 +106,7 @@ pub const CELLS: &[Cell] = &[
     Cell {
         name: "proxy-truncate",
         way: Way::Proxies,
+        lag: 5.0,
         ..PLAIN
     },
     Cell {
@@ -143,6 +149,8 @@ pub const CELLS: &[Cell] = &[
     },
     Cell {
         name: "full",
+        // One client only writes.
+        worst: 30.0,
         flags: &["--quota-backend-bytes=16777216"],
         ..PLAIN
     },

@@ -21,12 +21,14 @@ use crate::net::Network;
 /// How long a cluster may take to elect a leader.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(30);
 
+/// The members, and what they live in.
 pub struct Cluster {
     pub members: Vec<Member>,
     pub network: Option<Network>,
     folder: PathBuf,
 }
 
+/// One member, running or not.
 pub struct Member {
     pub name: String,
     pub host: String,

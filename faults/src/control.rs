@@ -25,6 +25,7 @@ use crate::history::Event;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// A connection to one member that is not under test.
 #[derive(Clone)]
 pub struct Control {
     channel: Channel,
@@ -43,12 +44,14 @@ impl Control {
         MaintenanceClient::new(self.channel.clone())
     }
 
+    /// What the member says of itself.
     pub async fn status(&self) -> Result<StatusResponse> {
         let mut client = self.maintenance();
         let answer = timeout(Duration::from_millis(500), client.status(StatusRequest {})).await;
         Ok(answer??.into_inner())
     }
 
+    /// Gives the space of what was forgotten back. The member answers nobody else meanwhile.
     pub async fn defragment(&self) -> Result<()> {
         timeout(LIMIT, self.maintenance().defragment(DefragmentRequest {})).await??;
         Ok(())

@@ -198,7 +198,7 @@ async fn truncate(stage: &mut Stage) {
     stage.fault(0).await;
     while stage.lasts() {
         for proxy in &stage.proxies {
-            proxy.truncate(Some(fastrand::usize(500..20_000)));
+            proxy.truncate(Some(fastrand::usize(500..500_000)));
         }
         sleep(Duration::from_millis(100)).await;
     }
@@ -207,7 +207,7 @@ async fn truncate(stage: &mut Stage) {
 /// A byte now and then is another. Only under TLS can anybody tell.
 async fn garble(stage: &mut Stage) {
     stage.fault(0).await;
-    stage.proxies.iter().for_each(|proxy| proxy.garble(Some(20_000)));
+    stage.proxies.iter().for_each(|proxy| proxy.garble(Some(200_000)));
     while stage.lasts() {
         sleep(Duration::from_millis(100)).await;
     }

@@ -227,10 +227,12 @@ impl History {
         }
     }
 
+    /// The present.
     pub fn now(&self) -> Time {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(Time::MAX)
     }
 
+    /// To be held for a moment only.
     pub fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 /// Where the clients are.
 const CLIENTS: u8 = 254;
 
+/// Gone when it is dropped.
 pub struct Network {
     bridge: String,
     /// Of the addresses that are set apart for tests of networks.

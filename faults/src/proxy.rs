@@ -41,6 +41,7 @@ struct Orders {
     garble: Option<usize>,
 }
 
+/// Gone, with its connections, when it is dropped.
 pub struct Proxy {
     pub port: u16,
     orders: Arc<watch::Sender<Orders>>,

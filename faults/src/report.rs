@@ -15,9 +15,6 @@ use crate::stage::ROAMERS;
 /// So many violations of a cell are printed; all of them are in its file.
 const SHOWN: usize = 10;
 
-/// So much longer than all together, in seconds, one client may go without an answer: it asks two members in vain.
-const PATIENCE: f64 = 5.0;
-
 /// One cell's line.
 #[derive(Debug, Default)]
 pub struct Row {
@@ -76,17 +73,21 @@ impl Row {
         for lease in &record.leases {
             row.violations.extend(check::lease::check(lease, truth, end));
         }
+        row
+    }
+
+    /// Holds the cell to its times.
+    pub fn judge_times(&mut self, cell: &Cell) {
         for (what, is, limit) in [
-            ("answers", row.gap, cell.gap),
-            ("answers for one client", row.worst, row.gap + PATIENCE),
-            ("events", row.lag, cell.lag),
+            ("answers", self.gap, cell.gap),
+            ("answers for one client", self.worst, self.gap + cell.worst),
+            ("events", self.lag, cell.lag),
         ] {
             if is > limit {
                 let text = format!("no {what} for {is:.1} s, {limit} s is the limit");
-                row.violations.push(Violation::new("soon", text));
+                self.violations.push(Violation::new("soon", text));
             }
         }
-        row
     }
 
     /// A cell that this machine cannot run.
@@ -94,6 +95,15 @@ impl Row {
         Self {
             name,
             skipped: Some(reason),
+            ..Self::default()
+        }
+    }
+
+    /// A cell that came to no end.
+    pub fn broken(name: &'static str, error: &anyhow::Error) -> Self {
+        Self {
+            name,
+            violations: vec![Violation::new("ended", format!("{error:#}"))],
             ..Self::default()
         }
     }

@@ -58,6 +58,7 @@ pub fn count(value: &str) -> u64 {
         .unwrap_or(0)
 }
 
+/// One caller.
 pub struct Caller {
     number: usize,
     client: Client,

@@ -183,7 +183,7 @@ async fn reader(
                 continue;
             }
             Err(error) => {
-                wanted.start = error.compact_revision.unwrap_or(0);
+                wanted.start = error.compact_revision.map_or(0, after);
                 continue;
             }
         };
@@ -193,10 +193,16 @@ async fn reader(
         history.record().watches.push(watch);
         match end {
             // As a program would that wants to go on with what is left.
-            WatchEnd::Compacted(revision) => wanted.start = revision,
+            WatchEnd::Compacted(revision) => wanted.start = after(revision),
             WatchEnd::Complete | WatchEnd::Closed | WatchEnd::Broken(_) => return,
         }
     }
+}
+
+/// Where a watch goes on that was too late. Servers before 3.4.36, 3.5.18 forget a delete at the very revision up to
+/// which they were compacted, though they offer it.
+fn after(compacted: i64) -> i64 {
+    compacted + 1
 }
 
 /// Reads until the watch ends, its life is over, or it has come to the goal.

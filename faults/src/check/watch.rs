@@ -17,6 +17,7 @@ pub struct Report {
     pub violations: Vec<Violation>,
 }
 
+/// Judges one watch.
 pub fn check(watch: &Watch, truth: Truth<'_>) -> Report {
     let mut report = Report::default();
     let mut fail = |property, text: String| {
