@@ -29,7 +29,7 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults build env lint fmt install clean deps deps-run
+.PHONY: help run test faults build env lint sanitize fmt install clean deps deps-run
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
 	luacheck --quiet $(wildcard lua spec examples bench bin/silly-run)
 	find lua bin -type f -exec luac5.1 -p {} +
 	luarocks lint silly-etcd-scm-1.rockspec
+
+sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part under valgrind (needs Rust nightly)
+	.ci/sanitize
 
 fmt: ## Format the Rust code
 	cargo fmt --all

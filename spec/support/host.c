@@ -1,7 +1,8 @@
 /*
  * A Lua host for spec/life_spec.lua: it can do what a script cannot. Built by the spec with cc, against any Lua.
  *
- *   host SCRIPT ARGUMENT...   runs the script; what it raises is printed, and the exit status is 1
+ *   host SCRIPT ARGUMENT...   runs the script as lua does; what it raises is printed, and the exit status is 1
+ *   host -e CODE              runs the code
  *
  * The script, and those that it runs, find the functions below in require "host". Each lua_State has an allocator that
  * can be told to fail, and this program's clock_gettime takes the place of libc's in the library that is tested.
@@ -247,12 +248,19 @@ static int run_script(lua_State *L) {
 	lua_pushcfunction(L, open_host);
 	lua_setfield(L, -2, "host");
 	lua_settop(L, 0);
-	if (luaL_loadfile(L, words[0]) != 0)
+	int chunk = strcmp(words[0], "-e") == 0 && words[1] != NULL ? luaL_loadstring(L, words[1]) : luaL_loadfile(L, words[0]);
+	if (chunk != 0)
 		return lua_error(L);
+	lua_newtable(L);
 	int n = 0;
-	while (words[n + 1] != NULL)
-		lua_pushstring(L, words[++n]);
-	lua_call(L, n, 0);
+	for (; words[n] != NULL; n++) {
+		lua_pushstring(L, words[n]);
+		lua_rawseti(L, -2, n);
+	}
+	lua_setglobal(L, "arg");
+	for (int i = 1; i < n; i++)
+		lua_pushstring(L, words[i]);
+	lua_call(L, n - 1, 0);
 	return 0;
 }
 

@@ -21,6 +21,8 @@ use super::wake::Wake;
 pub struct Bridge<T> {
     completed: Owned<Arc<Completed<T>>>,
     last_id: Cell<u64>,
+    /// Has a result been taken since the last wait?
+    taken: Cell<bool>,
     /// In a forked child, until somebody has asked: the last operation that was submitted before the fork.
     abandoned: Cell<Option<u64>>,
 }
@@ -68,6 +70,7 @@ impl<T: Send + 'static> Bridge<T> {
         Ok(Self {
             completed: Owned::new(Arc::new(completed)),
             last_id: Cell::new(last_id),
+            taken: Cell::new(false),
             abandoned: Cell::new(abandoned),
         })
     }
@@ -103,6 +106,9 @@ impl<T: Send + 'static> Bridge<T> {
         if result.is_some() && results.is_empty() {
             completed.wake.lower();
         }
+        if result.is_some() {
+            self.taken.set(true);
+        }
         result
     }
 
@@ -114,8 +120,12 @@ impl<T: Send + 'static> Bridge<T> {
         }
     }
 
-    /// Blocks this thread until there is a result, the time is over, or a signal came.
+    /// Blocks this thread until there is a result, the time is over, or a signal came. Does not block where a result
+    /// was taken since the last wait: a finalizer of Lua's may have done that, behind the back of whoever waits for it.
     pub fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
+        if self.taken.replace(false) {
+            return Ok(());
+        }
         match self.completed.get() {
             Some(completed) => completed.wake.wait(limit),
             None => Ok(()),
@@ -196,6 +206,14 @@ mod tests {
             panicked: || "panicked",
         });
         assert_eq!(bridge.take(), Some((7, "panicked")));
+    }
+
+    #[test]
+    fn p4_whoever_waits_looks_again_after_a_result_was_taken() {
+        let bridge = Bridge::new().unwrap();
+        bridge.submit(async {}, || ()).unwrap();
+        next(&bridge);
+        bridge.wait(None).unwrap();
     }
 
     #[test]

@@ -9,7 +9,7 @@ math.randomseed(tonumber(seed))
 local random = math.random
 
 local client = etcd.newclient { endpoints = { endpoint } }
-local nobody = etcd.newclient { endpoints = { "127.0.0.1:1" }, retry = 0 }
+local nobody = etcd.newclient { endpoints = { "127.0.0.1:1" }, retry = 0, retry_sleep = 0 }
 
 local NAMES = {
 	"key", "value", "prefix", "fromkey", "range_end", "lease", "prev_kv", "ignore_value", "ignore_lease", "limit",
