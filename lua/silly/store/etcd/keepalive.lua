@@ -56,7 +56,8 @@ function keepalive:read(seconds)
 	return failure("nothing was written since the last read", "failed_precondition")
 end
 
---- Ends the stream and the reads under way on it. The lease and its renewal in the background go on. May be called again.
+--- Ends the stream and the reads under way on it. The lease and its renewal in the background go on.
+--- May be called again.
 function keepalive:close()
 	self.ended = true
 	self.answer = nil
