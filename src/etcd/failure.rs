@@ -192,6 +192,9 @@ const FOREIGN: &str = "mapped from HTTP status code";
 /// How tonic begins its words for an answer that ends without a status: the connection was cut politely.
 const CUT: &str = "protocol error: missing grpc-status";
 
+/// How tonic begins its words for an answer in an encoding that no call has asked for.
+const ENCODED: &str = "Content is compressed with";
+
 /// The code and fate of a request that the server answered with an error.
 fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
     use tonic::Code as C;
@@ -200,6 +203,7 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
         "mvcc: required revision has been compacted" => Code::Compacted,
         _ if message.starts_with(CUT) || message.contains(FOREIGN) => Code::Unavailable,
         _ if message.starts_with(TOO_LARGE) => Code::ResourceExhausted,
+        _ if message.starts_with(ENCODED) => Code::Protocol,
         _ => code.into(),
     };
     let fate = match (code, text) {
@@ -216,7 +220,7 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
         // The server applies the write first and finds the space exceeded then.
         (_, "mvcc: database space exceeded") => Fate::Failed,
         _ if message.starts_with(CUT) || message.contains(FOREIGN) => Fate::Lost,
-        _ if message.starts_with(TOO_LARGE) => Fate::Failed,
+        _ if message.starts_with(TOO_LARGE) || message.starts_with(ENCODED) => Fate::Failed,
         // Without a quorum the server gives the proposal up and has no code for it.
         (C::Unknown, "context deadline exceeded") => Fate::Lost,
         (C::Unavailable | C::DeadlineExceeded | C::Cancelled | C::Aborted | C::Internal, _) => Fate::Lost,
