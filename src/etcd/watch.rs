@@ -20,6 +20,7 @@ use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Result};
 use super::failure::Again;
 use super::pb::{RangeRequest, WatchCreateRequest, WatchResponse};
+use super::readable::Readable;
 
 /// A watch. It ends when it is closed or dropped, with its client, or when the server ends it.
 pub struct Watcher {
@@ -28,21 +29,32 @@ pub struct Watcher {
     hub: Arc<Hub>,
 }
 
-impl Watcher {
-    /// The next response: events, or a progress notification if those were asked for. Waits for as long as it takes.
-    /// After the watch has ended every read answers why.
-    pub async fn read(&self) -> Result<WatchResponse> {
+/// A response brings events, or is a progress notification if those were asked for.
+impl Readable for Watcher {
+    type Item = WatchResponse;
+
+    fn take(&self) -> Option<Result<WatchResponse>> {
+        self.inbox.pop()
+    }
+
+    fn put_back(&self, response: WatchResponse) {
+        self.inbox.put_back(response);
+    }
+
+    async fn ready(&self) {
         loop {
             let changed = self.inbox.changed();
-            if let Some(next) = self.inbox.pop() {
-                return next;
+            if self.inbox.is_ready() {
+                return;
             }
             // All is read: a watch that was paused for its full inbox goes on.
             self.hub.resume(self.key);
             changed.await;
         }
     }
+}
 
+impl Watcher {
     /// Ends the watch. What was not read is dropped. May be called from any thread, and again.
     pub fn close(&self) {
         self.inbox.end(Error::new(Code::Closed, "the watch is closed"));
