@@ -45,6 +45,8 @@ struct Slot {
     connecting: Option<Connecting>,
     /// How often in a row it could not be made.
     failures: u32,
+    /// The client is closed: no connection is held any longer.
+    closed: bool,
 }
 
 impl Endpoint {
@@ -87,7 +89,10 @@ impl Endpoint {
             Known::Open(connecting) => connecting,
             Known::Refused(_) | Known::Nothing => {
                 let connecting = self.open(slot.failures);
-                slot.connecting.insert(connecting).clone()
+                if !slot.closed {
+                    slot.connecting = Some(connecting.clone());
+                }
+                connecting
             }
         }
     }
@@ -172,10 +177,13 @@ impl Endpoints {
         }
     }
 
-    /// Lets go of all connections. Each ends with the last call on it.
+    /// Lets go of all connections, for good. Each ends with the last call on it.
     pub(crate) fn disconnect(&self) {
         for endpoint in &self.list {
-            endpoint.slot().connecting = None;
+            *endpoint.slot() = Slot {
+                closed: true,
+                ..Slot::default()
+            };
         }
     }
 

@@ -1,10 +1,11 @@
 //! The Watch service: every event of a range of keys exactly once, in order, across any fault.
 //!
-//! `hub` runs the one stream that all watches of a client share, `state` decides what each message of it means, and
-//! `inbox` holds what a reader has not read yet.
+//! `hub` runs the one stream that all watches of a client share, `state` decides what each message of it means,
+//! `reason` why a server ended a watch, and `inbox` holds what a reader has not read yet.
 
 mod hub;
 mod inbox;
+mod reason;
 mod state;
 
 use std::sync::Arc;
