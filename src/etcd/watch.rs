@@ -75,6 +75,9 @@ impl Client {
     /// on: the revision is then fixed first, so that nothing is lost or repeated even if the stream breaks before the
     /// first event. The id and the `fragment` flag of the request are the client's business and ignored.
     pub async fn watch(&self, request: WatchCreateRequest, options: &CallOptions) -> Result<Watcher> {
+        if self.cluster().auth.can_login() {
+            self.check_permission(&request, options).await?;
+        }
         let first = match request.start_revision {
             0 => self.revision(&request.key, options).await?.saturating_add(1),
             revision => revision,
@@ -103,6 +106,22 @@ impl Client {
                 () = self.cluster().closed.cancelled() => return Err(Error::closed()),
                 () = sleep(options.retry_sleep) => {}
             }
+        }
+    }
+
+    /// Asks whether the range may be read. A watch that may not be is refused in the same words as one with an old
+    /// token, which costs the stream that all watches share, and a login.
+    async fn check_permission(&self, request: &WatchCreateRequest, options: &CallOptions) -> Result<()> {
+        let probe = RangeRequest {
+            key: request.key.clone(),
+            range_end: request.range_end.clone(),
+            // Whoever may read the range hears that this is in the future, before anything is read.
+            revision: i64::MAX,
+            ..RangeRequest::default()
+        };
+        match self.get(probe, options).await {
+            Err(error) if error.code != Code::OutOfRange => Err(error),
+            _ => Ok(()),
         }
     }
 

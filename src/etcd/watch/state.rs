@@ -16,7 +16,7 @@ use super::reason::canceled;
 use crate::etcd::error::{Code, Error};
 use crate::etcd::failure::{Again, Failure};
 use crate::etcd::pb::watch_request::RequestUnion;
-use crate::etcd::pb::{Event, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::etcd::pb::{Event, Headed, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
 
 /// Names a watch of this client.
 pub(super) type Key = u64;
@@ -51,6 +51,8 @@ struct Watch {
     /// Waits for the server's first word. Empty from then on.
     confirm: Option<oneshot::Sender<Result<(), Failure>>>,
     inbox: Arc<Inbox>,
+    /// The cluster that it is a watch of; 0 while nobody has said.
+    cluster_id: u64,
     /// Was it refused for what may be the fault of an old token, and not confirmed since?
     refused: bool,
     /// Events of a message whose last fragment has not come.
@@ -93,6 +95,7 @@ impl Watches {
             phase: Phase::Detached,
             confirm: Some(confirm),
             inbox,
+            cluster_id: 0,
             refused: false,
             fragments: Vec::new(),
             fragment_bytes: 0,
@@ -224,7 +227,10 @@ impl Watches {
             }
         } else if taken {
             self.give_up(key, &format!("the server answered watch {wire} with {id}"));
+        } else if message.cluster_id() != watch.cluster_id && message.cluster_id() != 0 && watch.cluster_id != 0 {
+            self.give_up(key, "the cluster was replaced by another, whose revisions are others");
         } else {
+            watch.cluster_id = watch.cluster_id.max(message.cluster_id());
             // etcd's gRPC proxy gives ids of its own.
             self.by_wire.remove(&wire);
             self.by_wire.insert(id, key);
