@@ -13,6 +13,7 @@ mod close;
 mod deadline;
 mod down;
 mod errors;
+mod foreign;
 mod lost;
 mod metadata;
 mod once;
