@@ -9,7 +9,7 @@ use silly_etcd::etcd::pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use silly_etcd::etcd::pb::mvccpb::event::EventType;
 use silly_etcd::etcd::pb::request_op::Request;
 use silly_etcd::etcd::pb::{Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest};
-use silly_etcd::etcd::{Applied, CallOptions, Client, range};
+use silly_etcd::etcd::{Applied, CallOptions, Client, Readable, range};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
