@@ -11,6 +11,7 @@ mod backoff;
 mod call;
 mod client;
 mod clock;
+mod codec;
 mod cluster;
 mod config;
 mod connection;
