@@ -49,7 +49,7 @@ describe("the end of a watch", function()
 		assert.are.same({ code = "closed", applied = "no" }, info)
 	end
 
-	it("is told by every read after close or cancel, which may be repeated", function()
+	it("W8: is told by every read after close or cancel, which may be repeated", function()
 		for _, method in ipairs { "close", "cancel" } do
 			local stream = assert(client:watch { key = prefix })
 			put(prefix)
@@ -62,7 +62,7 @@ describe("the end of a watch", function()
 		end
 	end)
 
-	it("comes with <close>, and takes it off the server", function()
+	it("W8: comes with <close>, and takes it off the server", function()
 		watches.await(node, 0)
 		local kept
 		do
@@ -121,7 +121,7 @@ describe("the end of a watch", function()
 		end
 	end)
 
-	it("is compaction where the revision is gone, and every read says so", function()
+	it("W4: is compaction where the revision is gone, and every read says so", function()
 		local first = put(prefix, "1")
 		local last = put(prefix, "2")
 		assert(client:compact { revision = last })

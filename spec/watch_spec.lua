@@ -73,7 +73,7 @@ describe("the request of a watch", function()
 		assert.are.equal("+ba +c", seen({ key = "ba", fromkey = true }, "z"))
 	end)
 
-	it("filters the events", function()
+	it("W1: filters the events", function()
 		for _, filter in ipairs { { NOPUT = true }, { filters = { "NOPUT" } }, { NOPUT = true, filters = { "NOPUT" } } } do
 			filter.key, filter.prefix = "", true
 			assert.are.equal("-b", seen(filter, "z"))
@@ -88,7 +88,7 @@ describe("the request of a watch", function()
 		end
 	end)
 
-	it("may leave out every event", function()
+	it("W1: may leave out every event", function()
 		local req = { key = prefix, filters = { "NOPUT", "NODELETE" }, progress_notify = true }
 		local stream <close> = assert(client:watch(req))
 		put(prefix)
@@ -99,7 +99,7 @@ describe("the request of a watch", function()
 		until response.header.revision >= last
 	end)
 
-	it("has a revision, by either name, from which the history is replayed", function()
+	it("W1: has a revision, by either name, from which the history is replayed", function()
 		put(prefix, "before")
 		local first = put(prefix, "0")
 		local history = { "PUT " .. prefix .. "=0" }
@@ -124,7 +124,7 @@ describe("the request of a watch", function()
 		assert.are.same({ "PUT " .. prefix .. "=2" }, events(stream, 1))
 	end)
 
-	it("without a revision sees later events only", function()
+	it("W2: without a revision sees later events only", function()
 		for _, revision in ipairs { false, 0 } do
 			put(prefix, "before")
 			local stream <close> = assert(client:watch { key = prefix, revision = revision or nil })
@@ -133,7 +133,7 @@ describe("the request of a watch", function()
 		end
 	end)
 
-	it("asks for progress notifications", function()
+	it("W1: asks for progress notifications", function()
 		local notified <close> = assert(client:watch { key = prefix, progress_notify = true })
 		local plain <close> = assert(client:watch { key = prefix })
 		local revision = put(prefix .. "other")
@@ -149,7 +149,7 @@ describe("the request of a watch", function()
 		assert.are.equal(revision + 1, read(plain).events[1].kv.mod_revision)
 	end)
 
-	it("asks for what was there before", function()
+	it("W1: asks for what was there before", function()
 		local stream <close> = assert(client:watch { key = prefix, prev_kv = true })
 		local plain <close> = assert(client:watch { key = prefix })
 		local first, second = put(prefix, "1"), put(prefix, "2")
@@ -222,7 +222,7 @@ describe("the responses of a watch", function()
 		assert.are.equal(id, read(stream).watch_id)
 	end)
 
-	it("hold all events of a transaction", function()
+	it("W1: hold all events of a transaction", function()
 		local stream <close> = assert(client:watch { key = prefix, prefix = true })
 		put(prefix .. "b")
 		assert(client:txn { success = {
@@ -240,7 +240,7 @@ describe("the responses of a watch", function()
 		assert.are.same({ "PUTc", "DELETEb", "PUTa" }, seen)
 	end)
 
-	it("carry values that the server has to split", function()
+	it("W7: carry values that the server has to split", function()
 		local values = {}
 		local revision
 		for i = 1, 6 do
@@ -270,7 +270,7 @@ describe("a watch", function()
 		end
 	end)
 
-	it("shares one stream with the other watches of its client", function()
+	it("W8: shares one stream with the other watches of its client", function()
 		local before = node:metric(STREAMS)
 		local streams, seen, expected = {}, {}, {}
 		run(function()
