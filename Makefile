@@ -29,10 +29,10 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults build env lint sanitize fmt install clean deps deps-run
+.PHONY: help run test faults build env lint audit advisories sanitize fmt install clean deps deps-run
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: deps-run build ## Run examples/tour.lua against $ETCD_ENDPOINTS or an etcd of its own
 	@$(if $(ETCD_ENDPOINTS),,spec/support/etcd run) bin/silly-run examples/tour.lua
@@ -63,6 +63,12 @@ lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
 	luacheck --quiet $(wildcard lua spec examples bench bin/silly-run)
 	find lua bin -type f -exec luac5.1 -p {} +
 	luarocks lint silly-etcd-scm-1.rockspec
+
+audit: ## Check licences and sources of all crates with cargo-deny
+	.ci/audit licenses bans sources
+
+advisories: ## Check all crates for known vulnerabilities, with cargo-deny and its database on GitHub
+	.ci/audit advisories
 
 sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part under valgrind (needs Rust nightly)
 	.ci/sanitize
