@@ -96,6 +96,35 @@ describe("authentication", function()
 		assert.equal(5, assert(c:get { key = "counted" }).kvs[1].version)
 	end)
 
+	it("A3: so is one under a JWT, which names the store's revision", function()
+		local function path(name)
+			return node.dir .. "/" .. name
+		end
+		local status, output = etcd.sh(("openssl genrsa -out %s 2048 && openssl rsa -in %s -pubout -out %s"):format(
+			path "key", path "key", path "pub"))
+		assert(status == 0, output)
+		local signed = etcd.start {
+			flags = { ("--auth-token=jwt,pub-key=%s,priv-key=%s,sign-method=RS256,ttl=10m"):format(path "pub", path "key") },
+		}
+		node:kill()
+		node = signed
+		enable()
+		local c = client(node)
+		local lease = assert(c:grant { TTL = 2 })
+		local renewals = assert(c:keepalive(lease.ID))
+		local before = logins()
+		for i = 1, 5 do
+			ctl("user add user" .. i .. ":x")
+			assert(c:put { key = "counted", value = tostring(i), lease = lease.ID })
+			local w = assert(c:watch { key = "counted", revision = 1 })
+			assert.equal("1", assert(w:read()).events[1].kv.value)
+			assert(renewals:read())
+		end
+		assert.equal(5, assert(c:get { key = "counted" }).kvs[1].version)
+		-- `ctl` logs in for each user that it adds, and the client for each change.
+		assert.is_true(logins() - before <= 10)
+	end)
+
 	it("A5: it can be switched on and off under a client", function()
 		local c = client(node)
 		assert(c:put { key = "k", value = "1" })

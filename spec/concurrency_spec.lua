@@ -30,7 +30,7 @@ local function each(count, func)
 end
 
 describe("one client", function()
-	it("answers 10,000 calls of 10,000 tasks at once, each with its own answer", function()
+	it("P7: answers 10,000 calls of 10,000 tasks at once, each with its own answer", function()
 		local COUNT = 10000
 		local asked, answered = 0, 0
 		each(COUNT, function(i)
@@ -46,7 +46,7 @@ describe("one client", function()
 		assert.are.equal(COUNT, assert(client:get { key = prefix, prefix = true, count_only = true }).count)
 	end)
 
-	it("delivers to 1,000 watches, all read at once", function()
+	it("W8: delivers to 1,000 watches, all read at once", function()
 		local COUNT = 1000
 		local watches, delivered = {}, {}
 		each(COUNT, function(i)

@@ -169,6 +169,43 @@ describe("renewal in the background", function()
 	end)
 end)
 
+describe("grants", function()
+	it("L8: make one lease each, however often their answers are lost", function()
+		local node = server.start()
+		finally(function() node:kill() end)
+		local mine <close> = etcd.newclient { endpoints = { node.endpoint }, timeout = 0.2, retry = 1000, retry_sleep = 10 }
+		local granted, lost = {}, 0
+		silly.run(function()
+			for _ = 1, 20 do
+				task.fork(function()
+					while lost < 3 do
+						granted[assert(mine:grant { TTL = 600 }).ID] = true
+					end
+				end)
+			end
+			task.fork(function()
+				for round = 1, 3 do
+					node:pause()
+					-- By then the grants under way have failed too, and were repeated.
+					local answer, _, info = mine:get { key = prefix, timeout = 1, retry = 0 }
+					node:resume()
+					assert.is_nil(answer)
+					assert.are.equal("deadline_exceeded", info.code)
+					assert(mine:get { key = prefix })
+					lost = round
+				end
+			end)
+		end)
+		local listed = {}
+		for _, lease in ipairs(assert(mine:leases()).leases) do
+			listed[lease.ID] = true
+		end
+		assert.are.equal(3, lost)
+		assert.is_not_nil(next(granted))
+		assert.are.same(granted, listed)
+	end)
+end)
+
 describe("the end of the renewal", function()
 	local lease, renewals
 

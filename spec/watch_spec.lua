@@ -270,23 +270,46 @@ describe("a watch", function()
 		end
 	end)
 
-	it("W8: shares one stream with the other watches of its client", function()
+	it("W8: shares one stream with 999 others of its client", function()
+		local COUNT = 1000
 		local before = node:metric(STREAMS)
-		local streams, seen, expected = {}, {}, {}
+		local streams = {}
 		run(function()
-			for i = 1, 100 do
+			for i = 1, COUNT do
 				task.fork(function() streams[i] = assert(client:watch { key = prefix .. i }) end)
 			end
 		end)
-		for i = 1, 100 do
-			put(prefix .. i, "v")
+		assert.are.equal(COUNT, watches.count(node))
+		run(function()
+			for i = 1, COUNT do
+				task.fork(function() put(prefix .. i, "v") end)
+			end
+		end)
+		for i = COUNT, 1, -1 do
+			assert.are.same({ "PUT " .. prefix .. i .. "=v" }, events(streams[i], 1))
 		end
-		for i = 100, 1, -1 do
-			seen[i] = events(streams[i], 1)[1]
-			expected[i] = "PUT " .. prefix .. i .. "=v"
-		end
-		assert.are.same(expected, seen)
 		assert.are.equal(before + 1, node:metric(STREAMS))
+	end)
+
+	it("W8: leaves the server as it was, 10,000 times", function()
+		local before = node:metric(STREAMS)
+		-- Keeps the stream open that the others share.
+		local kept <close> = assert(client:watch { key = prefix })
+		run(function()
+			for _ = 1, 50 do
+				task.fork(function()
+					for _ = 1, 200 do
+						local stream = assert(client:watch { key = prefix, revision = 1 })
+						stream:close()
+						stream:close()
+					end
+				end)
+			end
+		end)
+		watches.await(node, 1)
+		assert.are.equal(before + 1, node:metric(STREAMS))
+		put(prefix, "v")
+		assert.are.same({ "PUT " .. prefix .. "=v" }, events(kept, 1))
 	end)
 
 	it("can follow after the last one was closed", function()
