@@ -12,7 +12,7 @@ use tokio::time::advance;
 
 use super::support::clock::run;
 use super::support::{Call, Cluster, ONCE};
-use super::{client, let_in, put};
+use super::{client, let_in, permit, put};
 
 #[test]
 fn a4_the_token_goes_with_every_call_but_the_login() {
@@ -20,6 +20,7 @@ fn a4_the_token_goes_with_every_call_but_the_login() {
         let etcd = Cluster::start(1, |mut call: Call| async move {
             match call.method.as_str() {
                 "Authenticate" => let_in(call),
+                "Range" => permit(call),
                 _ => call.finish("9", "no"),
             }
         })
@@ -45,7 +46,7 @@ fn a4_the_token_goes_with_every_call_but_the_login() {
         let (login, others) = seen.split_first().unwrap();
         assert_eq!(login.method, "Authenticate");
         assert!(!login.metadata.contains_key("token"));
-        assert_eq!(others.len(), 11);
+        assert_eq!((others.len(), others[11].method.as_str()), (12, "Watch"));
         for call in others {
             assert_eq!(call.metadata["token"], "token 0", "{}", call.method);
         }

@@ -30,6 +30,11 @@ async fn put(client: &Client) -> Result<PutResponse> {
     client.put(PutRequest::default(), &ONCE).await
 }
 
+/// Answers the question whether a range may be watched.
+fn permit(mut call: Call) {
+    call.finish("11", "etcdserver: mvcc: required revision is a future revision");
+}
+
 /// Answers a login with the number of the request as the token.
 fn let_in(mut call: Call) {
     let token = format!("token {}", call.number);

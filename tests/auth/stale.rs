@@ -6,10 +6,11 @@ use silly_etcd::etcd::pb::{
     WatchCreateRequest, WatchRequest, WatchResponse,
 };
 use tokio::join;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::support::clock::{run, until};
 use super::support::{Call, Cluster, ONCE};
-use super::{client, let_in, put};
+use super::{client, let_in, permit, put};
 
 /// The words for it: an expired token, none where one is wanted, and a store that has changed under it.
 const REFUSALS: [(&str, &str); 4] = [
@@ -58,14 +59,15 @@ fn a5_where_authentication_was_switched_off_the_token_is_dropped() {
     });
 }
 
-/// The next call that is no login; logins are let in.
-async fn next(calls: &mut tokio::sync::mpsc::UnboundedReceiver<Call>) -> Call {
+/// The next call but for logins, which are let in, and questions of permission.
+async fn next(calls: &mut UnboundedReceiver<Call>) -> Call {
     loop {
         let call = until(calls.recv()).await.unwrap();
-        if call.method != "Authenticate" {
-            return call;
+        match call.method.as_str() {
+            "Authenticate" => let_in(call),
+            "Range" => permit(call),
+            _ => return call,
         }
-        let_in(call);
     }
 }
 
