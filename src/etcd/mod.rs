@@ -5,6 +5,8 @@
 //! comes back through `failure` as an `error`. The streams of leases and watches are kept alive by `stream`, and what
 //! they bring is `readable`. `client` holds the parts together; what they all need is its `cluster`.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod auth;
 mod backoff;
