@@ -155,6 +155,25 @@ describe("100,000 pairs in one answer", function()
 	end)
 end)
 
+describe("a password #memory", function()
+	it("S4: shows in nothing that the library says, and leaves memory when its client is closed", function()
+		local node = server.start()
+		finally(function() node:kill() end)
+		local ctl = "ETCDCTL_API=3 etcdctl --endpoints " .. node.endpoint
+		local enable = "%s user add root:open-sesame-1001 && %s user grant-role root root && %s auth enable"
+		local status, output = server.sh(enable:format(ctl, ctl, ctl))
+		assert(status == 0, output)
+		output = run("secret", node.endpoint, endpoint, ("open-sesame-1001"):reverse())
+		assert.is_nil(output:find("sesame", 1, true))
+		-- It said what there is to say.
+		for _, expected in ipairs {
+			"authentication failed", "invalid auth token", "silly.store.etcd.client: ", "excludes", "is not an address",
+		} do
+			assert.is_truthy(output:find(expected, 1, true), expected)
+		end
+	end)
+end)
+
 describe("odd arguments", function()
 	local seed = os.time()
 

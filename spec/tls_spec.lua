@@ -109,7 +109,9 @@ describe("TLS", function()
 
 	it("S1: a server that has signed for itself is reached where insecure_skip_verify says so", function()
 		local auto = etcd.start { flags = { "--auto-tls" } }
-		refused("curve P-521 cannot be verified", auto.endpoint, {})
+		-- Later versions sign with a curve that can be verified, and are not trusted for that.
+		local reason = etcd.version():find "^3%.4%." and "curve P-521 cannot be verified" or "signed by an unknown authority"
+		refused(reason, auto.endpoint, {})
 		assert(put(auto.endpoint, { insecure_skip_verify = true }))
 	end)
 

@@ -1,19 +1,20 @@
-//! How soon a watch goes on elsewhere: by the clock of the test, which only the client's own limits move.
+//! How soon a watch goes on elsewhere. Time stands still but where a test lets it pass, so whatever the client waited for
+//! beyond that would never come.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::sleep;
 
 use super::support::clock::{run, until};
 use super::support::{Cluster, Fault, ONCE, client, listen, ports};
 use super::{START, create, created, events, read, watching};
 
-/// A way to `server` on which every connection so far falls silent for good once `freeze` is told.
+/// A way to `server` on which every connection falls silent for good once `freeze` is told.
 async fn freezing(server: SocketAddr, freeze: Arc<Notify>) -> SocketAddr {
     let relay = move |_, mut socket: TcpStream| {
         let freeze = freeze.clone();
@@ -24,27 +25,30 @@ async fn freezing(server: SocketAddr, freeze: Arc<Notify>) -> SocketAddr {
                 () = freeze.notified() => std::future::pending().await,
                 _ = copy_bidirectional(&mut socket, &mut server) => {}
             }
-            let _ = socket.shutdown().await;
         }
     };
     listen(ports(1).await, relay)[0]
 }
 
 #[test]
-fn w3_a_watch_goes_on_within_16_seconds_of_a_silent_cut() {
+fn w3_a_watch_goes_on_15_seconds_after_a_silent_cut() {
     run(async {
-        let (etcd, mut calls) = Cluster::manual(1).await;
+        let (etcd, mut calls) = Cluster::manual(2).await;
         let freeze = Arc::new(Notify::new());
-        let client = client(&[freezing(etcd.addresses[0], freeze.clone()).await], ONCE);
+        let mut ways = Vec::new();
+        for server in &etcd.addresses {
+            ways.push(freezing(*server, freeze.clone()).await);
+        }
+        let client = client(&ways, ONCE);
         let (watcher, mut first, id) = watching(&client, &mut calls).await;
         first.send(&events(id, &[START]));
         assert_eq!(read(&watcher).await, [START]);
         freeze.notify_waiters();
         first.send(&events(id, &[START + 1]));
 
-        let cut = Instant::now();
-        let mut second = until(calls.recv()).await.unwrap();
-        assert!(cut.elapsed() <= Duration::from_secs(16), "{:?}", cut.elapsed());
+        // A ping after ten seconds of silence, and five for its answer.
+        until(sleep(Duration::from_millis(15_100))).await;
+        let mut second = calls.recv().await.unwrap();
         let request = create(&mut second).await;
         assert_eq!(request.start_revision, START + 1);
         second.send(&created(request.watch_id));
@@ -54,7 +58,7 @@ fn w3_a_watch_goes_on_within_16_seconds_of_a_silent_cut() {
 }
 
 #[test]
-fn w3_a_watch_goes_on_within_two_seconds_of_the_end_of_its_member() {
+fn w3_a_watch_goes_on_at_once_when_its_member_is_killed_or_has_no_leader() {
     const ENDS: [Fault; 2] = [
         ("killed", |call| call.wire.close()),
         ("without a leader", |call| call.finish("14", "etcdserver: no leader")),
@@ -67,9 +71,7 @@ fn w3_a_watch_goes_on_within_two_seconds_of_the_end_of_its_member() {
             // A server without a leader says so only to whoever asks for one.
             assert_eq!(first.metadata["hasleader"], "true");
             end(&mut first);
-            let ended = Instant::now();
-            let mut second = until(calls.recv()).await.unwrap();
-            assert!(ended.elapsed() <= Duration::from_secs(2), "{name}: {:?}", ended.elapsed());
+            let mut second = calls.recv().await.unwrap();
             let id = create(&mut second).await.watch_id;
             second.send(&created(id));
             second.send(&events(id, &[START]));
