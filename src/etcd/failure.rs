@@ -207,7 +207,10 @@ pub(crate) fn refuses_token(text: &str) -> bool {
     matches!(
         text.strip_prefix("etcdserver: ").unwrap_or(text),
         // 3.5.1 has the last for the one before it.
-        "invalid auth token" | "user name is empty" | "revision of auth store is old" | "auth: revision in header is old"
+        "invalid auth token"
+            | "user name is empty"
+            | "revision of auth store is old"
+            | "auth: revision in header is old"
     )
 }
 
