@@ -31,7 +31,7 @@ local function each(count, func)
 end
 
 describe("one client", function()
-	it("answers 10,000 calls of 10,000 tasks at once, each with its own answer", function()
+	it("P7: answers 10,000 calls of 10,000 tasks at once, each with its own answer", function()
 		local COUNT = 10000
 		local asked, answered = 0, 0
 		each(COUNT, function(i)
@@ -92,7 +92,7 @@ describe("one client", function()
 		assert.is_true(tonumber(memory) <= 10000 * 32 * 1024, output)
 	end)
 
-	it("delivers to 1,000 watches, all read at once", function()
+	it("W8: delivers to 1,000 watches, all read at once", function()
 		local COUNT = 1000
 		local watches, delivered = {}, {}
 		each(COUNT, function(i)

@@ -12,7 +12,7 @@ const BUFFER: usize = 256;
 const PIECE: usize = 32 << 10;
 
 /// The codec of the generated clients.
-pub struct Codec<T, U>(PhantomData<(T, U)>);
+pub(crate) struct Codec<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Default for Codec<T, U> {
     fn default() -> Self {

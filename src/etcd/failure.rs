@@ -205,6 +205,18 @@ const CUT: &str = "protocol error: missing grpc-status";
 /// How tonic begins its words for an answer in an encoding that no call has asked for.
 const ENCODED: &str = "Content is compressed with";
 
+/// Does the server refuse the token: it has expired, there is none, or the store has changed under it?
+pub(crate) fn refuses_token(text: &str) -> bool {
+    matches!(
+        text.strip_prefix("etcdserver: ").unwrap_or(text),
+        // 3.5.1 has the last for the one before it.
+        "invalid auth token"
+            | "user name is empty"
+            | "revision of auth store is old"
+            | "auth: revision in header is old"
+    )
+}
+
 /// The code and fate of a request that the server answered with an error.
 fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
     use tonic::Code as C;
@@ -217,14 +229,8 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
         _ => code.into(),
     };
     let fate = match (code, text) {
-        // Judged before it was proposed. 3.5.1 has no code for a store that changed under the token.
-        (
-            _,
-            "invalid auth token"
-            | "user name is empty"
-            | "revision of auth store is old"
-            | "auth: revision in header is old",
-        ) => Fate::Unauthenticated,
+        // Judged before it was proposed.
+        _ if refuses_token(text) => Fate::Unauthenticated,
         // Refused before it was proposed; another member may do better.
         (_, "no leader" | "too many requests" | "rpc not supported for learner") => Fate::Refused,
         // The server applies the write first and finds the space exceeded then.
