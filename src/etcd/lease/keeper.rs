@@ -198,6 +198,8 @@ impl Persistent for Shared {
         self.leases().restart(Moment::now());
         let (requests, outgoing) = mpsc::channel(64);
         tokio::select! {
+            // First, since there may be nothing left to open a stream for.
+            biased;
             ended = self.send(endpoint, requests) => ended,
             ended = self.receive(endpoint, outgoing, answered) => ended,
         }
