@@ -1,0 +1,3 @@
+//! What the runner, the canned server and the contender in Rust have in common.
+
+pub mod data;
