@@ -1,9 +1,8 @@
 //! The contender in Rust: the crate etcd-client on a current-thread runtime.
 //!
-//! In: `bench-client ENDPOINT OPERATION N CALLERS SECONDS`, see README.md. Out: `ready` when all is prepared; after a
+//! In: ENDPOINT OPERATION N CALLERS SECONDS, see README.md. Out: `ready` when all is prepared; after a
 //! line on stdin the operation is carried out, then `done COUNT`; the process ends with its stdin.
 
-use std::env;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use etcd_client::{Client, Compare, CompareOp, GetOptions, LeaseGrantOptions, Txn
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use bench::data;
+use crate::data;
 
 /// Leases are granted by so many callers.
 const GRANTERS: usize = 64;
@@ -26,10 +25,12 @@ struct Task {
     seconds: u64,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let mut args = env::args().skip(1);
-    let mut next = || args.next().context("usage: bench-client ENDPOINT OPERATION N CALLERS SECONDS");
+/// Does what the arguments say.
+pub async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
+    let mut next = || {
+        args.next()
+            .context("usage: bench client ENDPOINT OPERATION N CALLERS SECONDS")
+    };
     let task = Task {
         endpoint: next()?,
         operation: next()?,
