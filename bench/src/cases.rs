@@ -84,13 +84,13 @@ const fn calls(name: &'static str, operation: &'static str, callers: usize, n: [
 /// All cases, in the order in which they run.
 pub const CASES: &[Case] = &[
     calls("put-1", "put", 1, [3000, 300]),
-    calls("put-16", "put", 16, [20_000, 2000]),
-    calls("put-64", "put", 64, [20_000, 2000]),
-    calls("put-256", "put", 256, [20_000, 2000]),
+    calls("put-16", "put", 16, [10_000, 2000]),
+    calls("put-64", "put", 64, [10_000, 2000]),
+    calls("put-256", "put", 256, [10_000, 2000]),
     calls("get-1", "get", 1, [3000, 300]),
-    calls("get-16", "get", 16, [20_000, 2000]),
-    calls("get-64", "get", 64, [20_000, 2000]),
-    calls("get-256", "get", 256, [20_000, 2000]),
+    calls("get-16", "get", 16, [10_000, 2000]),
+    calls("get-64", "get", 64, [10_000, 2000]),
+    calls("get-256", "get", 256, [10_000, 2000]),
     calls("range-1000", "range", 1, [300, 30]),
     calls("value-1MiB", "large", 1, [200, 20]),
     calls("txn-16", "txn", 16, [10_000, 1000]),
@@ -103,7 +103,7 @@ pub const CASES: &[Case] = &[
         ..calls("fanout", "fanout", 1000, [5000, 1000])
     },
     Case {
-        seconds: [6, 2],
+        seconds: [4, 2],
         measures: &[CPU_SHARE, RENEWALS, RENEWAL_PEAK],
         ..calls("leases", "renew", 1, [10_000, 2000])
     },
@@ -122,7 +122,7 @@ pub const CASES: &[Case] = &[
         ..calls("parked", "parked", 1, [10_000, 2000])
     },
     Case {
-        seconds: [5, 1],
+        seconds: [4, 1],
         measures: &[CPU_SHARE, WAKEUPS],
         ..calls("idle", "idle", 1, [100, 100])
     },

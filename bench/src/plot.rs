@@ -65,7 +65,7 @@ fn groups(report: &Report, kind: Kind, panel: Panel) -> Vec<Group> {
 }
 
 fn draw_panel(area: &Area<'_>, title: &str, contenders: &[&str], groups: &[Group]) -> Result<()> {
-    // Each contender but the first has a line, and each group a gap.
+    // Each contender but the first may have a line, and each group has a gap.
     let lines = contenders.len() as i32;
     let bottom = groups.len() as i32 * lines;
     let mut chart = drawn(
@@ -74,7 +74,7 @@ fn draw_panel(area: &Area<'_>, title: &str, contenders: &[&str], groups: &[Group
             .margin(12)
             .x_label_area_size(24)
             .y_label_area_size(96)
-            .build_cartesian_2d(0.0..LONGEST, bottom..0),
+            .build_cartesian_2d(0.0..LONGEST * 1.08, bottom..0),
     )?;
     let name = |y: &i32| match groups.get((y / lines) as usize) {
         Some(group) if y % lines == lines / 2 => group.name.to_owned(),
@@ -84,6 +84,8 @@ fn draw_panel(area: &Area<'_>, title: &str, contenders: &[&str], groups: &[Group
         chart
             .configure_mesh()
             .disable_y_mesh()
+            .x_max_light_lines(0)
+            .set_tick_mark_size(LabelAreaPosition::Left, 0)
             .y_labels(bottom as usize + 1)
             .y_label_formatter(&name)
             .label_style((FONT, 13))
@@ -92,8 +94,8 @@ fn draw_panel(area: &Area<'_>, title: &str, contenders: &[&str], groups: &[Group
     for (contender, name) in contenders.iter().enumerate().skip(1) {
         let color = COLORS[contender % COLORS.len()];
         let bars = groups.iter().enumerate().filter_map(|(index, group)| {
-            let top = index as i32 * lines + contender as i32 - 1;
-            Some((top, group.ratios[contender]?))
+            let above = group.ratios[1..contender].iter().flatten().count() as i32;
+            Some((index as i32 * lines + above, group.ratios[contender]?))
         });
         let bars: Vec<_> = bars.collect();
         let bar =
@@ -102,7 +104,7 @@ fn draw_panel(area: &Area<'_>, title: &str, contenders: &[&str], groups: &[Group
             .label(*name)
             .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled()));
         let number = |&(top, ratio): &(i32, f64)| {
-            let at = (ratio.min(LONGEST * 0.93) + 0.03, top);
+            let at = (ratio.min(LONGEST) + 0.03, top);
             Text::new(format!("{ratio:.2}"), at, (FONT, 11))
         };
         drawn(chart.draw_series(bars.iter().map(number)))?;
