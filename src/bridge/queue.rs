@@ -1,18 +1,22 @@
 //! The completion queue of one lua_State: operations are submitted under ids, results wait here until the state's
 //! Lua thread takes them.
 //!
-//! `submit`, `take` and `wait` belong to the Lua thread; results are pushed by the runtime's. The descriptor is
-//! raised when the queue stops being empty and lowered when it is emptied: one wake-up per batch.
+//! `submit`, `take` and `wait` belong to the Lua thread; results are pushed by whichever thread drives the runtime. The
+//! descriptor is raised when the queue stops being empty and lowered when it is emptied: one wake-up per batch, and
+//! none where the Lua thread itself drives.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
+use super::driver::TURN;
 use super::owned::Owned;
 use super::runtime::Runtime;
 use super::wake::Wake;
@@ -28,9 +32,29 @@ pub struct Bridge<T> {
 }
 
 struct Completed<T> {
-    /// Held for a push or a pop. No longer than the number of operations that were submitted.
-    results: Mutex<VecDeque<(u64, T)>>,
+    /// Held for a push or a pop.
+    results: Mutex<Results<T>>,
     wake: Wake,
+    /// There is a result, for a Lua thread that drives.
+    arrived: Notify,
+}
+
+struct Results<T> {
+    /// No longer than the number of operations that were submitted.
+    queue: VecDeque<(u64, T)>,
+    lua: LuaThread,
+    raised: bool,
+}
+
+/// What the Lua thread is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LuaThread {
+    /// It runs Lua, or its host watches the descriptor.
+    Busy,
+    /// It drives the runtime until there is a result.
+    Drives,
+    /// It sleeps until the descriptor is raised.
+    Sleeps,
 }
 
 /// Why an operation could not be submitted.
@@ -64,8 +88,13 @@ impl<T: Send + 'static> Bridge<T> {
 
     fn after(last_id: u64, abandoned: Option<u64>) -> io::Result<Self> {
         let completed = Completed {
-            results: Mutex::default(),
+            results: Mutex::new(Results {
+                queue: VecDeque::new(),
+                lua: LuaThread::Busy,
+                raised: false,
+            }),
             wake: Wake::new()?,
+            arrived: Notify::new(),
         };
         Ok(Self {
             completed: Owned::new(Arc::new(completed)),
@@ -84,13 +113,15 @@ impl<T: Send + 'static> Bridge<T> {
     ) -> Result<u64, SubmitError> {
         let completed = self.completed.get().ok_or(SubmitError::Forked)?.clone();
         let id = self.last_id.get() + 1;
+        let runtime = Runtime::get()?;
         let pending = Pending {
             completed,
+            runtime,
             id,
             result: None,
             panicked,
         };
-        Runtime::get()?.spawn(Box::pin(async move {
+        runtime.spawn(Box::pin(async move {
             let mut pending = pending;
             pending.result = AssertUnwindSafe(operation).catch_unwind().await.ok();
         }));
@@ -102,33 +133,44 @@ impl<T: Send + 'static> Bridge<T> {
     pub fn take(&self) -> Option<(u64, T)> {
         let completed = self.completed.get()?;
         let mut results = completed.results();
-        let result = results.pop_front();
-        if result.is_some() && results.is_empty() {
+        let result = results.queue.pop_front()?;
+        if results.queue.is_empty() && results.raised {
+            results.raised = false;
             completed.wake.lower();
         }
-        if result.is_some() {
-            self.taken.set(true);
-        }
-        result
+        self.taken.set(true);
+        Some(result)
     }
 
     /// Makes `result` the oldest that has not been taken.
     pub fn put_back(&self, id: u64, result: T) {
         if let Some(completed) = self.completed.get() {
-            completed.results().push_front((id, result));
-            completed.wake.raise();
+            let mut results = completed.results();
+            results.queue.push_front((id, result));
+            completed.raise(&mut results);
         }
     }
 
-    /// Blocks this thread until there is a result, the time is over, or a signal came. Does not block where a result
-    /// was taken since the last wait: a finalizer of Lua's may have done that, behind the back of whoever waits for it.
+    /// Blocks this thread until there is a result, the time is over, or a signal came. Drives the runtime for a while,
+    /// then sleeps. Does not block where a result was taken since the last wait: a finalizer of Lua's may have done
+    /// that, behind the back of whoever waits for it.
     pub fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
         if self.taken.replace(false) {
             return Ok(());
         }
-        match self.completed.get() {
-            Some(completed) => completed.wake.wait(limit),
-            None => Ok(()),
+        let Some(completed) = self.completed.get() else {
+            return Ok(());
+        };
+        let Some(runtime) = Runtime::started() else {
+            return completed.wake.wait(limit);
+        };
+        let start = Instant::now();
+        if completed.drive(runtime, limit.map_or(TURN, |limit| limit.min(TURN))) {
+            return Ok(());
+        }
+        match limit.map(|limit| limit.saturating_sub(start.elapsed())) {
+            Some(Duration::ZERO) => Ok(()),
+            rest => completed.sleep(runtime, rest),
         }
     }
 }
@@ -136,6 +178,7 @@ impl<T: Send + 'static> Bridge<T> {
 /// An operation under way. However it ends, also with the runtime that it is on, a result comes out.
 struct Pending<T> {
     completed: Arc<Completed<T>>,
+    runtime: &'static Runtime,
     id: u64,
     result: Option<T>,
     panicked: fn() -> T,
@@ -144,21 +187,77 @@ struct Pending<T> {
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or_else(self.panicked);
-        self.completed.push(self.id, result);
+        self.completed.push(self.runtime, self.id, result);
     }
 }
 
 impl<T> Completed<T> {
-    fn push(&self, id: u64, result: T) {
+    fn push(&self, runtime: &Runtime, id: u64, result: T) {
         let mut results = self.results();
-        results.push_back((id, result));
-        if results.len() == 1 {
+        results.queue.push_back((id, result));
+        match results.lua {
+            LuaThread::Busy => self.raise(&mut results),
+            LuaThread::Drives => self.arrived.notify_one(),
+            LuaThread::Sleeps => {
+                results.lua = LuaThread::Busy;
+                self.raise(&mut results);
+                runtime.woken();
+            }
+        }
+    }
+
+    /// Drives until there is a result, for `limit` at most. Says whether there is one.
+    fn drive(&self, runtime: &Runtime, limit: Duration) -> bool {
+        if !self.results().await_as(LuaThread::Drives) {
+            return true;
+        }
+        let arrival = async {
+            while self.results().queue.is_empty() {
+                self.arrived.notified().await;
+            }
+        };
+        runtime.turn(async { drop(timeout(limit, arrival).await) });
+        let mut results = self.results();
+        results.lua = LuaThread::Busy;
+        !results.queue.is_empty()
+    }
+
+    /// Sleeps until there is a result, the time is over, or a signal came.
+    fn sleep(&self, runtime: &Runtime, limit: Option<Duration>) -> io::Result<()> {
+        runtime.sleep();
+        if !self.results().await_as(LuaThread::Sleeps) {
+            runtime.woken();
+            return Ok(());
+        }
+        let slept = self.wake.wait(limit);
+        let mut results = self.results();
+        if results.lua == LuaThread::Sleeps {
+            results.lua = LuaThread::Busy;
+            runtime.woken();
+        }
+        slept
+    }
+
+    fn raise(&self, results: &mut Results<T>) {
+        if !results.raised {
+            results.raised = true;
             self.wake.raise();
         }
     }
 
-    fn results(&self) -> MutexGuard<'_, VecDeque<(u64, T)>> {
+    fn results(&self) -> MutexGuard<'_, Results<T>> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Results<T> {
+    /// The Lua thread is about to wait like this. Says no where there is a result already.
+    fn await_as(&mut self, lua: LuaThread) -> bool {
+        let none = self.queue.is_empty();
+        if none {
+            self.lua = lua;
+        }
+        none
     }
 }
 
@@ -201,6 +300,7 @@ mod tests {
         let completed = bridge.completed.get().unwrap().clone();
         drop(Pending {
             completed,
+            runtime: Runtime::get().unwrap(),
             id: 7,
             result: None,
             panicked: || "panicked",

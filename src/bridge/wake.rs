@@ -1,6 +1,6 @@
 //! A descriptor that becomes readable when something has completed, and a way to wait for that.
 //!
-//! Raised on the runtime's thread, watched and lowered on the Lua thread: by the host's own event loop, or by
+//! Raised by whoever completes something, watched and lowered on the Lua thread: by the host's own event loop, or by
 //! [`Wake::wait`] where the host has none.
 
 use std::io;
