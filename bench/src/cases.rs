@@ -48,6 +48,8 @@ pub struct Case {
     pub callers: usize,
     /// How long contenders wait that have nothing to call: in a full run, in a quick one.
     pub seconds: [u64; 2],
+    /// Each run then gets a fresh etcd.
+    pub leaves_leases: bool,
     pub servers: &'static [Kind],
     pub measures: &'static [Measure],
 }
@@ -76,6 +78,7 @@ const fn calls(name: &'static str, operation: &'static str, callers: usize, n: [
         n,
         callers,
         seconds: [0, 0],
+        leaves_leases: false,
         servers: BOTH,
         measures: &[RATE, CPU_PER_CALL],
     }
@@ -104,6 +107,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         seconds: [4, 2],
+        leaves_leases: true,
         measures: &[CPU_SHARE, RENEWALS, RENEWAL_PEAK],
         ..calls("leases", "renew", 1, [10_000, 2000])
     },

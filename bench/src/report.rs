@@ -15,8 +15,8 @@ use crate::plot;
 pub struct Row {
     pub case: &'static Case,
     pub kind: Kind,
-    /// Of each contender one per round, or none.
-    pub samples: Vec<Vec<Sample>>,
+    /// Of each contender that takes part one per round, or none where it failed.
+    pub samples: Vec<Vec<Option<Sample>>>,
 }
 
 impl Row {
@@ -30,13 +30,20 @@ impl Row {
 
     /// The median of a contender.
     pub fn value(&self, measure: &Measure, contender: usize) -> Option<f64> {
-        median(self.samples[contender].iter().filter_map(measure.of).collect())
+        median(
+            self.samples[contender]
+                .iter()
+                .flatten()
+                .filter_map(measure.of)
+                .collect(),
+        )
     }
 
     /// The median of its ratios to the first contender, round by round.
     pub fn ratio(&self, measure: &Measure, contender: usize) -> Option<f64> {
         let rounds = self.samples[contender].iter().zip(&self.samples[0]);
-        let ratios = rounds.filter_map(|(sample, first)| Some((measure.of)(sample)? / (measure.of)(first)?));
+        let ratios =
+            rounds.filter_map(|(sample, first)| Some((measure.of)(sample.as_ref()?)? / (measure.of)(first.as_ref()?)?));
         median(ratios.filter(|ratio| ratio.is_finite()).collect())
     }
 }
@@ -103,12 +110,19 @@ impl Report {
         Ok(())
     }
 
+    /// How many runs came to no result.
+    pub fn failures(&self) -> usize {
+        let samples = self.rows.iter().flat_map(|row| row.samples.iter().flatten());
+        samples.filter(|sample| sample.is_none()).count()
+    }
+
     /// Writes what was measured in every round.
     pub fn write_samples(&self, path: &Path) -> Result<()> {
         let mut text = String::from("case\tserver\tcontender\tround\tcount\twall\tcpu\tmemory\twakeups\n");
         for row in &self.rows {
             for (contender, samples) in self.contenders.iter().zip(&row.samples) {
-                for (round, s) in samples.iter().enumerate() {
+                for (round, sample) in samples.iter().enumerate() {
+                    let Some(s) = sample else { continue };
                     let (case, server) = (row.case.name, row.kind.name());
                     let Sample {
                         count,
