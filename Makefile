@@ -29,7 +29,7 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults build env lint sanitize fmt install clean deps deps-run
+.PHONY: help run test faults build env lint sanitize fuzz soak fmt install clean deps deps-run
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -58,17 +58,25 @@ env: ## Print LUA_PATH and LUA_CPATH for this tree: eval "$(make -s env)"
 
 lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features $(FEATURE) -- -D warnings
-	luacheck --quiet $(wildcard lua spec examples bench bin/silly-run)
+	luacheck --quiet $(wildcard lua spec examples bench fuzz bin/silly-run)
 	find lua bin -type f -exec luac5.1 -p {} +
 	luarocks lint silly-etcd-scm-1.rockspec
 
 sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part under valgrind (needs Rust nightly)
 	.ci/sanitize
 
+fuzz: deps ## Fuzz responses, watches and requests, each for SECONDS=60 (needs Rust nightly)
+	.ci/fuzz $(or $(SECONDS),60)
+
+soak: deps build ## Load an etcd that dies now and then for SECONDS=60; draws build/soak.svg
+	spec/support/etcd run .ci/soak $(or $(SECONDS),60)
+
 fmt: ## Format the Rust code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 install: ## Install what was built below PREFIX (/usr/local)
 	@test -e $(LIBRARY) || $(MAKE) build

@@ -33,3 +33,5 @@ pub use error::{Applied, Code, Error, Result};
 pub use lease::Renewals;
 pub use tls::{Pem, TlsConfig};
 pub use watch::Watcher;
+#[cfg(any(test, fuzzing))]
+pub use watch::fuzz;
