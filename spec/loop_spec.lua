@@ -239,6 +239,28 @@ describe("a loop of a user's own", function()
 		assert.are.same({ "seen", 60 }, run { reader, writer })
 	end)
 
+	it("may end a coroutine that reads, and no event is lost with it", function()
+		client:close()
+		client = own { loop = loop }
+		local wake = loop.wake
+		function loop.wake(handle, waiter)
+			if coroutine.status(handle.co) ~= "dead" then
+				wake(handle, waiter)
+			end
+		end
+		local stream = assert(client:watch { key = prefix .. "w" })
+		local function reader()
+			return assert(stream:read(30)).events[1].kv.value
+		end
+		local ended = coroutine.create(reader)
+		assert(coroutine.resume(ended))
+		assert(coroutine.close(ended))
+		local function writer()
+			assert(client:put { key = prefix .. "w", value = "seen" })
+		end
+		assert.are.same({ "seen" }, run { reader, writer })
+	end)
+
 	it("may come back from park too early", function()
 		client:close()
 		client = own { loop = loop }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use silly_etcd::etcd::pb::{LeaseGrantRequest, LeaseKeepAliveRequest, PutRequest};
-use silly_etcd::etcd::{CallOptions, Client};
+use silly_etcd::etcd::{CallOptions, Client, Readable};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -62,7 +62,7 @@ async fn hold(number: usize, client: Client, history: Arc<History>, mut stop: wa
     };
     loop {
         let news = tokio::select! {
-            news = renewals.next() => news,
+            news = renewals.read() => news,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match news {

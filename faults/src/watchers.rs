@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use silly_etcd::etcd::pb::watch_create_request::FilterType;
 use silly_etcd::etcd::pb::{WatchCreateRequest, WatchResponse};
-use silly_etcd::etcd::{Client, Code, range};
+use silly_etcd::etcd::{Client, Code, Readable, range};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};

@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::endpoint::Route;
 use super::error::{Applied, Error, Result};
 use super::failure::{Again, Failure};
+use super::pb::Headed;
 
 /// How often a call may go out again at once to the same server: a token can wear out between two attempts, and a
 /// connection can close, hardly more often.
@@ -59,6 +60,7 @@ impl Client {
         Q: Clone,
         F: Fn(Connection, Request<Q>) -> A,
         A: Future<Output = Result<Response<R>, Status>>,
+        R: Headed,
     {
         let mut route = self.cluster().endpoints.route();
         let (mut retries, mut repairs) = (0, 0);
@@ -72,7 +74,7 @@ impl Client {
             let failure = match self.attempt(&route, options, send).await {
                 Ok(answer) => {
                     route.keep();
-                    return Ok(answer.into_inner());
+                    return Ok(answer);
                 }
                 Err(failure) => failure,
             };
@@ -109,7 +111,8 @@ impl Client {
     async fn attempt<R, F, A>(&self, route: &Route<'_>, options: &CallOptions, send: F) -> Result<R, Failure>
     where
         F: FnOnce(Pass) -> A,
-        A: Future<Output = Result<R, Status>>,
+        A: Future<Output = Result<Response<R>, Status>>,
+        R: Headed,
     {
         let (cluster, endpoint) = (self.cluster(), route.endpoint());
         let timeout = options.timeout;
@@ -135,7 +138,11 @@ impl Client {
         tokio::select! {
             () = cluster.closed.cancelled() => Err(Failure::closed(Applied::Maybe)),
             answered = timeout_at(start + timeout, sending) => match answered {
-                Ok(Ok(answer)) => Ok(answer),
+                Ok(Ok(answer)) => {
+                    let answer = answer.into_inner();
+                    cluster.endpoints.recognise(endpoint, answer.cluster_id())?;
+                    Ok(answer)
+                }
                 Ok(Err(status)) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &token)),
                 Err(_) => Err(Failure::timeout(endpoint, timeout)),
             }

@@ -3,7 +3,7 @@
 //! In: the configured addresses. Out: for each call a [`Route`], the order in which to try them. Runs on the runtime.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::address::Address;
 use super::backoff;
 use super::connection::{ConnectError, Connection};
+use super::failure::Failure;
 use super::tls::Tls;
 
 /// How long an attempt to connect goes on. Whoever waits for it may give up earlier.
@@ -37,6 +38,8 @@ pub(crate) struct Endpoint {
     tls: Option<Arc<Tls>>,
     /// Held for the look only, never across an await.
     slot: Mutex<Slot>,
+    /// The cluster that it last answered for; 0 before that.
+    cluster_id: AtomicU64,
 }
 
 #[derive(Default)]
@@ -45,6 +48,8 @@ struct Slot {
     connecting: Option<Connecting>,
     /// How often in a row it could not be made.
     failures: u32,
+    /// The client is closed: no connection is held any longer.
+    closed: bool,
 }
 
 impl Endpoint {
@@ -54,6 +59,7 @@ impl Endpoint {
             address,
             tls,
             slot: Mutex::default(),
+            cluster_id: AtomicU64::new(0),
         }
     }
 
@@ -87,7 +93,10 @@ impl Endpoint {
             Known::Open(connecting) => connecting,
             Known::Refused(_) | Known::Nothing => {
                 let connecting = self.open(slot.failures);
-                slot.connecting.insert(connecting).clone()
+                if !slot.closed {
+                    slot.connecting = Some(connecting.clone());
+                }
+                connecting
             }
         }
     }
@@ -157,6 +166,8 @@ impl Refusal {
 pub(crate) struct Endpoints {
     list: Vec<Endpoint>,
     current: AtomicUsize,
+    /// The cluster that they belong to; 0 before the first answer.
+    cluster_id: AtomicU64,
 }
 
 impl Endpoints {
@@ -169,19 +180,38 @@ impl Endpoints {
                 .map(|address| Endpoint::new(address, tls.clone()))
                 .collect(),
             current,
+            cluster_id: AtomicU64::new(0),
         }
     }
 
-    /// Lets go of all connections. Each ends with the last call on it.
+    /// Lets go of all connections, for good. Each ends with the last call on it.
     pub(crate) fn disconnect(&self) {
         for endpoint in &self.list {
-            endpoint.slot().connecting = None;
+            *endpoint.slot() = Slot {
+                closed: true,
+                ..Slot::default()
+            };
         }
     }
 
     /// Is there more than one?
     pub(crate) fn are_several(&self) -> bool {
         self.list.len() > 1
+    }
+
+    /// Sees `endpoint` answer for the cluster `cluster_id`. A server of another cluster than the others is in the list
+    /// by mistake, and what it says is not good data; a cluster that was replaced as a whole is the new one.
+    pub(crate) fn recognise(&self, endpoint: &Endpoint, cluster_id: u64) -> Result<(), Failure> {
+        endpoint.cluster_id.store(cluster_id, Ordering::Relaxed);
+        if cluster_id == 0 || cluster_id == self.cluster_id.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let agrees = |other: &Endpoint| [0, cluster_id].contains(&other.cluster_id.load(Ordering::Relaxed));
+        if !self.list.iter().all(agrees) {
+            return Err(Failure::foreign(endpoint));
+        }
+        self.cluster_id.store(cluster_id, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The order in which one call tries the servers.

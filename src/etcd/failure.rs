@@ -95,7 +95,17 @@ impl Failure {
             return Self::new(endpoint, Code::Unavailable, innermost(status), fate);
         }
         let (code, fate) = answered(status.code(), status.message());
-        Self::new(endpoint, code, one_line(status.message()), fate)
+        let text = match status.message() {
+            "" => "the server did not say why",
+            text => text,
+        };
+        Self::new(endpoint, code, one_line(text), fate)
+    }
+
+    /// The answer comes from a server that is none of the client's cluster. A write has been executed there.
+    pub(crate) fn foreign(endpoint: &Endpoint) -> Self {
+        let message = "this server belongs to another cluster than the others".to_owned();
+        Self::new(endpoint, Code::Protocol, message, Fate::Lost)
     }
 
     /// The client was closed. `applied` says whether the request had been sent.

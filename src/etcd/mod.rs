@@ -1,7 +1,9 @@
 //! The etcd client: endpoints, calls, retry, leases, watches. A complete client for Rust that knows nothing of Lua.
 //!
 //! A call goes through these files in this order: its service (`kv`, `lease`, `watch`), `call` for the attempts,
-//! `endpoint` for the server, `connection` for the wire; a failure comes back through `failure` as an `error`.
+//! `endpoint` for the server, `auth` for the token, `connection` (over `tls` and `preface`) for the wire; a failure
+//! comes back through `failure` as an `error`. The streams of leases and watches are kept alive by `stream`, and what
+//! they bring is `readable`. `client` holds the parts together; what they all need is its `cluster`.
 
 mod address;
 mod auth;
@@ -18,6 +20,7 @@ mod failure;
 mod kv;
 mod lease;
 mod preface;
+mod readable;
 mod stream;
 mod tls;
 mod watch;
@@ -31,6 +34,7 @@ pub use client::Client;
 pub use config::{CallOptions, Config};
 pub use error::{Applied, Code, Error, Result};
 pub use lease::Renewals;
+pub use readable::Readable;
 pub use tls::{Pem, TlsConfig};
 pub use watch::Watcher;
 #[cfg(any(test, fuzzing))]

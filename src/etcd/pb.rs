@@ -31,3 +31,31 @@ pub mod v3electionpb {
 
 pub use etcdserverpb::*;
 pub use mvccpb::{Event, KeyValue};
+
+/// A message that begins with a header.
+pub trait Headed {
+    /// The id of the cluster that answered; 0 where it does not say.
+    fn cluster_id(&self) -> u64;
+}
+
+macro_rules! headed {
+    ($($response:ident)*) => {
+        $(impl Headed for $response {
+            fn cluster_id(&self) -> u64 {
+                self.header.as_ref().map_or(0, |header| header.cluster_id)
+            }
+        })*
+    };
+}
+
+headed! {
+    RangeResponse PutResponse DeleteRangeResponse TxnResponse CompactionResponse WatchResponse LeaseGrantResponse
+    LeaseRevokeResponse LeaseKeepAliveResponse LeaseTimeToLiveResponse LeaseLeasesResponse
+}
+
+/// With something that belongs to it.
+impl<T, R: Headed> Headed for (T, R) {
+    fn cluster_id(&self) -> u64 {
+        self.1.cluster_id()
+    }
+}

@@ -16,6 +16,7 @@ use super::cluster::Cluster;
 use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::failure::{Again, Failure};
+use super::pb::Headed;
 
 /// A stream that has lived for so long has proven that its server is fit. Others may fit as little as one that fails.
 const PROVEN: Duration = Duration::from_secs(1);
@@ -101,7 +102,7 @@ pub(crate) struct Incoming<'a, R> {
     messages: Streaming<R>,
 }
 
-impl<'a, R> Incoming<'a, R> {
+impl<'a, R: Headed> Incoming<'a, R> {
     /// Opens a stream on `endpoint`. The server answers the first of `requests` only, so they must not wait for it, and
     /// the opening takes as long as that.
     pub(crate) async fn open<Q, A>(
@@ -131,7 +132,11 @@ impl<'a, R> Incoming<'a, R> {
     /// The next message.
     pub(crate) async fn next(&mut self) -> Result<R, Failure> {
         match self.messages.message().await {
-            Ok(Some(message)) => Ok(message),
+            Ok(Some(message)) => {
+                let endpoints = &self.cluster.endpoints;
+                endpoints.recognise(self.endpoint, message.cluster_id())?;
+                Ok(message)
+            }
             Ok(None) => Err(Failure::ended(self.endpoint)),
             Err(status) => Err(self.judge(Failure::status(self.endpoint, &status))),
         }

@@ -1,12 +1,13 @@
 //! The Watch service: every event of a range of keys exactly once, in order, across any fault.
 //!
-//! `hub` runs the one stream that all watches of a client share, `state` decides what each message of it means, and
-//! `inbox` holds what a reader has not read yet.
+//! `hub` runs the one stream that all watches of a client share, `state` decides what each message of it means,
+//! `reason` why a server ended a watch, and `inbox` holds what a reader has not read yet.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod hub;
 mod inbox;
+mod reason;
 mod state;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Result};
 use super::failure::Again;
 use super::pb::{RangeRequest, WatchCreateRequest, WatchResponse};
+use super::readable::Readable;
 
 /// A watch. It ends when it is closed or dropped, with its client, or when the server ends it.
 pub struct Watcher {
@@ -30,21 +32,32 @@ pub struct Watcher {
     hub: Arc<Hub>,
 }
 
-impl Watcher {
-    /// The next response: events, or a progress notification if those were asked for. Waits for as long as it takes.
-    /// After the watch has ended every read answers why.
-    pub async fn read(&self) -> Result<WatchResponse> {
+/// A response brings events, or is a progress notification if those were asked for.
+impl Readable for Watcher {
+    type Item = WatchResponse;
+
+    fn take(&self) -> Option<Result<WatchResponse>> {
+        self.inbox.pop()
+    }
+
+    fn put_back(&self, response: WatchResponse) {
+        self.inbox.put_back(response);
+    }
+
+    async fn ready(&self) {
         loop {
             let changed = self.inbox.changed();
-            if let Some(next) = self.inbox.pop() {
-                return next;
+            if self.inbox.is_ready() {
+                return;
             }
             // All is read: a watch that was paused for its full inbox goes on.
             self.hub.resume(self.key);
             changed.await;
         }
     }
+}
 
+impl Watcher {
     /// Ends the watch. What was not read is dropped. May be called from any thread, and again.
     pub fn close(&self) {
         self.inbox.end(Error::new(Code::Closed, "the watch is closed"));
@@ -64,6 +77,9 @@ impl Client {
     /// on: the revision is then fixed first, so that nothing is lost or repeated even if the stream breaks before the
     /// first event. The id and the `fragment` flag of the request are the client's business and ignored.
     pub async fn watch(&self, request: WatchCreateRequest, options: &CallOptions) -> Result<Watcher> {
+        if self.cluster().auth.can_login() {
+            self.check_permission(&request, options).await?;
+        }
         let first = match request.start_revision {
             0 => self.revision(&request.key, options).await?.saturating_add(1),
             revision => revision,
@@ -92,6 +108,22 @@ impl Client {
                 () = self.cluster().closed.cancelled() => return Err(Error::closed()),
                 () = sleep(options.retry_sleep) => {}
             }
+        }
+    }
+
+    /// Asks whether the range may be read. A watch that may not be is refused in the same words as one with an old
+    /// token, which costs the stream that all watches share, and a login.
+    async fn check_permission(&self, request: &WatchCreateRequest, options: &CallOptions) -> Result<()> {
+        let probe = RangeRequest {
+            key: request.key.clone(),
+            range_end: request.range_end.clone(),
+            // Whoever may read the range hears that this is in the future, before anything is read.
+            revision: i64::MAX,
+            ..RangeRequest::default()
+        };
+        match self.get(probe, options).await {
+            Err(error) if error.code != Code::OutOfRange => Err(error),
+            _ => Ok(()),
         }
     }
 

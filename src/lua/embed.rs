@@ -15,13 +15,14 @@ macro_rules! file {
     };
 }
 
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     file!("await", "await.lua"),
     file!("client", "client.lua"),
     file!("module", "module.lua"),
     file!("keepalive", "keepalive.lua"),
     file!("loop", "loop.lua"),
     file!("loops.standalone", "loops/standalone.lua"),
+    file!("read", "read.lua"),
     file!("watch", "watch.lua"),
 ];
 

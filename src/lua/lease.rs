@@ -1,16 +1,13 @@
 //! The Lease service: grant, revoke, ttl, leases, keepalive.
 
-use std::sync::Arc;
-
 use mlua::prelude::*;
 
 use super::call::Call;
-use super::failure::{self, Invalid};
+use super::failure::Invalid;
 use super::fields::Fields;
 use super::kv::header;
-use super::read::read;
+use super::read::Reader;
 use super::table::build;
-use crate::bridge::Owned;
 use crate::etcd::pb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse,
     LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
@@ -156,7 +153,7 @@ impl Call for Keepalive {
     fn encode(lua: &Lua, (response, renewals): Self::Response) -> LuaResult<LuaValue> {
         let answer = renewal(lua, &response)?;
         if let (Some(answer), Some(renewals)) = (answer.as_table(), renewals) {
-            answer.raw_set("renewals", NativeRenewals(Owned::new(Arc::new(renewals))))?;
+            answer.raw_set("renewals", Reader::new(Self::NAME, renewals, renewal, Renewals::close))?;
         }
         Ok(answer)
     }
@@ -168,31 +165,4 @@ fn renewal(lua: &Lua, response: &LeaseKeepAliveResponse) -> LuaResult<LuaValue> 
         t.id(c"ID", response.id);
         t.integer(c"TTL", response.ttl);
     })
-}
-
-/// The native half of a keepalive object whose lease is renewed in the background.
-struct NativeRenewals(Owned<Arc<Renewals>>);
-
-impl LuaUserData for NativeRenewals {
-    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // read(seconds?) -> id | nil, message, info: the next answer to a renewal, or why there are no more
-        methods.add_method("read", |lua, renewals, limit: LuaValue| {
-            let Some(renewals) = renewals.0.get().cloned() else {
-                return failure::forked(lua, Keepalive::NAME);
-            };
-            read(
-                lua,
-                Keepalive::NAME,
-                limit,
-                async move { renewals.next().await },
-                renewal,
-            )
-        });
-        methods.add_method("close", |_, renewals, ()| {
-            if let Some(renewals) = renewals.0.get() {
-                renewals.close();
-            }
-            Ok(())
-        });
-    }
 }

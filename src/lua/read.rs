@@ -1,71 +1,131 @@
-//! `stream:read(seconds?)`: the next thing that a stream brings, waited for no longer than the caller wants.
+//! `stream:read(seconds?)`: the next thing that a stream has brought.
+//!
+//! What has come is taken and written here, on the Lua thread, so that it is never on its way to a coroutine that has
+//! ended meanwhile. Only waiting is an operation; the Lua half then reads again.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::sync::Arc;
 
 use mlua::prelude::*;
-use tokio::time::timeout;
 
 use super::call::{Answer, run};
 use super::failure::{self, Invalid};
 use super::fields::seconds;
 use super::table::build;
-use crate::etcd::Result;
+use crate::bridge::Owned;
+use crate::etcd::{Code, Error, Readable};
 
-/// Submits a read of `next`, whose values `encode` writes, for the call `name`.
-pub(super) fn read<T: Send + 'static>(
-    lua: &Lua,
+/// After so many reads without a wait, other coroutines of the host get their turn.
+const STREAK: u32 = 256;
+
+/// The native half of a stream.
+pub(super) struct Reader<S: Readable> {
+    open: Owned<Open<S>>,
+    /// The call that made it.
     name: &'static str,
-    limit: LuaValue,
-    next: impl Future<Output = Result<T>> + Send + 'static,
-    encode: fn(&Lua, &T) -> LuaResult<LuaValue>,
-) -> LuaResult<LuaMultiValue> {
-    match seconds(&limit) {
-        Ok(limit) => run(lua, name, async move {
-            Read {
-                name,
-                encode,
-                outcome: bounded(limit, next).await,
-            }
-        }),
-        Err(reason) => {
-            let message = format!("{name}: read: 'seconds' {reason}");
-            failure::invalid(
-                lua,
-                &Invalid {
-                    message,
+    encode: fn(&Lua, &S::Item) -> LuaResult<LuaValue>,
+    /// Reads since the last wait.
+    streak: Cell<u32>,
+}
+
+/// A stream that ends when this is dropped, though a wait that is under way holds it too.
+struct Open<S: Readable> {
+    stream: Arc<S>,
+    close: fn(&S),
+}
+
+impl<S: Readable> Drop for Open<S> {
+    fn drop(&mut self) {
+        (self.close)(&self.stream);
+    }
+}
+
+impl<S: Readable> Reader<S> {
+    /// The reader of `stream`, which the call `name` made. `encode` writes what it brings; `close` ends it, by its
+    /// user's wish or when Lua has forgotten it.
+    pub(super) fn new(
+        name: &'static str,
+        stream: S,
+        encode: fn(&Lua, &S::Item) -> LuaResult<LuaValue>,
+        close: fn(&S),
+    ) -> Self {
+        let stream = Arc::new(stream);
+        Self {
+            open: Owned::new(Open { stream, close }),
+            name,
+            encode,
+            streak: Cell::new(0),
+        }
+    }
+
+    fn read(&self, lua: &Lua, limit: &LuaValue) -> LuaResult<LuaMultiValue> {
+        let name = self.name;
+        let Some(Open { stream, .. }) = self.open.get() else {
+            return failure::forked(lua, name);
+        };
+        let limit = match seconds(limit) {
+            Ok(limit) => limit,
+            Err(reason) => {
+                let invalid = Invalid {
+                    message: format!("{name}: read: 'seconds' {reason}"),
                     field: Some("seconds".to_owned()),
-                },
-            )
-        }
-    }
-}
-
-/// `None` when the time is over. The stream lives on.
-async fn bounded<T>(limit: Option<Duration>, next: impl Future<Output = Result<T>>) -> Option<Result<T>> {
-    match limit {
-        None => Some(next.await),
-        Some(limit) => timeout(limit, next).await.ok(),
-    }
-}
-
-struct Read<T> {
-    name: &'static str,
-    encode: fn(&Lua, &T) -> LuaResult<LuaValue>,
-    outcome: Option<Result<T>>,
-}
-
-impl<T: Send> Answer for Read<T> {
-    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        match self.outcome {
-            Some(Ok(next)) => (self.encode)(lua, &next)?.into_lua_multi(lua),
-            Some(Err(error)) => failure::push(lua, self.name, &error),
-            None => {
-                let info = build(lua, |t| {
-                    t.text(c"code", "timeout");
-                    t.text(c"applied", "no");
-                })?;
-                (LuaNil, "timeout", info).into_lua_multi(lua)
+                };
+                return failure::invalid(lua, &invalid);
             }
+        };
+        if self.streak.get() < STREAK
+            && let Some(next) = stream.take()
+        {
+            self.streak.set(self.streak.get() + 1);
+            let item = match next {
+                Ok(item) => item,
+                Err(error) => return failure::push(lua, name, &error),
+            };
+            return match (self.encode)(lua, &item) {
+                Ok(value) => value.into_lua_multi(lua),
+                Err(error) => {
+                    stream.put_back(item);
+                    let error = Error::new(Code::ResourceExhausted, failure::one_line(&error));
+                    failure::push(lua, name, &error)
+                }
+            };
         }
+        self.streak.set(0);
+        let stream = stream.clone();
+        run(lua, name, async move { Waited(stream.wait(limit).await) })
+    }
+
+    fn close(&self) {
+        if let Some(Open { stream, close }) = self.open.get() {
+            close(stream);
+        }
+    }
+}
+
+impl<S: Readable> LuaUserData for Reader<S> {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // read(seconds?) -> value | nil, message, info | id of an operation that waits until there may be a value
+        methods.add_method("read", |lua, reader, limit: LuaValue| reader.read(lua, &limit));
+
+        methods.add_method("close", |_, reader, ()| {
+            reader.close();
+            Ok(())
+        });
+    }
+}
+
+/// Did something come in time?
+struct Waited(bool);
+
+impl Answer for Waited {
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        if self.0 {
+            return true.into_lua_multi(lua);
+        }
+        let info = build(lua, |t| {
+            t.text(c"code", "timeout");
+            t.text(c"applied", "no");
+        })?;
+        (LuaNil, "timeout", info).into_lua_multi(lua)
     }
 }

@@ -1,16 +1,13 @@
 //! The Watch service: `client:watch(req)` and the native half of the object that it returns.
 
-use std::sync::Arc;
-
 use mlua::prelude::*;
 
 use super::call::Call;
-use super::failure::{self, Invalid};
+use super::failure::Invalid;
 use super::fields::Fields;
 use super::kv::{header, key_range, key_value};
-use super::read::read;
+use super::read::Reader;
 use super::table::{Table, build};
-use crate::bridge::Owned;
 use crate::etcd::pb::{Event, WatchCreateRequest, WatchResponse};
 use crate::etcd::{CallOptions, Client, Result, Watcher};
 
@@ -57,38 +54,8 @@ impl Call for Watch {
         client.watch(request, &options).await
     }
 
-    fn encode(lua: &Lua, response: Watcher) -> LuaResult<LuaValue> {
-        NativeWatch(Owned::new(Handle(Arc::new(response)))).into_lua(lua)
-    }
-}
-
-/// The native half of a watch object. Reads that are under way hold the watcher too.
-struct NativeWatch(Owned<Handle>);
-
-/// A watch that Lua has forgotten is closed.
-struct Handle(Arc<Watcher>);
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-impl LuaUserData for NativeWatch {
-    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // read(seconds?) -> id | nil, message, info
-        methods.add_method("read", |lua, watch, limit: LuaValue| {
-            let Some(watcher) = watch.0.get().map(|handle| handle.0.clone()) else {
-                return failure::forked(lua, Watch::NAME);
-            };
-            read(lua, Watch::NAME, limit, async move { watcher.read().await }, response)
-        });
-        methods.add_method("close", |_, watch, ()| {
-            if let Some(handle) = watch.0.get() {
-                handle.0.close();
-            }
-            Ok(())
-        });
+    fn encode(lua: &Lua, watcher: Watcher) -> LuaResult<LuaValue> {
+        Reader::new(Self::NAME, watcher, response, Watcher::close).into_lua(lua)
     }
 }
 

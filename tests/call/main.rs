@@ -9,6 +9,7 @@ mod broken;
 mod close;
 mod deadline;
 mod errors;
+mod foreign;
 mod lost;
 mod metadata;
 mod route;

@@ -12,7 +12,7 @@ mod slow;
 
 use silly_etcd::etcd::pb::watch_request::RequestUnion;
 use silly_etcd::etcd::pb::{Event, KeyValue, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
-use silly_etcd::etcd::{Client, Error, Watcher};
+use silly_etcd::etcd::{Client, Error, Readable, Watcher};
 use support::Call;
 use tokio::join;
 use tokio::sync::mpsc::UnboundedReceiver;

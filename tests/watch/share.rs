@@ -1,8 +1,8 @@
 //! One stream carries all watches, and ends with them.
 
 use h2::Reason;
-use silly_etcd::etcd::Code;
 use silly_etcd::etcd::pb::WatchResponse;
+use silly_etcd::etcd::{Code, Readable};
 use tokio::join;
 
 use super::support::clock::{run, until};

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use h2::Reason;
+use silly_etcd::etcd::Readable;
 use silly_etcd::etcd::pb::WatchResponse;
 use tokio::join;
 

@@ -23,6 +23,7 @@ use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
+use crate::etcd::readable::Readable;
 use crate::etcd::stream::{Incoming, Persistent, persist};
 
 /// The handle that the client holds.
@@ -54,7 +55,7 @@ impl Keeper {
             tokio::spawn(persist(self.shared.clone(), self.shared.cluster.clone()));
         });
         Renewals {
-            news: tokio::sync::Mutex::new(news),
+            news: Mutex::new(news),
             closed: CancellationToken::new(),
         }
     }
@@ -78,37 +79,59 @@ impl Keeper {
 
 /// What becomes of a lease that is renewed in the background.
 pub struct Renewals {
-    /// One reader at a time; others wait for their turn.
-    news: tokio::sync::Mutex<watch::Receiver<News>>,
+    /// Held for the look only, never across an await.
+    news: Mutex<watch::Receiver<News>>,
     closed: CancellationToken,
 }
 
-impl Renewals {
-    /// Waits for the next answer to a renewal; those that came while nobody asked are passed over but for the newest.
-    /// When the lease is lost, every call answers why.
-    pub async fn next(&self) -> Result<LeaseKeepAliveResponse> {
-        let next = self.closed.run_until_cancelled(self.news()).await;
-        next.unwrap_or_else(|| Err(Error::new(Code::Closed, "the stream is closed")))
+/// Answers to renewals. Of those that came while nobody asked there is the newest only.
+impl Readable for Renewals {
+    type Item = LeaseKeepAliveResponse;
+
+    fn take(&self) -> Option<Result<LeaseKeepAliveResponse>> {
+        if self.closed.is_cancelled() {
+            return Some(Err(Error::new(Code::Closed, "the stream is closed")));
+        }
+        let mut news = self.news();
+        if let News::Lost(reason) = &*news.borrow() {
+            return Some(Err(reason.clone()));
+        }
+        match news.has_changed() {
+            Ok(false) => None,
+            Ok(true) => match &*news.borrow_and_update() {
+                News::None => None,
+                News::Renewed(answer) => Some(Ok(*answer)),
+                News::Lost(reason) => Some(Err(reason.clone())),
+            },
+            Err(_) => Some(Err(Error::closed())),
+        }
     }
 
+    fn put_back(&self, _: LeaseKeepAliveResponse) {
+        self.news().mark_changed();
+    }
+
+    async fn ready(&self) {
+        let mut news = self.news().clone();
+        let changed = async {
+            let lost = matches!(&*news.borrow(), News::Lost(_));
+            if !lost {
+                // An error means that there is nothing more to wait for.
+                let _ = news.changed().await;
+            }
+        };
+        self.closed.run_until_cancelled(changed).await;
+    }
+}
+
+impl Renewals {
     /// Ends what waits for news. The lease is renewed all the same. May be called from any thread, and again.
     pub fn close(&self) {
         self.closed.cancel();
     }
 
-    async fn news(&self) -> Result<LeaseKeepAliveResponse> {
-        let mut news = self.news.lock().await;
-        loop {
-            if let News::Lost(reason) = &*news.borrow() {
-                return Err(reason.clone());
-            }
-            if news.changed().await.is_err() {
-                return Err(Error::closed());
-            }
-            if let News::Renewed(answer) = &*news.borrow_and_update() {
-                return Ok(*answer);
-            }
-        }
+    fn news(&self) -> MutexGuard<'_, watch::Receiver<News>> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

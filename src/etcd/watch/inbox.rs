@@ -1,6 +1,6 @@
 //! What the stream has delivered to a watch and its reader has not read yet, and at the end the reason of the end.
 //!
-//! Filled by the hub's task, emptied by the reader's. Once it is [full](Inbox::is_full) the hub lets the server stop,
+//! Filled by the hub's task, emptied by its readers. Once it is [full](Inbox::is_full) the hub lets the server stop,
 //! so a slow reader costs bounded memory and delays nobody else.
 
 use std::collections::VecDeque;
@@ -34,20 +34,27 @@ struct Content {
 
 impl Inbox {
     pub(super) fn push(&self, response: WatchResponse) {
-        let cost = response.events.iter().map(cost).sum::<usize>() + EVENT_COST;
         let mut content = self.content();
         if content.ended.is_none() {
+            let cost = cost(&response);
             content.bytes += cost;
             content.responses.push_back((cost, response));
-            self.arrived.notify_one();
+            self.arrived.notify_waiters();
         }
+    }
+
+    /// Makes `response` the oldest.
+    pub(super) fn put_back(&self, response: WatchResponse) {
+        let mut content = self.content();
+        let cost = cost(&response);
+        content.bytes += cost;
+        content.responses.push_front((cost, response));
     }
 
     /// Nothing more comes. The first reason stays.
     pub(super) fn end(&self, reason: Error) {
         self.content().ended.get_or_insert(reason);
         self.arrived.notify_waiters();
-        self.arrived.notify_one();
     }
 
     /// Drops what waits.
@@ -67,7 +74,13 @@ impl Inbox {
         content.ended.clone().map(Err)
     }
 
-    /// Completes after the next push or end. To be asked for before `pop`, so that none is missed.
+    /// Is there something to pop?
+    pub(super) fn is_ready(&self) -> bool {
+        let content = self.content();
+        !content.responses.is_empty() || content.ended.is_some()
+    }
+
+    /// Completes after the next push or end. To be asked for before `is_ready`, so that none is missed.
     pub(super) fn changed(&self) -> Notified<'_> {
         self.arrived.notified()
     }
@@ -82,7 +95,9 @@ impl Inbox {
     }
 }
 
-fn cost(event: &Event) -> usize {
+/// The bytes that a response costs.
+fn cost(response: &WatchResponse) -> usize {
     let size = |kv: &Option<KeyValue>| kv.as_ref().map_or(0, |kv| kv.key.len() + kv.value.len());
-    size(&event.kv) + size(&event.prev_kv) + EVENT_COST
+    let cost = |event: &Event| size(&event.kv) + size(&event.prev_kv) + EVENT_COST;
+    response.events.iter().map(cost).sum::<usize>() + EVENT_COST
 }

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::inbox::Inbox;
-use crate::etcd::error::{Applied, Code, Error};
-use crate::etcd::failure::{Again, Failure, one_line};
+use super::reason::canceled;
+use crate::etcd::error::{Code, Error};
+use crate::etcd::failure::{Again, Failure};
 use crate::etcd::pb::watch_request::RequestUnion;
-use crate::etcd::pb::{Event, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::etcd::pb::{Event, Headed, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
 
 /// Names a watch of this client.
 pub(super) type Key = u64;
@@ -50,6 +51,8 @@ struct Watch {
     /// Waits for the server's first word. Empty from then on.
     confirm: Option<oneshot::Sender<Result<(), Failure>>>,
     inbox: Arc<Inbox>,
+    /// The cluster that it is a watch of; 0 while nobody has said.
+    cluster_id: u64,
     /// Was it refused for what may be the fault of an old token, and not confirmed since?
     refused: bool,
     /// Events of a message whose last fragment has not come.
@@ -92,6 +95,7 @@ impl Watches {
             phase: Phase::Detached,
             confirm: Some(confirm),
             inbox,
+            cluster_id: 0,
             refused: false,
             fragments: Vec::new(),
             fragment_bytes: 0,
@@ -223,7 +227,10 @@ impl Watches {
             }
         } else if taken {
             self.give_up(key, &format!("the server answered watch {wire} with {id}"));
+        } else if message.cluster_id() != watch.cluster_id && message.cluster_id() != 0 && watch.cluster_id != 0 {
+            self.give_up(key, "the cluster was replaced by another, whose revisions are others");
         } else {
+            watch.cluster_id = watch.cluster_id.max(message.cluster_id());
             // etcd's gRPC proxy gives ids of its own.
             self.by_wire.remove(&wire);
             self.by_wire.insert(id, key);
@@ -364,49 +371,6 @@ fn whole_revisions(events: &[Event]) -> usize {
 
 fn revision(event: &Event) -> Option<i64> {
     event.kv.as_ref().map(|kv| kv.mod_revision)
-}
-
-/// Why the server ended a watch. Its reason is a Go error put into words.
-fn canceled(message: &WatchResponse) -> Error {
-    if message.compact_revision != 0 {
-        let text = format!(
-            "required revision has been compacted, the first that is left is {}",
-            message.compact_revision
-        );
-        let mut error = Error::new(Code::Compacted, text);
-        error.compact_revision = Some(message.compact_revision);
-        return error;
-    }
-    let (code, text) = match message.cancel_reason.strip_prefix("rpc error: code = ") {
-        Some(rest) => match rest.split_once(" desc = ") {
-            Some((code, text)) => (go_code(code), text),
-            None => (Code::Unknown, rest),
-        },
-        None if message.cancel_reason.is_empty() => (Code::Cancelled, "cancelled by the server"),
-        None => (Code::Cancelled, message.cancel_reason.as_str()),
-    };
-    Error {
-        applied: Applied::No,
-        ..Error::new(code, one_line(text))
-    }
-}
-
-/// The code that gRPC for Go spells like this.
-fn go_code(name: &str) -> Code {
-    match name {
-        "Canceled" => Code::Cancelled,
-        "InvalidArgument" => Code::InvalidArgument,
-        "DeadlineExceeded" => Code::DeadlineExceeded,
-        "NotFound" => Code::NotFound,
-        "PermissionDenied" => Code::PermissionDenied,
-        "ResourceExhausted" => Code::ResourceExhausted,
-        "FailedPrecondition" => Code::FailedPrecondition,
-        "OutOfRange" => Code::OutOfRange,
-        "Internal" => Code::Internal,
-        "Unavailable" => Code::Unavailable,
-        "Unauthenticated" => Code::Unauthenticated,
-        _ => Code::Unknown,
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 -- `write` sends a renewal and waits for its answer; `read` returns the newest answer that was not read yet. Where the
 -- lease is renewed in the background too, `read` waits for the next answer to that, and says when the lease is lost.
 
-local await = require "silly.store.etcd.await"
+local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.keepalive: silly.store.etcd.keepalive.response
 ---@field private client silly.store.etcd.client
@@ -51,7 +51,7 @@ function keepalive:read(seconds)
 	if answer then
 		return answer
 	elseif self.renewals then
-		return await(self, self.renewals:read(seconds))
+		return read(self, self.renewals, seconds)
 	end
 	return failure("nothing was written since the last read", "failed_precondition")
 end

@@ -1,6 +1,6 @@
 -- The object that `client:watch` returns: every event of the watched keys exactly once, in order.
 
-local await = require "silly.store.etcd.await"
+local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.watch
 ---@field private client silly.store.etcd.client  keeps it from being collected, which would close it
@@ -17,7 +17,7 @@ local mt = { __index = watch, __name = "silly.store.etcd.watch" }
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function watch:read(seconds)
-	return await(self, self.native:read(seconds))
+	return read(self, self.native, seconds)
 end
 
 --- Iterates over the events until the watch ends: `for event, response in stream:events() do`. `read` then says why.

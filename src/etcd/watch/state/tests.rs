@@ -14,7 +14,7 @@ use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::*;
-use crate::etcd::error::Result;
+use crate::etcd::error::{Applied, Result};
 use crate::etcd::pb::{KeyValue, ResponseHeader};
 
 type Confirmed = Receiver<Result<(), Failure>>;

@@ -172,3 +172,24 @@ fn the_end_of_the_client_ends_all() {
     assert!(watches.is_idle());
     assert_eq!(sent(&mut watches), []);
 }
+
+/// A confirmation by a server of this cluster.
+fn created_in(cluster_id: u64, id: WireId) -> WatchResponse {
+    let mut message = created(id);
+    message.header.as_mut().unwrap().cluster_id = cluster_id;
+    message
+}
+
+#[test]
+fn h4_a_watch_does_not_go_on_in_another_cluster() {
+    let (mut watches, reader, _) = watching();
+    for cluster_id in [7, 0, 7] {
+        let (id, _) = reconnected(&mut watches);
+        watches.receive(created_in(cluster_id, id));
+        assert_eq!(reader.read(), None);
+    }
+    let (id, _) = reconnected(&mut watches);
+    watches.receive(created_in(8, id));
+    assert_eq!(reader.end().code, Code::Protocol);
+    assert_eq!(sent(&mut watches), [Sent::Cancel(id)]);
+}

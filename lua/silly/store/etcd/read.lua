@@ -1,0 +1,32 @@
+-- Reads the next thing that a stream has brought, and waits for it as long as there is none.
+--
+-- Several coroutines may read one stream: each thing goes to one of them, and whoever comes too late waits on.
+
+local await = require "silly.store.etcd.await"
+local core = require "silly.store.etcd.core"
+
+--- Reads the next thing.
+---@param owner { loop: silly.store.etcd.loop }  the object of the stream
+---@param native userdata  its native half
+---@param seconds number?  to wait at the most
+---@return any next
+---@return string? message
+---@return table? info
+local function read(owner, native, seconds)
+	local deadline
+	while true do
+		local next, message, info = native:read(seconds)
+		if type(next) ~= "number" then
+			return next, message, info
+		end
+		deadline = deadline or seconds and core:monotonic() + seconds * 1000
+		local ready
+		ready, message, info = await(owner, next)
+		if not ready then
+			return nil, message, info
+		end
+		seconds = deadline and math.max(0, (deadline - core:monotonic()) / 1000)
+	end
+end
+
+return read
