@@ -15,7 +15,7 @@ use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Response};
 use libfuzzer_sys::fuzz_target;
 use silly_etcd::etcd::pb::*;
-use silly_etcd::etcd::{CallOptions, Client, Config, Credentials};
+use silly_etcd::etcd::{CallOptions, Client, Config, Credentials, Readable};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
