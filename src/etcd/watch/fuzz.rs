@@ -128,7 +128,7 @@ impl Asked {
 }
 
 fn hostile(input: &mut Input<'_>) {
-    let mut watches = Watches::new(input.byte() % 2 == 0);
+    let mut watches = Watches::new(input.byte().is_multiple_of(2));
     let mut readers = Vec::<Reader>::new();
     let mut asked = Asked::default();
     while !input.0.is_empty() {
