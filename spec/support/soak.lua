@@ -104,8 +104,8 @@ end
 local function lessee()
 	while running do
 		local client = connect()
-		local lease = client:grant { TTL = 5 }
-		if count(lease) then
+		local lease = count(client:grant { TTL = 5 })
+		if lease then
 			leases = leases + 1
 			count(client:put { key = "soak/lease/" .. leases % 10, value = "", lease = lease.ID })
 			local stream = client:watch { key = "soak/lease/", prefix = true }
