@@ -1,11 +1,17 @@
 //! Carries operations from a Lua thread to the runtime and their results back, without knowing what they mean.
 //!
-//! `runtime` is the process's one tokio runtime, `queue` a lua_State's own completion queue, `wake` the descriptor
-//! that tells the state's host that something has completed, `owned` what a forked child must leave alone.
+//! `queue` is what a lua_State sees: it submits operations to the `runtime` of the process, and takes their results
+//! from its own `completed`. `driver` says which thread drives the runtime; `wake`, a descriptor, and `loopback`, a
+//! socket, tell the state's host that something has completed. `signals` keeps the host's signals apart, and `owned` is
+//! what a forked child must leave alone.
 
+mod completed;
+mod driver;
+mod loopback;
 mod owned;
 mod queue;
 mod runtime;
+mod signals;
 mod wake;
 
 pub use owned::Owned;

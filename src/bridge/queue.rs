@@ -1,21 +1,20 @@
-//! The completion queue of one lua_State: operations are submitted under ids, results wait here until the state's
-//! Lua thread takes them.
+//! What a lua_State sees of the bridge: operations are submitted under ids, and results are taken.
 //!
-//! `submit`, `take` and `wait` belong to the Lua thread; results are pushed by the runtime's. The descriptor is
-//! raised when the queue stops being empty and lowered when it is emptied: one wake-up per batch.
+//! Everything here belongs to the Lua thread; the operations run on the runtime.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::io;
+use std::os::fd::RawFd;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::completed::Completed;
+use super::loopback::Loopback;
 use super::owned::Owned;
 use super::runtime::Runtime;
-use super::wake::Wake;
 
 /// Carries results of type `T` to one lua_State.
 pub struct Bridge<T> {
@@ -25,12 +24,6 @@ pub struct Bridge<T> {
     taken: Cell<bool>,
     /// In a forked child, until somebody has asked: the last operation that was submitted before the fork.
     abandoned: Cell<Option<u64>>,
-}
-
-struct Completed<T> {
-    /// Held for a push or a pop. No longer than the number of operations that were submitted.
-    results: Mutex<VecDeque<(u64, T)>>,
-    wake: Wake,
 }
 
 /// Why an operation could not be submitted.
@@ -63,12 +56,8 @@ impl<T: Send + 'static> Bridge<T> {
     }
 
     fn after(last_id: u64, abandoned: Option<u64>) -> io::Result<Self> {
-        let completed = Completed {
-            results: Mutex::default(),
-            wake: Wake::new()?,
-        };
         Ok(Self {
-            completed: Owned::new(Arc::new(completed)),
+            completed: Owned::new(Arc::new(Completed::new()?)),
             last_id: Cell::new(last_id),
             taken: Cell::new(false),
             abandoned: Cell::new(abandoned),
@@ -84,13 +73,15 @@ impl<T: Send + 'static> Bridge<T> {
     ) -> Result<u64, SubmitError> {
         let completed = self.completed.get().ok_or(SubmitError::Forked)?.clone();
         let id = self.last_id.get() + 1;
+        let runtime = Runtime::get()?;
         let pending = Pending {
             completed,
+            runtime,
             id,
             result: None,
             panicked,
         };
-        Runtime::get()?.spawn(Box::pin(async move {
+        runtime.spawn(Box::pin(async move {
             let mut pending = pending;
             pending.result = AssertUnwindSafe(operation).catch_unwind().await.ok();
         }));
@@ -100,12 +91,7 @@ impl<T: Send + 'static> Bridge<T> {
 
     /// The oldest result that has not been taken.
     pub fn take(&self) -> Option<(u64, T)> {
-        let completed = self.completed.get()?;
-        let mut results = completed.results();
-        let result = results.pop_front();
-        if result.is_some() && results.is_empty() {
-            completed.wake.lower();
-        }
+        let result = self.completed.get()?.take();
         if result.is_some() {
             self.taken.set(true);
         }
@@ -115,20 +101,38 @@ impl<T: Send + 'static> Bridge<T> {
     /// Makes `result` the oldest that has not been taken.
     pub fn put_back(&self, id: u64, result: T) {
         if let Some(completed) = self.completed.get() {
-            completed.results().push_front((id, result));
-            completed.wake.raise();
+            completed.put_back(id, result);
         }
     }
 
     /// Blocks this thread until there is a result, the time is over, or a signal came. Does not block where a result
     /// was taken since the last wait: a finalizer of Lua's may have done that, behind the back of whoever waits for it.
     pub fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
-        if self.taken.replace(false) {
-            return Ok(());
-        }
         match self.completed.get() {
-            Some(completed) => completed.wake.wait(limit),
-            None => Ok(()),
+            Some(completed) if !self.taken.replace(false) => completed.wait(limit),
+            _ => Ok(()),
+        }
+    }
+
+    /// A descriptor that is readable while there are results, for a host's event loop. It outlives this queue.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        Some(self.completed.get()?.descriptor())
+    }
+
+    /// A port on 127.0.0.1 for a host that can watch sockets of its own only, and what it must send there first. From
+    /// then on it receives a line break when there are results. A new port takes the place of an earlier one.
+    pub fn port(&self) -> Result<(u16, String), SubmitError> {
+        let completed = self.completed.get().ok_or(SubmitError::Forked)?;
+        let loopback = Loopback::listen(Runtime::get()?)?;
+        let introduction = (loopback.port, loopback.nonce.clone());
+        completed.connect(loopback);
+        Ok(introduction)
+    }
+
+    /// Signals as if there was a result.
+    pub fn poke(&self) {
+        if let Some(completed) = self.completed.get() {
+            completed.poke();
         }
     }
 }
@@ -136,6 +140,7 @@ impl<T: Send + 'static> Bridge<T> {
 /// An operation under way. However it ends, also with the runtime that it is on, a result comes out.
 struct Pending<T> {
     completed: Arc<Completed<T>>,
+    runtime: &'static Runtime,
     id: u64,
     result: Option<T>,
     panicked: fn() -> T,
@@ -144,98 +149,9 @@ struct Pending<T> {
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or_else(self.panicked);
-        self.completed.push(self.id, result);
-    }
-}
-
-impl<T> Completed<T> {
-    fn push(&self, id: u64, result: T) {
-        let mut results = self.results();
-        results.push_back((id, result));
-        if results.len() == 1 {
-            self.wake.raise();
-        }
-    }
-
-    fn results(&self) -> MutexGuard<'_, VecDeque<(u64, T)>> {
-        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+        self.completed.push(self.runtime, self.id, result);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn next<T: Send + 'static>(bridge: &Bridge<T>) -> (u64, T) {
-        loop {
-            if let Some(result) = bridge.take() {
-                return result;
-            }
-            bridge.wait(None).unwrap();
-        }
-    }
-
-    #[test]
-    fn every_result_comes_out_once_under_its_id() {
-        let bridge = Bridge::new().unwrap();
-        let mut ids: Vec<_> = (0..1000)
-            .map(|i| (bridge.submit(async move { i }, || -1).unwrap(), i))
-            .collect();
-        let mut results: Vec<_> = (0..1000).map(|_| next(&bridge)).collect();
-        ids.sort_unstable();
-        results.sort_unstable();
-        assert_eq!(results, ids);
-        assert_eq!(bridge.take(), None);
-    }
-
-    #[test]
-    fn p1_a_panic_is_a_result() {
-        let bridge = Bridge::new().unwrap();
-        let id = bridge.submit(async { panic!("on purpose") }, || "panicked").unwrap();
-        assert_eq!(next(&bridge), (id, "panicked"));
-    }
-
-    #[test]
-    fn p1_an_operation_that_is_dropped_has_a_result_too() {
-        let bridge = Bridge::new().unwrap();
-        let completed = bridge.completed.get().unwrap().clone();
-        drop(Pending {
-            completed,
-            id: 7,
-            result: None,
-            panicked: || "panicked",
-        });
-        assert_eq!(bridge.take(), Some((7, "panicked")));
-    }
-
-    #[test]
-    fn p4_whoever_waits_looks_again_after_a_result_was_taken() {
-        let bridge = Bridge::new().unwrap();
-        bridge.submit(async {}, || ()).unwrap();
-        next(&bridge);
-        bridge.wait(None).unwrap();
-    }
-
-    #[test]
-    fn p2_a_result_that_is_put_back_is_the_next() {
-        let bridge = Bridge::new().unwrap();
-        bridge.submit(async { 1 }, || -1).unwrap();
-        let (id, result) = next(&bridge);
-        bridge.put_back(id, result);
-        assert_eq!(next(&bridge), (id, 1));
-        assert_eq!(bridge.take(), None);
-    }
-
-    #[test]
-    fn p3_a_bridge_dropped_with_operations_under_way_leaves_nothing_behind() {
-        let bridge = Bridge::new().unwrap();
-        let (finish, finished) = tokio::sync::oneshot::channel::<()>();
-        bridge.submit(async { drop(finished.await) }, || ()).unwrap();
-        let completed = Arc::downgrade(bridge.completed.get().unwrap());
-        drop(bridge);
-        finish.send(()).unwrap();
-        while completed.strong_count() > 0 {
-            std::thread::yield_now();
-        }
-    }
-}
+mod tests;

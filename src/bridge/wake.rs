@@ -1,22 +1,40 @@
 //! A descriptor that becomes readable when something has completed, and a way to wait for that.
 //!
-//! Raised on the runtime's thread, watched and lowered on the Lua thread: by the host's own event loop, or by
+//! Raised by whoever completes something, watched and lowered on the Lua thread: by the host's own event loop, or by
 //! [`Wake::wait`] where the host has none.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::process;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-pub(super) struct Wake(EventFd);
+/// Descriptors that are free again, and the processes that made them. They are never closed: a host may forget one
+/// later than we do, and would then hit whoever had been given its number.
+static FREE: Mutex<Vec<(u32, EventFd)>> = Mutex::new(Vec::new());
+
+pub(super) struct Wake(ManuallyDrop<EventFd>);
 
 impl Wake {
     pub(super) fn new() -> io::Result<Self> {
+        // In a forked child the lock may be held for ever, and what is free belongs to the parent too.
+        if let Ok(mut free) = FREE.try_lock()
+            && let Some(at) = free.iter().position(|(pid, _)| *pid == process::id())
+        {
+            return Ok(Self(ManuallyDrop::new(free.swap_remove(at).1)));
+        }
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        Ok(Self(EventFd::from_value_and_flags(0, flags)?))
+        Ok(Self(ManuallyDrop::new(EventFd::from_value_and_flags(0, flags)?)))
+    }
+
+    /// The descriptor, for a host to watch.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 
     /// Makes the descriptor readable.
@@ -46,8 +64,15 @@ impl Wake {
     }
 }
 
-impl AsFd for Wake {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+impl Drop for Wake {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        self.lower();
+        // SAFETY: it is taken here only, and not used afterwards.
+        let descriptor = unsafe { ManuallyDrop::take(&mut self.0) };
+        match FREE.try_lock() {
+            Ok(mut free) => free.push((process::id(), descriptor)),
+            Err(_) => std::mem::forget(descriptor),
+        }
     }
 }

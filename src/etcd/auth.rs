@@ -48,7 +48,8 @@ pub(crate) type Token = Option<MetadataValue<Ascii>>;
 type Login = Shared<BoxFuture<'static, Result<Token, Status>>>;
 
 pub(crate) struct Auth {
-    credentials: Option<Arc<Credentials>>,
+    /// None without authentication, and once the client is closed.
+    credentials: Mutex<Option<Arc<Credentials>>>,
     /// Held for the look only, never across an await.
     slot: Mutex<Option<Attempt>>,
 }
@@ -64,14 +65,14 @@ struct Attempt {
 impl Auth {
     pub(crate) fn new(credentials: Option<Credentials>) -> Self {
         Self {
-            credentials: credentials.map(Arc::new),
+            credentials: Mutex::new(credentials.map(Arc::new)),
             slot: Mutex::new(None),
         }
     }
 
     /// The token for a call to `endpoint`. Logs in, over `connection`, if there is none.
     pub(crate) async fn token(&self, endpoint: &Endpoint, connection: &Connection) -> Result<Token, Failure> {
-        let Some(credentials) = &self.credentials else {
+        let Some(credentials) = self.credentials() else {
             return Ok(None);
         };
         let failure = |status: &Status| Failure::login(endpoint, status);
@@ -88,7 +89,7 @@ impl Auth {
             let attempt = slot.get_or_insert_with(|| Attempt {
                 began: Instant::now(),
                 endpoint: endpoint.name.clone(),
-                login: begin(credentials.clone(), connection.clone()),
+                login: begin(credentials, connection.clone()),
             });
             attempt.login.clone()
         };
@@ -113,7 +114,18 @@ impl Auth {
 
     /// Is there a password to get a new token for?
     pub(crate) fn can_login(&self) -> bool {
-        matches!(self.credentials.as_deref(), Some(Credentials::Password { .. }))
+        matches!(self.credentials().as_deref(), Some(Credentials::Password { .. }))
+    }
+
+    /// Drops the credentials, which wipes them, and the token: the client is closed.
+    pub(crate) fn forget(&self) {
+        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.slot() = None;
+    }
+
+    fn credentials(&self) -> Option<Arc<Credentials>> {
+        let credentials = self.credentials.lock();
+        credentials.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Attempt>> {

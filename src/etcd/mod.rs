@@ -5,6 +5,8 @@
 //! comes back through `failure` as an `error`. The streams of leases and watches are kept alive by `stream`, and what
 //! they bring is `readable`. `client` holds the parts together; what they all need is its `cluster`.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod auth;
 mod backoff;
@@ -12,6 +14,7 @@ mod call;
 mod client;
 mod clock;
 mod cluster;
+mod codec;
 mod config;
 mod connection;
 mod endpoint;

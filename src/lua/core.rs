@@ -95,6 +95,22 @@ impl LuaUserData for Core {
             Ok(bridge(lua)?.wait(limit)?)
         });
 
+        // fd() -> a descriptor that is readable while there is something to take; it outlives the lua_State
+        methods.add_method("fd", |lua, _, ()| Ok(bridge(lua)?.descriptor()));
+
+        // port() -> port, nonce | nil, message: where to connect on 127.0.0.1 and what to send first; a line break
+        // comes from there when there is something to take
+        methods.add_method("port", |lua, _, ()| match bridge(lua)?.port() {
+            Ok(introduction) => introduction.into_lua_multi(lua),
+            Err(error) => (LuaNil, error.to_string()).into_lua_multi(lua),
+        });
+
+        // poke(): signals as if there was something to take
+        methods.add_method("poke", |lua, _, ()| {
+            bridge(lua)?.poke();
+            Ok(())
+        });
+
         // now() -> milliseconds since 1970
         methods.add_method("now", |_, _, ()| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

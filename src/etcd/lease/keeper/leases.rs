@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_renewed_after_a_third_of_its_ttl() {
+    fn l1_a_lease_is_renewed_after_a_third_of_its_ttl() {
         let (mut leases, start) = kept(7);
         assert_eq!(leases.due(at(start, 2)).next, Some(at(start, 3)));
         assert_eq!(leases.due(at(start, 3)).leases, [7]);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn its_life_is_counted_from_the_send() {
+    fn l2_its_life_is_counted_from_the_send() {
         let (mut leases, start) = kept(7);
         assert_eq!(leases.due(at(start, 8)).leases, [7]);
         leases.renewed(answer(7, TTL));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_server_is_noticed_before_the_lease_is_lost() {
+    fn l1_a_silent_server_is_noticed_before_the_lease_is_lost() {
         let (mut leases, start) = kept(7);
         leases.due(at(start, 3));
         assert!(!leases.due(at(start, 4)).silent);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_ends_with_its_ttl_or_at_the_servers_word() {
+    fn l2_a_lease_ends_with_its_ttl_or_at_the_servers_word() {
         let (mut leases, start) = kept(7);
         leases.due(at(start, 9));
         assert!(leases.is_empty());

@@ -1,0 +1,179 @@
+//! Who drives tokio: the library's own thread, or a Lua thread while that has nothing to do but wait for a result.
+//!
+//! A call whose caller drives needs no other thread, and a wake-up from thread to thread costs more than all else in a
+//! call. But nothing may depend on Lua to come back: a Lua thread drives for a moment only, then sleeps; the own
+//! thread takes over as soon as somebody sleeps, and when no Lua thread has driven for a while. It lets go when the
+//! last sleeper is woken, which then drives by itself. Lua threads that never wait here never drive.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+
+use super::signals::Blocked;
+use super::wake::Wake;
+
+/// An operation, to be run to its end.
+pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// For how long a Lua thread drives before it sleeps: longer than most calls take, and short, since meanwhile the
+/// handler of a signal waits.
+pub(super) const TURN: Duration = Duration::from_millis(50);
+
+/// A Lua thread that has not driven for so long is busy with other things.
+const BUSY: Duration = Duration::from_millis(5);
+
+/// Between two attempts to replace a broken tokio, where descriptors or memory are lacking.
+const REBUILD_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) struct Driver {
+    /// Whoever holds this drives: a Lua thread for a turn at most, the own thread until `let_go`.
+    tokio: Mutex<Runtime>,
+    submitted: Submitted,
+    /// Lua threads that sleep until a result of theirs is there.
+    sleepers: AtomicUsize,
+    /// Tells the own thread that the last sleeper was woken.
+    let_go: Notify,
+    /// Counts the times that a Lua thread has driven.
+    turns: AtomicUsize,
+    /// Raised to have the own thread look whether it is needed.
+    bell: Wake,
+}
+
+/// Operations on their way to tokio. A batch is taken at once, so that a burst of submissions costs one wake-up; it is
+/// no longer than the number of coroutines that wait for it.
+#[derive(Default)]
+struct Submitted {
+    /// Held for a push or a take.
+    tasks: Mutex<Vec<Task>>,
+    arrived: Notify,
+}
+
+impl Driver {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            tokio: Mutex::new(build()?),
+            submitted: Submitted::default(),
+            sleepers: AtomicUsize::new(0),
+            let_go: Notify::new(),
+            turns: AtomicUsize::new(0),
+            bell: Wake::new()?,
+        })
+    }
+
+    /// Runs `task`, whoever drives.
+    pub(super) fn spawn(&self, task: Task) {
+        let mut tasks = self.submitted.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.push(task);
+        if tasks.len() == 1 {
+            self.submitted.arrived.notify_one();
+        }
+    }
+
+    /// The life of the own thread, which ends with the process.
+    pub(super) fn serve(&self) {
+        loop {
+            let tokio = self.tokio.lock().unwrap_or_else(PoisonError::into_inner);
+            self.drive(tokio, self.let_go.notified());
+            self.watch();
+        }
+    }
+
+    /// Drives on this Lua thread until `done`. Says no, and does nothing, where another thread drives already.
+    pub(super) fn turn(&self, done: impl Future<Output = ()>) -> bool {
+        let tokio = match self.tokio.try_lock() {
+            Ok(tokio) => tokio,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let blocked = Blocked::pipe();
+        self.drive(tokio, done);
+        drop(blocked);
+        self.turns.fetch_add(1, Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            self.bell.raise();
+        }
+        true
+    }
+
+    /// A Lua thread goes to sleep: somebody must drive.
+    pub(super) fn sleep(&self) {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        self.bell.raise();
+    }
+
+    /// A Lua thread was woken, or has woken up by itself. Each sleep ends once.
+    pub(super) fn woken(&self) {
+        if self.sleepers.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.let_go.notify_one();
+        }
+    }
+
+    /// Waits, on the own thread, until nobody drives and somebody should.
+    fn watch(&self) {
+        loop {
+            let turns = self.turns.load(Ordering::SeqCst);
+            let free = || !matches!(self.tokio.try_lock(), Err(TryLockError::WouldBlock));
+            if self.sleepers.load(Ordering::SeqCst) > 0 && free() {
+                return;
+            }
+            // It fails only for lack of kernel memory, and then the next look comes sooner.
+            let _ = self.bell.wait(Some(BUSY));
+            self.bell.lower();
+            if self.turns.load(Ordering::SeqCst) == turns && free() {
+                return;
+            }
+        }
+    }
+
+    /// Runs everything that was submitted until `done`. tokio catches the panics of tasks, but does not survive one of
+    /// its own: then all that was under way ends with it, and what comes later gets a new one.
+    fn drive(&self, mut tokio: MutexGuard<'_, Runtime>, done: impl Future<Output = ()>) {
+        let work = async {
+            tokio::select! {
+                biased;
+                () = self.submitted.dispatch() => {}
+                () = done => {}
+            }
+        };
+        if catch_unwind(AssertUnwindSafe(|| tokio.block_on(work))).is_ok() {
+            return;
+        }
+        let new = loop {
+            if let Ok(Ok(new)) = catch_unwind(build) {
+                break new;
+            }
+            thread::sleep(REBUILD_PAUSE);
+        };
+        let broken = std::mem::replace(&mut *tokio, new);
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+    }
+}
+
+impl Submitted {
+    /// Spawns what arrives, for ever.
+    async fn dispatch(&self) {
+        loop {
+            self.arrived.notified().await;
+            let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+            for task in tasks {
+                tokio::spawn(task);
+            }
+        }
+    }
+}
+
+fn build() -> io::Result<Runtime> {
+    // tokio starts threads for files and names, from whichever thread drives.
+    let block_signals = || std::mem::forget(Blocked::all());
+    Builder::new_current_thread()
+        .enable_all()
+        .on_thread_start(block_signals)
+        .build()
+}
