@@ -208,7 +208,7 @@ local function mean(column, from, to)
 end
 
 -- Memory is judged by the last third against the second: by then all has found its level. What half a minute shows is
--- noise, up to 50 KiB of it: malloc takes memory in steps of 128 KiB.
+-- noise, up to 90 KiB of it: malloc takes memory in steps of 128 KiB.
 local function judge()
 	local third = #rows // 3
 	local function growth(column)
