@@ -30,7 +30,7 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults build env lint audit advisories sanitize fuzz soak fmt install clean deps deps-run
+.PHONY: help run test faults bench build env lint audit advisories sanitize fuzz soak fmt install clean deps deps-run deps-bench
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,11 @@ test: deps build $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua narrows t
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
 
+bench: deps-bench build ## Measure against etcd-client and Go's clientv3; BENCH=quick for a minute, CASES=put,replay narrows
+	cargo build --release --locked --manifest-path bench/Cargo.toml
+	@eval "$$($(MAKE) -s env)" && $(if $(BENCH),BENCH=$(BENCH)) $(if $(CASES),CASES=$(CASES)) \
+		spec/support/etcd run "$(CARGO_TARGET_DIR)/release/bench"
+
 build: ## Build build/<Lua version>/silly/store/etcd.so
 	cargo build --release --locked --features $(FEATURE)
 	@mkdir -p $(dir $(LIBRARY))
@@ -62,6 +67,8 @@ lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features $(FEATURE) -- -D warnings
+	cargo fmt --manifest-path bench/Cargo.toml --check
+	cargo clippy --locked --manifest-path bench/Cargo.toml --all-targets -- -D warnings
 	@# Only building the targets takes libFuzzer, which is C++.
 	CUSTOM_LIBFUZZER_PATH=/none/libFuzzer.a cargo clippy --locked --manifest-path fuzz/Cargo.toml -- -D warnings
 	luacheck --quiet $(wildcard lua spec examples bench fuzz bin/silly-run)
@@ -106,6 +113,9 @@ deps: ## Install missing Debian packages, or say which
 
 deps-run:
 	@.ci/deps run
+
+deps-bench:
+	@.ci/deps bench
 
 $(ETCD_3_5):
 	@mkdir -p $(@D)

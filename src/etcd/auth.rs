@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use http::HeaderValue;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
-use tonic::metadata::{Ascii, MetadataValue};
 use zeroize::Zeroizing;
 
 use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::failure::{Again, Failure};
-use super::pb::AuthenticateRequest;
-use super::pb::auth_client::AuthClient;
+use super::pb::{AuthenticateRequest, AuthenticateResponse};
+use super::unary::{headers, pack, unary};
 
 /// Who the client is.
 #[derive(Clone)]
@@ -39,11 +39,13 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(5);
 /// A wrong password does not become right by asking often.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
+const AUTHENTICATE: &str = "/etcdserverpb.Auth/Authenticate";
+
 /// The server's words for having no need of a login.
 const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
 
 /// What calls carry; `None` where the server has authentication switched off.
-pub(crate) type Token = Option<MetadataValue<Ascii>>;
+pub(crate) type Token = Option<HeaderValue>;
 
 type Login = Shared<BoxFuture<'static, Result<Token, Status>>>;
 
@@ -68,6 +70,14 @@ impl Auth {
             credentials: Mutex::new(credentials.map(Arc::new)),
             slot: Mutex::new(None),
         }
+    }
+
+    /// The token, if there is one already or none is needed.
+    pub(crate) fn present(&self) -> Option<Token> {
+        if self.credentials().is_none() {
+            return Some(None);
+        }
+        self.slot().as_ref()?.login.peek()?.clone().ok()
     }
 
     /// The token for a call to `endpoint`. Logs in, over `connection`, if there is none.
@@ -152,8 +162,9 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
         name: user.clone(),
         password: password.to_string(),
     };
-    match timeout(LOGIN_LIMIT, AuthClient::new(connection).authenticate(request)).await {
-        Ok(Ok(answer)) => sensitive(&answer.into_inner().token),
+    let answer = unary::<AuthenticateResponse>(connection, AUTHENTICATE, headers(), pack(&request));
+    match timeout(LOGIN_LIMIT, answer).await {
+        Ok(Ok(answer)) => sensitive(&answer.token),
         Ok(Err(status)) if status.message() == NOT_ENABLED => Ok(None),
         Ok(Err(status)) => Err(status),
         Err(_) => Err(Status::deadline_exceeded("no answer to the login")),
@@ -163,7 +174,7 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
 /// A token as a header that no log shows.
 fn sensitive(token: &str) -> Result<Token, Status> {
     let malformed = |_| Status::unauthenticated("the token is no header value");
-    let mut value = MetadataValue::try_from(token).map_err(malformed)?;
+    let mut value = HeaderValue::try_from(token).map_err(malformed)?;
     value.set_sensitive(true);
     Ok(Some(value))
 }

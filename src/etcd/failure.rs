@@ -176,6 +176,7 @@ fn transport(status: &Status) -> Option<Fate> {
     for source in sources(status) {
         match source.downcast_ref() {
             Some(RequestError::NotSent) => return Some(Fate::Unsent),
+            Some(RequestError::Silent) => return Some(Fate::Lost),
             Some(RequestError::Broken(_)) => answered = false,
             None => {}
         }
@@ -193,17 +194,17 @@ fn transport(status: &Status) -> Option<Fate> {
     fate
 }
 
-/// How tonic begins its words for an answer beyond `MAX_MESSAGE`.
-const TOO_LARGE: &str = "Error, decoded message length too large";
+/// The first words for an answer beyond `MAX_MESSAGE`.
+pub(crate) const TOO_LARGE: &str = "Error, decoded message length too large";
 
-/// What tonic says of an answer that is plain HTTP: a proxy gave it, in place of etcd.
-const FOREIGN: &str = "mapped from HTTP status code";
+/// What is said of an answer that is plain HTTP: a proxy gave it, in place of etcd.
+pub(crate) const FOREIGN: &str = "mapped from HTTP status code";
 
-/// How tonic begins its words for an answer that ends without a status: the connection was cut politely.
-const CUT: &str = "protocol error: missing grpc-status";
+/// The first words for an answer that ends without a status: the connection was cut politely.
+pub(crate) const CUT: &str = "protocol error: missing grpc-status";
 
-/// How tonic begins its words for an answer in an encoding that no call has asked for.
-const ENCODED: &str = "Content is compressed with";
+/// The first words for an answer in an encoding that no call has asked for.
+pub(crate) const ENCODED: &str = "Content is compressed with";
 
 /// Does the server refuse the token: it has expired, there is none, or the store has changed under it?
 pub(crate) fn refuses_token(text: &str) -> bool {

@@ -11,6 +11,7 @@ mod address;
 mod auth;
 mod backoff;
 mod call;
+mod channel;
 mod client;
 mod clock;
 mod cluster;
@@ -26,6 +27,7 @@ mod preface;
 mod readable;
 mod stream;
 mod tls;
+mod unary;
 mod watch;
 
 pub mod pb;

@@ -58,7 +58,7 @@ const BROKEN: [Broken; 19] = [
     ("a text that is not UTF-8", Code::Unknown, |call| {
         call.finish("14", "%ff%fe")
     }),
-    ("HTTP 503 in HTML", Code::Internal, |call| {
+    ("HTTP 503 in HTML", Code::Unavailable, |call| {
         call.respond(503).send_data("<html></html>".into(), true).unwrap();
     }),
     ("HTTP 502", Code::Unavailable, |call| {

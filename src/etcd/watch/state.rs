@@ -16,7 +16,7 @@ use super::reason::canceled;
 use crate::etcd::error::{Code, Error};
 use crate::etcd::failure::{Again, Failure, refuses_token};
 use crate::etcd::pb::watch_request::RequestUnion;
-use crate::etcd::pb::{Event, Headed, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::etcd::pb::{Answer, Event, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
 
 /// Names a watch of this client.
 pub(super) type Key = u64;
