@@ -2,5 +2,6 @@
 std = "min"
 files["spec"] = { std = "lua54+busted" }
 files["bench"] = { std = "lua54" }
+files["fuzz"] = { std = "lua54" }
 files["examples"] = { std = "lua54" }
 exclude_files = { "build", "library", "target" }
