@@ -4,18 +4,26 @@
 local copas = require "copas"
 
 local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+-- On Lua 5.1 copas runs what is in its pcall as a coroutine of its own; the caller is the thread around that.
+local running = package.loaded.coxpcall and package.loaded.coxpcall.running or coroutine.running
+-- The one replaces the other in later versions.
+local pause = copas.pauseforever or function() copas.sleep(-1) end
+
+if not copas.wakeup then
+	error(("copas 4 or later is needed, this is %s"):format(copas._VERSION or "older"), 0)
+end
 
 local loop = {}
 
 local watched = false
 
 function loop.current()
-	local co, main = coroutine.running()
+	local co, main = running()
 	return co and not main and isyieldable() and co or nil
 end
 
 function loop.park()
-	copas.pauseforever()
+	pause()
 end
 
 function loop.wake(co)
