@@ -9,21 +9,24 @@
 --   event()       makes a table of two functions: `wait` suspends the caller until another calls `set`
 --   leave()       ends `run`, or the process, at once, whatever is under way
 --   nested        true where a call may be made in a coroutine that the caller has made for itself
+--   pcall         optional: a pcall through which a caller can be suspended, where Lua's own is none
 --   everywhere    true where a call may suspend its caller inside table.sort
 --   print(line)   optional: where lines go, when that is not stdout
 --   endpoint      optional: the server, when the environment cannot be read
 
 local TOPICS = { "calls", "integers", "concurrency", "watches", "leases", "errors", "blocking", "closing", "collected" }
 
--- Can a coroutine be suspended inside of pcall? Where it cannot, an error ends the run.
-local protects = coroutine.wrap(function() return (pcall(coroutine.yield, true)) end)()
+-- Can a coroutine be suspended inside of Lua's own pcall?
+local resumes = coroutine.wrap(function() return (pcall(coroutine.yield, true)) end)()
 
-local function try(f, ...)
-	if protects then
-		return xpcall(f, function(problem) return debug.traceback(tostring(problem), 2) end, ...)
-	end
+-- Without any pcall an error ends the run.
+local function unprotected(f, ...)
 	f(...)
 	return true
+end
+
+local function traced(f, ...)
+	return xpcall(f, function(problem) return debug.traceback(tostring(problem), 2) end, ...)
 end
 
 local function same(a, b)
@@ -57,7 +60,8 @@ end
 
 -- What the cases work with.
 local function toolbox(host, etcd, endpoint)
-	local t = { host = host, endpoint = endpoint, etcd = etcd }
+	local try = resumes and traced or host.pcall or unprotected
+	local t = { host = host, endpoint = endpoint, etcd = etcd, try = try }
 
 	--- Fails unless both are the same, deeply.
 	function t.equal(expected, actual, what)
@@ -137,6 +141,7 @@ end
 return function(host)
 	local print = host.print or function(line) io.stdout:write(line, "\n") io.stdout:flush() end
 	local etcd = require "silly.store.etcd"
+	host.pcall = host.pcall or resumes and pcall or nil
 	local t = toolbox(host, etcd, host.endpoint or assert(os.getenv "ETCD_ENDPOINTS", "ETCD_ENDPOINTS is not set"))
 	local root = ("conformance/%s/%s/"):format(host.name, (tostring(t):gsub("^table: ", "")))
 	local number, failed, skipped = 0, 0, 0
@@ -151,7 +156,7 @@ return function(host)
 		end
 		t.prefix = root .. number .. "/"
 		local client = t.client()
-		local ok, problem = try(case.run, t, client)
+		local ok, problem = t.try(case.run, t, client)
 		client:close()
 		failed = failed + (ok and 0 or 1)
 		print((ok and "ok " or "not ok ") .. line)

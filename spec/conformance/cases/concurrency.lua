@@ -26,15 +26,13 @@ return {
 
 	{ name = "others run while a call is under way", skip = blocks, run = function(t, client)
 		local seen = {}
-		t.together {
-			function()
-				seen[#seen + 1] = "asks"
-				assert(client:get { key = t.prefix })
-				seen[#seen + 1] = "knows"
-			end,
-			function() seen[#seen + 1] = "runs" end,
-		}
-		t.equal({ "asks", "runs", "knows" }, seen)
+		local function ask()
+			seen[#seen + 1] = "asks"
+			assert(client:get { key = t.prefix })
+			seen[#seen + 1] = "knows"
+		end
+		t.together { ask, ask, ask }
+		t.equal({ "asks", "asks", "asks", "knows", "knows", "knows" }, seen)
 	end },
 
 	{ name = "a coroutine's calls happen in its order", run = function(t, client)
@@ -67,6 +65,24 @@ return {
 		end
 		t.together { grow(4) }
 		t.equal(31, count)
+	end },
+
+	{ name = "a call inside pcall suspends its caller", skip = function(host)
+		return blocks(host) or not host.pcall and "this Lua cannot"
+	end, run = function(t, client)
+		local seen = {}
+		local function ask()
+			local ok, message = t.host.pcall(function()
+				seen[#seen + 1] = "asks"
+				assert(client:get { key = t.prefix })
+				seen[#seen + 1] = "knows"
+				error "wanted"
+			end)
+			t.equal(false, ok)
+			assert(message:find("wanted", 1, true), message)
+		end
+		t.together { ask, ask }
+		t.equal({ "asks", "asks", "knows", "knows" }, seen)
 	end },
 
 	{ name = "several clients share the loop", run = function(t)

@@ -40,6 +40,7 @@ return {
 				seen[#seen + 1] = value
 			end,
 			function()
+				assert(client:get { key = t.prefix }) -- and the other has come to read
 				seen[#seen + 1] = "puts"
 				assert(client:put { key = t.prefix, value = "seen" })
 			end,

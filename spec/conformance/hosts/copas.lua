@@ -17,6 +17,7 @@ local failures = require "spec.conformance.suite" {
 		local changed = copas.semaphore.new(1)
 		return { wait = function() changed:take(1, 1e9) end, set = function() changed:give() end }
 	end,
+	pcall = require "coxpcall".pcall,
 	leave = function() left = true end,
 }
 os.exit(failures == 0 and 0 or 1, true)

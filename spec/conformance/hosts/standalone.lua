@@ -22,6 +22,7 @@ local failures = require "spec.conformance.suite" {
 		}
 	end,
 	nested = true,
+	pcall = silly.pcall,
 	leave = function() silly.exit(0) end,
 }
 os.exit(failures == 0 and 0 or 1, true)
