@@ -11,6 +11,7 @@
 --   nested        true where a call may be made in a coroutine that the caller has made for itself
 --   pcall         optional: a pcall through which a caller can be suspended, where Lua's own is none
 --   everywhere    true where a call may suspend its caller inside table.sort
+--   cases         optional: further cases, of this host only
 --   print(line)   optional: where lines go, when that is not stdout
 --   endpoint      optional: the server, when the environment cannot be read
 
@@ -183,8 +184,8 @@ return function(host)
 		end
 	end
 
-	local function topic(name, outside)
-		for _, case in ipairs(require("spec.conformance.cases." .. name)) do
+	local function topic(name, cases, outside)
+		for _, case in ipairs(cases) do
 			if (case.outside or false) == outside then
 				perform(name, case)
 			end
@@ -193,8 +194,9 @@ return function(host)
 
 	local function all(outside)
 		for _, name in ipairs(TOPICS) do
-			topic(name, outside)
+			topic(name, require("spec.conformance.cases." .. name), outside)
 		end
+		topic(host.name, host.cases or {}, outside)
 	end
 
 	print("# " .. host.name .. " on " .. (rawget(_G, "jit") and _G.jit.version or _VERSION))

@@ -10,7 +10,7 @@ local running = package.loaded.coxpcall and package.loaded.coxpcall.running or c
 local pause = copas.pauseforever or function() copas.sleep(-1) end
 
 if not copas.wakeup then
-	error(("copas 4 or later is needed, this is %s"):format(copas._VERSION or "older"), 0)
+	error(("copas 4 or later is needed, this is %s"):format(copas._VERSION or "older"))
 end
 
 local loop = {}

@@ -37,6 +37,9 @@ function loop.start(core, pump)
 			cqueues.poll(readable)
 		until pump() == 0
 		watched[controller] = nil
+		if next(watched) then
+			core:poke() -- another controller's must end too
+		end
 	end)
 end
 
