@@ -10,7 +10,7 @@
 --   leave()       ends `run`, or the process, at once, whatever is under way
 --   nested        true where a call may be made in a coroutine that the caller has made for itself
 --   pcall         optional: a pcall through which a caller can be suspended, where Lua's own is none
---   everywhere    true where a call may suspend its caller inside table.sort
+--   careless      true where the loop does not know whether Lua can yield
 --   cases         optional: further cases, of this host only
 --   print(line)   optional: where lines go, when that is not stdout
 --   endpoint      optional: the server, when the environment cannot be read
@@ -118,7 +118,7 @@ end
 
 -- Lets a call that blocks take the last answers, another's among them: the host's loop must end all the same.
 local function drained(host, t)
-	if not host.fork or not coroutine.isyieldable then -- luacheck: ignore 143
+	if not host.fork or host.careless then
 		return
 	end
 	local client = t.client()

@@ -3,7 +3,7 @@
 
 local copas = require "copas"
 
-local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+local isyieldable = require("silly.store.etcd.loops.coroutines").isyieldable
 -- On Lua 5.1 copas runs what is in its pcall as a coroutine of its own; the caller is the thread around that.
 local running = package.loaded.coxpcall and package.loaded.coxpcall.running or coroutine.running
 -- The one replaces the other in later versions.

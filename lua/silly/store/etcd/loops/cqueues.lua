@@ -4,7 +4,7 @@
 local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
 
-local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+local isyieldable = require("silly.store.etcd.loops.coroutines").isyieldable
 
 local loop = {}
 
