@@ -2,5 +2,7 @@
 std = "min"
 files["spec"] = { std = "lua54+busted" }
 files["spec/conformance"] = { std = "min" }
+files["bench"] = { std = "lua54" }
+files["fuzz"] = { std = "lua54" }
 files["examples"] = { std = "lua54" }
 exclude_files = { "build", "library", "target" }

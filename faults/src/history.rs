@@ -27,6 +27,8 @@ pub struct Content {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     Get,
+    /// Reads what one member has, which may be old.
+    SerializableGet,
     Put(String),
     Delete,
     /// Puts the value if the key was last modified at `expected`, or reads the key.
@@ -41,7 +43,7 @@ impl Action {
     pub fn value(&self) -> Option<&str> {
         match self {
             Self::Put(value) | Self::Swap { value, .. } => Some(value),
-            Self::Get | Self::Delete => None,
+            Self::Get | Self::SerializableGet | Self::Delete => None,
         }
     }
 }
@@ -94,7 +96,7 @@ impl Call {
             return None;
         };
         let wrote = match self.action {
-            Action::Get => false,
+            Action::Get | Action::SerializableGet => false,
             Action::Put(_) => true,
             Action::Delete => found.iter().any(Option::is_some),
             Action::Swap { .. } => *swapped,

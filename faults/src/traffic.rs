@@ -94,7 +94,8 @@ impl Caller {
         // The first only puts: no read that may be repeated elsewhere finds a better server for it.
         let dice = if self.number == 0 { 30 } else { fastrand::u32(..100) };
         match dice {
-            0..30 => self.call(&[register], Action::Get).await,
+            0..24 => self.call(&[register], Action::Get).await,
+            24..30 => self.call(&keys(), Action::SerializableGet).await,
             30..55 => {
                 let value = self.unique();
                 self.call(&[register], Action::Put(value)).await;
@@ -166,7 +167,12 @@ impl Caller {
         let called = self.history.now();
         let outcome = match send(&self.client, keys, &action).await {
             Ok(answer) => {
-                for (key, content) in keys.iter().zip(&answer.found) {
+                // What may be old is nothing to build on.
+                for (key, content) in keys
+                    .iter()
+                    .zip(&answer.found)
+                    .filter(|_| action != Action::SerializableGet)
+                {
                     let modified = content.as_ref().map_or(0, |content| content.modified);
                     self.seen.insert((*key).to_owned(), modified);
                 }
@@ -205,6 +211,11 @@ impl From<Answer> for Outcome {
 async fn send(client: &Client, keys: &[&str], action: &Action) -> Result<Answer, Error> {
     let mut swapped = false;
     let (header, found) = match (keys, action) {
+        (_, Action::SerializableGet) => {
+            let answer = client.get(everything(), &OPTIONS).await?;
+            let held = |key: &&str| answer.kvs.iter().find(|kv| kv.key == *key).cloned().map(Content::from);
+            (answer.header, keys.iter().map(held).collect())
+        }
         ([key], Action::Get) => {
             let answer = client.get(range(key), &OPTIONS).await?;
             (answer.header, vec![first(answer.kvs)])
@@ -245,7 +256,7 @@ fn txn(keys: &[&str], action: &Action) -> TxnRequest {
     let read = || each(&|key| Request::RequestRange(range(key)));
     let write = |value: &str| each(&|key| Request::RequestPut(put(key, value)));
     match action {
-        Action::Get => TxnRequest {
+        Action::Get | Action::SerializableGet => TxnRequest {
             success: read(),
             ..TxnRequest::default()
         },
@@ -278,6 +289,17 @@ fn unchanged(key: &str, since: i64) -> Compare {
 fn range(key: &str) -> RangeRequest {
     RangeRequest {
         key: key.to_owned().into(),
+        ..RangeRequest::default()
+    }
+}
+
+/// What one member has.
+fn everything() -> RangeRequest {
+    let (key, range_end) = silly_etcd::etcd::range::prefix(PREFIX.into());
+    RangeRequest {
+        key,
+        range_end,
+        serializable: true,
         ..RangeRequest::default()
     }
 }

@@ -79,6 +79,18 @@ function node:start()
 	must(script, "start", self.dir, (table.unpack or unpack)(self.flags)) -- luacheck: ignore 113 143
 end
 
+--- What the server counts under a name, nil if nothing; the first of the numbers whose name begins so.
+---@param name string
+---@return number?
+function node:metric(name)
+	local file = assert(io.open(self.dir .. "/ports"))
+	local port = file:read("*a"):match("%d+%s*$")
+	file:close()
+	local _, text = etcd.sh(([[bash -c 'exec 3<>/dev/tcp/127.0.0.1/%d
+		printf "GET /metrics HTTP/1.0\r\n\r\n" >&3; cat <&3']]):format(port))
+	return tonumber(text:match("\n" .. name:gsub("%p", "%%%0") .. "[^\n]* (%S+)"))
+end
+
 for _, action in ipairs({ "stop", "kill", "pause", "resume" }) do
 	node[action] = function(self)
 		must(script, action, self.dir)

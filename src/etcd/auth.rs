@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use http::HeaderValue;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
-use tonic::metadata::{Ascii, MetadataValue};
 use zeroize::Zeroizing;
 
 use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::failure::{Again, Failure};
-use super::pb::AuthenticateRequest;
-use super::pb::auth_client::AuthClient;
+use super::pb::{AuthenticateRequest, AuthenticateResponse};
+use super::unary::{headers, pack, unary};
 
 /// Who the client is.
 #[derive(Clone)]
@@ -39,16 +39,19 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(5);
 /// A wrong password does not become right by asking often.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
+const AUTHENTICATE: &str = "/etcdserverpb.Auth/Authenticate";
+
 /// The server's words for having no need of a login.
 const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
 
 /// What calls carry; `None` where the server has authentication switched off.
-pub(crate) type Token = Option<MetadataValue<Ascii>>;
+pub(crate) type Token = Option<HeaderValue>;
 
 type Login = Shared<BoxFuture<'static, Result<Token, Status>>>;
 
 pub(crate) struct Auth {
-    credentials: Option<Arc<Credentials>>,
+    /// None without authentication, and once the client is closed.
+    credentials: Mutex<Option<Arc<Credentials>>>,
     /// Held for the look only, never across an await.
     slot: Mutex<Option<Attempt>>,
 }
@@ -64,14 +67,22 @@ struct Attempt {
 impl Auth {
     pub(crate) fn new(credentials: Option<Credentials>) -> Self {
         Self {
-            credentials: credentials.map(Arc::new),
+            credentials: Mutex::new(credentials.map(Arc::new)),
             slot: Mutex::new(None),
         }
     }
 
+    /// The token, if there is one already or none is needed.
+    pub(crate) fn present(&self) -> Option<Token> {
+        if self.credentials().is_none() {
+            return Some(None);
+        }
+        self.slot().as_ref()?.login.peek()?.clone().ok()
+    }
+
     /// The token for a call to `endpoint`. Logs in, over `connection`, if there is none.
     pub(crate) async fn token(&self, endpoint: &Endpoint, connection: &Connection) -> Result<Token, Failure> {
-        let Some(credentials) = &self.credentials else {
+        let Some(credentials) = self.credentials() else {
             return Ok(None);
         };
         let failure = |status: &Status| Failure::login(endpoint, status);
@@ -88,7 +99,7 @@ impl Auth {
             let attempt = slot.get_or_insert_with(|| Attempt {
                 began: Instant::now(),
                 endpoint: endpoint.name.clone(),
-                login: begin(credentials.clone(), connection.clone()),
+                login: begin(credentials, connection.clone()),
             });
             attempt.login.clone()
         };
@@ -113,7 +124,18 @@ impl Auth {
 
     /// Is there a password to get a new token for?
     pub(crate) fn can_login(&self) -> bool {
-        matches!(self.credentials.as_deref(), Some(Credentials::Password { .. }))
+        matches!(self.credentials().as_deref(), Some(Credentials::Password { .. }))
+    }
+
+    /// Drops the credentials, which wipes them, and the token: the client is closed.
+    pub(crate) fn forget(&self) {
+        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.slot() = None;
+    }
+
+    fn credentials(&self) -> Option<Arc<Credentials>> {
+        let credentials = self.credentials.lock();
+        credentials.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Attempt>> {
@@ -140,8 +162,9 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
         name: user.clone(),
         password: password.to_string(),
     };
-    match timeout(LOGIN_LIMIT, AuthClient::new(connection).authenticate(request)).await {
-        Ok(Ok(answer)) => sensitive(&answer.into_inner().token),
+    let answer = unary::<AuthenticateResponse>(connection, AUTHENTICATE, headers(), pack(&request));
+    match timeout(LOGIN_LIMIT, answer).await {
+        Ok(Ok(answer)) => sensitive(&answer.token),
         Ok(Err(status)) if status.message() == NOT_ENABLED => Ok(None),
         Ok(Err(status)) => Err(status),
         Err(_) => Err(Status::deadline_exceeded("no answer to the login")),
@@ -151,7 +174,7 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
 /// A token as a header that no log shows.
 fn sensitive(token: &str) -> Result<Token, Status> {
     let malformed = |_| Status::unauthenticated("the token is no header value");
-    let mut value = MetadataValue::try_from(token).map_err(malformed)?;
+    let mut value = HeaderValue::try_from(token).map_err(malformed)?;
     value.set_sensitive(true);
     Ok(Some(value))
 }

@@ -1,21 +1,23 @@
 //! The life of one unary call: which server, which deadline, whether to try again.
 //!
-//! In: a message, what kind of call it is, and the generated client's method. Out: the answer, or the error of the
-//! last attempt. Runs on the runtime; it ends by itself, since every attempt has a deadline and their number a limit.
+//! In: a message, what kind of call it is, and the method of the service. Out: the answer, or the error of the last
+//! attempt. Runs on the runtime; it ends by itself, since every attempt has a deadline and their number a limit.
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::{Request, Response, Status};
 
 use super::client::Client;
+use super::clock::Moment;
 use super::cluster::Pass;
 use super::config::CallOptions;
-use super::connection::Connection;
 use super::endpoint::Route;
 use super::error::{Applied, Error, Result};
 use super::failure::{Again, Failure};
-use super::pb::Headed;
+use super::pb::Answer;
+use super::unary::{pack, unary};
 
 /// How often a call may go out again at once to the same server: a token can wear out between two attempts, and a
 /// connection can close, hardly more often.
@@ -54,24 +56,34 @@ impl Kind {
 }
 
 impl Client {
-    /// Calls `rpc` with `message` until it answers, fails for good, or has been tried often enough.
-    pub(crate) async fn call<Q, R, F, A>(&self, kind: Kind, options: &CallOptions, message: Q, rpc: F) -> Result<R>
-    where
-        Q: Clone,
-        F: Fn(Connection, Request<Q>) -> A,
-        A: Future<Output = Result<Response<R>, Status>>,
-        R: Headed,
-    {
+    /// Calls `method` with `message` until it answers, fails for good, or has been tried often enough.
+    pub(crate) async fn call<R: Answer>(
+        &self,
+        kind: Kind,
+        method: &'static str,
+        message: &impl Message,
+        options: &CallOptions,
+    ) -> Result<R> {
+        let answer = self.timed(kind, method, message, options).await;
+        answer.map(|(_, answer)| answer)
+    }
+
+    /// The same. With the answer comes the moment when the request for it was sent.
+    pub(crate) async fn timed<R: Answer>(
+        &self,
+        kind: Kind,
+        method: &'static str,
+        message: &impl Message,
+        options: &CallOptions,
+    ) -> Result<(Moment, R)> {
+        let message = pack(message);
         let mut route = self.cluster().endpoints.route();
         let (mut retries, mut repairs) = (0, 0);
         // What one attempt may have done, the refusal of another does not undo.
         let mut applied = Applied::No;
         loop {
-            let send = |pass: Pass| {
-                let request = pass.request(message.clone(), kind != Kind::SerializableRead);
-                rpc(pass.connection, request)
-            };
-            let failure = match self.attempt(&route, options, send).await {
+            let attempt = self.attempt(&route, kind, method, message.clone(), options);
+            let failure = match attempt.await {
                 Ok(answer) => {
                     route.keep();
                     return Ok(answer);
@@ -107,44 +119,56 @@ impl Client {
         }
     }
 
-    /// One attempt at one server: connects and logs in where that is needed, then lets `send` use the connection.
-    async fn attempt<R, F, A>(&self, route: &Route<'_>, options: &CallOptions, send: F) -> Result<R, Failure>
-    where
-        F: FnOnce(Pass) -> A,
-        A: Future<Output = Result<Response<R>, Status>>,
-        R: Headed,
-    {
+    /// One attempt at one server: connects and logs in where that is needed, then sends the request.
+    async fn attempt<R: Answer>(
+        &self,
+        route: &Route<'_>,
+        kind: Kind,
+        method: &'static str,
+        message: Bytes,
+        options: &CallOptions,
+    ) -> Result<(Moment, R), Failure> {
         let (cluster, endpoint) = (self.cluster(), route.endpoint());
-        let timeout = options.timeout;
-        let start = Instant::now();
-        let limit = if cluster.endpoints.are_several() {
-            timeout.min(CONNECT_LIMIT)
-        } else {
-            timeout
+        let end = Instant::now() + options.timeout;
+        let pass = match cluster.entered(endpoint) {
+            Some(pass) => pass,
+            // Boxed, since it happens once and would make every call larger.
+            None => Box::pin(self.enter(route, options)).await?,
         };
+        let headers = pass.headers(kind != Kind::SerializableRead);
+        let sent = Moment::now();
+        let answered = timeout_at(end, unary(pass.connection, method, headers, message));
+        tokio::select! {
+            biased;
+            () = cluster.closed.cancelled() => Err(Failure::closed(Applied::Maybe)),
+            answered = answered => match answered {
+                Ok(Ok(answer)) => {
+                    let answer: R = answer;
+                    cluster.endpoints.recognise(endpoint, answer.cluster_id())?;
+                    Ok((sent, answer))
+                }
+                Ok(Err(status)) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &pass.token)),
+                Err(_) => Err(Failure::timeout(endpoint, options.timeout)),
+            }
+        }
+    }
+
+    /// Connects and logs in.
+    async fn enter(&self, route: &Route<'_>, options: &CallOptions) -> Result<Pass, Failure> {
+        let (cluster, endpoint) = (self.cluster(), route.endpoint());
+        let limit = if cluster.endpoints.are_several() {
+            options.timeout.min(CONNECT_LIMIT)
+        } else {
+            options.timeout
+        };
+        let start = Instant::now();
         // Nobody waits for a server that has just refused while there are others, or for longer than a pause lasts.
         let patience = route.is_exhausted().then_some(start + limit.min(options.retry_sleep));
-        let pass = tokio::select! {
-            biased;
-            () = cluster.closed.cancelled() => return Err(Failure::closed(Applied::No)),
-            entered = timeout_at(start + limit, cluster.enter(endpoint, patience)) => match entered {
-                Ok(entered) => entered?,
-                Err(_) => return Err(Failure::connect_timeout(endpoint, limit)),
-            }
-        };
-        let token = pass.token.clone();
-        // tonic's future is two thirds of a call, which is moved several times before it is polled.
-        let sending = Box::pin(send(pass));
         tokio::select! {
-            () = cluster.closed.cancelled() => Err(Failure::closed(Applied::Maybe)),
-            answered = timeout_at(start + timeout, sending) => match answered {
-                Ok(Ok(answer)) => {
-                    let answer = answer.into_inner();
-                    cluster.endpoints.recognise(endpoint, answer.cluster_id())?;
-                    Ok(answer)
-                }
-                Ok(Err(status)) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &token)),
-                Err(_) => Err(Failure::timeout(endpoint, timeout)),
+            biased;
+            () = cluster.closed.cancelled() => Err(Failure::closed(Applied::No)),
+            entered = timeout_at(start + limit, cluster.enter(endpoint, patience)) => {
+                entered.unwrap_or_else(|_| Err(Failure::connect_timeout(endpoint, limit)))
             }
         }
     }

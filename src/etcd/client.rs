@@ -59,6 +59,7 @@ impl Client {
     pub fn close(&self) {
         self.cluster().closed.cancel();
         self.cluster().endpoints.disconnect();
+        self.cluster().auth.forget();
     }
 
     /// Has the client been closed?

@@ -1,14 +1,19 @@
 //! What every call and stream of a client needs: the servers, the way in, and the word that the client is closed.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::Request;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Request};
 
 use super::auth::{Auth, Token};
 use super::connection::Connection;
 use super::endpoint::{Endpoint, Endpoints};
 use super::failure::Failure;
+use super::unary::headers;
+
+const TOKEN: HeaderName = HeaderName::from_static("token");
+const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
 
 /// Shared by the client and its long-lived streams.
 pub(crate) struct Cluster {
@@ -25,6 +30,13 @@ pub(crate) struct Pass {
 }
 
 impl Cluster {
+    /// The pass to a server that a client is connected to and logged in at.
+    pub(crate) fn entered(&self, endpoint: &Endpoint) -> Option<Pass> {
+        let token = self.auth.present()?;
+        let connection = endpoint.connected()?;
+        Some(Pass { connection, token })
+    }
+
     /// Connects to a server and logs in, as far as that is not done already. Nothing of the call is sent.
     /// With `patience` it waits where the server has just refused, if it may be asked again before that is over.
     pub(crate) async fn enter(&self, endpoint: &Endpoint, patience: Option<Instant>) -> Result<Pass, Failure> {
@@ -38,17 +50,22 @@ impl Cluster {
 }
 
 impl Pass {
-    /// A request that carries the token and, where `leader` is asked for, is refused or ended at once by a member that
-    /// knows no leader.
-    pub(crate) fn request<Q>(&self, message: Q, leader: bool) -> Request<Q> {
-        let mut request = Request::new(message);
-        let metadata = request.metadata_mut();
+    /// The headers of a request: the token and, where a `leader` is asked for, the wish to be refused at once by a
+    /// member that knows none.
+    pub(crate) fn headers(&self, leader: bool) -> HeaderMap {
+        let mut headers = headers();
         if let Some(token) = &self.token {
-            metadata.insert("token", token.clone());
+            headers.insert(TOKEN, token.clone());
         }
         if leader {
-            metadata.insert("hasleader", MetadataValue::from_static("true"));
+            headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
         }
-        request
+        headers
+    }
+
+    /// A request of a stream, which a member that knows no leader ends at once.
+    pub(crate) fn request<Q>(&self, message: Q) -> Request<Q> {
+        let metadata = MetadataMap::from_headers(self.headers(true));
+        Request::from_parts(metadata, Extensions::default(), message)
     }
 }

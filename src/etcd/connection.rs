@@ -1,27 +1,24 @@
-//! One HTTP/2 connection to one server, as tonic's generated clients want it: an HTTP request goes in, a response
-//! comes out.
+//! One HTTP/2 connection to one server.
 //!
-//! It is made here, with hyper, instead of by tonic's own channel, because a client that must not repeat a write has
-//! to know whether a request was *sent*: connecting is a step of its own, and hyper hands an unsent request back.
-//! Each connection has one task that moves its frames; it ends when the last clone is dropped or the socket breaks.
+//! In: requests, each a head and what to send after it. Out: for each the response to wait for. The frames are h2's; it
+//! is used as it is, without a client on top, because a client that must not repeat a write has to know whether a
+//! request was *sent*, and because each layer costs every call. A connection has one task that moves its frames and
+//! pings the server; it ends when the last clone is dropped, the socket breaks, or the server falls silent.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::{Authority, Scheme};
-use http::{Request, Response, Uri};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use h2::client::{self, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, SendStream};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Method, Request, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tonic::body::Body;
-use tower_service::Service;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::address::Address;
 use super::preface::Preface;
@@ -35,18 +32,56 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// The largest answer that is taken. etcd's have no bound of their own, and memory is set aside as soon as a length is
-/// announced.
-pub(crate) const MAX_MESSAGE: usize = 1 << 30;
+/// The headers of an answer. etcd's are a few hundred bytes.
+const MAX_HEADERS: u32 = 16 << 10;
 
 /// A cheap handle on a connection; clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Connection {
-    requests: SendRequest<Body>,
+    requests: SendRequest<Bytes>,
     scheme: Scheme,
     authority: Authority,
-    /// Set when a request came back unsent: the server takes no more on this connection.
-    retired: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The server takes no more requests here.
+    retired: AtomicBool,
+    /// The server has left a ping unanswered.
+    silent: AtomicBool,
+    /// Requests under way.
+    open: AtomicUsize,
+    /// There is one again.
+    opened: Notify,
+}
+
+/// A request under way.
+pub(crate) struct Exchange {
+    /// Its answer.
+    pub(crate) response: ResponseFuture,
+    /// What follows its head.
+    pub(crate) body: SendStream<Bytes>,
+    /// Held until the answer has come.
+    pub(crate) open: Open,
+}
+
+/// Keeps the pings going.
+pub(crate) struct Open(Arc<State>);
+
+impl Open {
+    fn new(state: &Arc<State>) -> Self {
+        if state.open.fetch_add(1, Ordering::Relaxed) == 0 {
+            state.opened.notify_one();
+        }
+        Self(state.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Why no connection could be made. Nothing was sent. Cloned to every caller that waited for it.
@@ -86,9 +121,12 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-impl From<hyper::Error> for ConnectError {
-    fn from(error: hyper::Error) -> Self {
-        Self::Socket(error.to_string().into())
+impl From<h2::Error> for ConnectError {
+    fn from(error: h2::Error) -> Self {
+        match error.get_io() {
+            Some(error) => Self::from(error),
+            None => Self::Socket(error.to_string().into()),
+        }
     }
 }
 
@@ -98,9 +136,12 @@ pub(crate) enum RequestError {
     /// The connection was gone before the request left: it may be sent again on another.
     #[error("connection closed")]
     NotSent,
+    /// The server left a ping unanswered, with the request under way.
+    #[error("the server has fallen silent")]
+    Silent,
     /// The connection broke with the request under way.
-    #[error(transparent)]
-    Broken(hyper::Error),
+    #[error("{0}")]
+    Broken(#[source] h2::Error),
 }
 
 impl Connection {
@@ -108,113 +149,117 @@ impl Connection {
     pub(crate) async fn open(address: &Address, tls: Option<&Tls>) -> Result<Self, ConnectError> {
         let authority =
             Authority::try_from(address.authority()).map_err(|error| ConnectError::Socket(error.to_string().into()))?;
+        let state = Arc::<State>::default();
         let requests = match address {
             Address::Tcp { host, port } => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await?;
                 socket.set_nodelay(true)?;
                 match tls {
-                    None => handshake(socket).await?,
-                    Some(tls) => handshake(tls.connect(host, socket).await?).await?,
+                    None => handshake(socket, &state).await?,
+                    Some(tls) => handshake(tls.connect(host, socket).await?, &state).await?,
                 }
             }
-            Address::Unix(path) => handshake(UnixStream::connect(path).await?).await?,
+            Address::Unix(path) => handshake(UnixStream::connect(path).await?, &state).await?,
         };
         let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         Ok(Self {
             requests,
             scheme,
             authority,
-            retired: Arc::default(),
+            state,
         })
     }
 
     /// Has the connection ended? A request on it would come back unsent.
     pub(crate) fn is_closed(&self) -> bool {
-        self.requests.is_closed() || self.retired.load(Ordering::Relaxed)
+        self.state.retired.load(Ordering::Relaxed)
+    }
+
+    /// Begins a request to the method `path`. Waits for the server to take it, if it takes no more at present.
+    pub(crate) async fn request(&self, path: PathAndQuery, headers: HeaderMap) -> Result<Exchange, RequestError> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri(path);
+        *request.headers_mut() = headers;
+        let unsent = |_| {
+            self.state.retired.store(true, Ordering::Relaxed);
+            RequestError::NotSent
+        };
+        let mut requests = self.requests.clone().ready().await.map_err(unsent)?;
+        let open = Open::new(&self.state);
+        let (response, body) = requests.send_request(request, false).map_err(unsent)?;
+        Ok(Exchange { response, body, open })
+    }
+
+    /// What it means that a request under way has failed.
+    pub(crate) fn broken(&self, error: h2::Error) -> RequestError {
+        if self.state.silent.load(Ordering::Relaxed) {
+            return RequestError::Silent;
+        }
+        RequestError::Broken(error)
+    }
+
+    fn uri(&self, path: PathAndQuery) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        // It has all its parts.
+        Uri::from_parts(parts).unwrap_or_default()
     }
 }
 
 /// Begins HTTP/2 on `socket` and waits for the server to do so too.
-async fn handshake<S>(socket: S) -> Result<SendRequest<Body>, ConnectError>
+async fn handshake<S>(socket: S, state: &Arc<State>) -> Result<SendRequest<Bytes>, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (socket, heard) = Preface::new(socket);
-    let (requests, frames) = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
+    let (requests, connection) = client::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(false)
-        .handshake(TokioIo::new(socket))
+        .max_header_list_size(MAX_HEADERS)
+        .enable_push(false)
+        .handshake(socket)
         .await?;
-    // The requests that break with it learn the reason themselves.
-    tokio::spawn(async move { drop(frames.await) });
+    tokio::spawn(serve(connection, state.clone()));
     heard
         .await
         .unwrap_or_else(|_| Err(ConnectError::Socket("the server broke the connection".into())))?;
     Ok(requests)
 }
 
-impl Service<Request<Body>> for Connection {
-    type Response = Response<Answer>;
-    type Error = RequestError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
+/// The task of a connection.
+async fn serve<S>(mut connection: client::Connection<S>, state: Arc<State>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // It is there once.
+    if let Some(pings) = connection.ping_pong() {
+        tokio::select! {
+            // The requests that break with it learn the reason themselves.
+            _ = connection => {}
+            () = silence(pings, &state) => state.silent.store(true, Ordering::Relaxed),
         }
-        let response = self.requests.try_send_request(request);
-        let retired = self.retired.clone();
-        Box::pin(async move {
-            match response.await {
-                Ok(mut response) => {
-                    response.headers_mut().remove(DETAILS);
-                    Ok(response.map(Answer))
-                }
-                Err(error) if error.message().is_some() => {
-                    retired.store(true, Ordering::Relaxed);
-                    Err(RequestError::NotSent)
-                }
-                Err(error) => Err(RequestError::Broken(error.into_error())),
-            }
-        })
     }
+    state.retired.store(true, Ordering::Relaxed);
 }
 
-/// Details of a status that etcd does not send. tonic panics when they are malformed.
-const DETAILS: &str = "grpc-status-details-bin";
-
-/// The body of a response.
-pub(crate) struct Answer(Incoming);
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_ok(|mut frame| {
-            if let Some(trailers) = frame.trailers_mut() {
-                trailers.remove(DETAILS);
-            }
-            frame
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+/// Pings the server while requests are under way. Completes when it does not answer.
+async fn silence(mut pings: PingPong, state: &State) {
+    loop {
+        while state.open.load(Ordering::Relaxed) == 0 {
+            state.opened.notified().await;
+        }
+        sleep(PING_INTERVAL).await;
+        if state.open.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
+        match timeout(PING_TIMEOUT, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            // The connection is broken, and says so itself.
+            Ok(Err(_)) => return std::future::pending().await,
+            Err(_) => return,
+        }
     }
 }

@@ -63,6 +63,13 @@ impl Endpoint {
         }
     }
 
+    /// The connection to this server, if there is one that lives.
+    pub(crate) fn connected(&self) -> Option<Connection> {
+        let slot = self.slot();
+        let connection = slot.connecting.as_ref()?.peek()?.as_ref().ok()?;
+        (!connection.is_closed()).then(|| connection.clone())
+    }
+
     /// The connection to this server, made now if there is none that lives. A server that has just refused is not
     /// asked again at once, however many calls want it: a caller with `patience` until then waits, others are told.
     pub(crate) async fn connect(&self, patience: Option<Instant>) -> Result<Connection, ConnectError> {

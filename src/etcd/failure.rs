@@ -176,6 +176,7 @@ fn transport(status: &Status) -> Option<Fate> {
     for source in sources(status) {
         match source.downcast_ref() {
             Some(RequestError::NotSent) => return Some(Fate::Unsent),
+            Some(RequestError::Silent) => return Some(Fate::Lost),
             Some(RequestError::Broken(_)) => answered = false,
             None => {}
         }
@@ -193,14 +194,29 @@ fn transport(status: &Status) -> Option<Fate> {
     fate
 }
 
-/// How tonic begins its words for an answer beyond `MAX_MESSAGE`.
-const TOO_LARGE: &str = "Error, decoded message length too large";
+/// The first words for an answer beyond `MAX_MESSAGE`.
+pub(crate) const TOO_LARGE: &str = "Error, decoded message length too large";
 
-/// What tonic says of an answer that is plain HTTP: a proxy gave it, in place of etcd.
-const FOREIGN: &str = "mapped from HTTP status code";
+/// What is said of an answer that is plain HTTP: a proxy gave it, in place of etcd.
+pub(crate) const FOREIGN: &str = "mapped from HTTP status code";
 
-/// How tonic begins its words for an answer that ends without a status: the connection was cut politely.
-const CUT: &str = "protocol error: missing grpc-status";
+/// The first words for an answer that ends without a status: the connection was cut politely.
+pub(crate) const CUT: &str = "protocol error: missing grpc-status";
+
+/// The first words for an answer in an encoding that no call has asked for.
+pub(crate) const ENCODED: &str = "Content is compressed with";
+
+/// Does the server refuse the token: it has expired, there is none, or the store has changed under it?
+pub(crate) fn refuses_token(text: &str) -> bool {
+    matches!(
+        text.strip_prefix("etcdserver: ").unwrap_or(text),
+        // 3.5.1 has the last for the one before it.
+        "invalid auth token"
+            | "user name is empty"
+            | "revision of auth store is old"
+            | "auth: revision in header is old"
+    )
+}
 
 /// The code and fate of a request that the server answered with an error.
 fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
@@ -210,23 +226,18 @@ fn answered(code: tonic::Code, message: &str) -> (Code, Fate) {
         "mvcc: required revision has been compacted" => Code::Compacted,
         _ if message.starts_with(CUT) || message.contains(FOREIGN) => Code::Unavailable,
         _ if message.starts_with(TOO_LARGE) => Code::ResourceExhausted,
+        _ if message.starts_with(ENCODED) => Code::Protocol,
         _ => code.into(),
     };
     let fate = match (code, text) {
-        // Judged before it was proposed. 3.5.1 has no code for a store that changed under the token.
-        (
-            _,
-            "invalid auth token"
-            | "user name is empty"
-            | "revision of auth store is old"
-            | "auth: revision in header is old",
-        ) => Fate::Unauthenticated,
+        // Judged before it was proposed.
+        _ if refuses_token(text) => Fate::Unauthenticated,
         // Refused before it was proposed; another member may do better.
         (_, "no leader" | "too many requests" | "rpc not supported for learner") => Fate::Refused,
         // The server applies the write first and finds the space exceeded then.
         (_, "mvcc: database space exceeded") => Fate::Failed,
         _ if message.starts_with(CUT) || message.contains(FOREIGN) => Fate::Lost,
-        _ if message.starts_with(TOO_LARGE) => Fate::Failed,
+        _ if message.starts_with(TOO_LARGE) || message.starts_with(ENCODED) => Fate::Failed,
         // Without a quorum the server gives the proposal up and has no code for it.
         (C::Unknown, "context deadline exceeded") => Fate::Lost,
         (C::Unavailable | C::DeadlineExceeded | C::Cancelled | C::Aborted | C::Internal, _) => Fate::Lost,

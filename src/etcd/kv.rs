@@ -5,21 +5,24 @@
 use super::call::Kind;
 use super::client::Client;
 use super::config::CallOptions;
-use super::connection::{Connection, MAX_MESSAGE};
 use super::error::Result;
-use super::pb::kv_client::KvClient;
 use super::pb::request_op::Request as Op;
 use super::pb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
     RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse,
 };
 
+const PUT: &str = "/etcdserverpb.KV/Put";
+const RANGE: &str = "/etcdserverpb.KV/Range";
+const DELETE_RANGE: &str = "/etcdserverpb.KV/DeleteRange";
+const TXN: &str = "/etcdserverpb.KV/Txn";
+const COMPACT: &str = "/etcdserverpb.KV/Compact";
+
 impl Client {
     /// Stores a value under a key. Not under a lease that this client knows to be lost.
     pub async fn put(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
         self.parts.keeper.check(request.lease)?;
-        let rpc = |c, r| async move { service(c).put(r).await };
-        self.call(Kind::Write, options, request, rpc).await
+        self.call(Kind::Write, PUT, &request, options).await
     }
 
     /// Reads a key or a range of keys.
@@ -29,28 +32,24 @@ impl Client {
         } else {
             Kind::Read
         };
-        let rpc = |c, r| async move { service(c).range(r).await };
-        self.call(kind, options, request, rpc).await
+        self.call(kind, RANGE, &request, options).await
     }
 
     /// Deletes a key or a range of keys.
     pub async fn delete(&self, request: DeleteRangeRequest, options: &CallOptions) -> Result<DeleteRangeResponse> {
-        let rpc = |c, r| async move { service(c).delete_range(r).await };
-        self.call(Kind::Write, options, request, rpc).await
+        self.call(Kind::Write, DELETE_RANGE, &request, options).await
     }
 
     /// Compares, then runs one of two lists of operations, atomically. One that only reads is repeated like a read.
     pub async fn txn(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
         self.check_leases(&request)?;
         let kind = if reads_only(&request) { Kind::Read } else { Kind::Write };
-        let rpc = |c, r| async move { service(c).txn(r).await };
-        self.call(kind, options, request, rpc).await
+        self.call(kind, TXN, &request, options).await
     }
 
     /// Forgets the history before a revision.
     pub async fn compact(&self, request: CompactionRequest, options: &CallOptions) -> Result<CompactionResponse> {
-        let rpc = |c, r| async move { service(c).compact(r).await };
-        self.call(Kind::Write, options, request, rpc).await
+        self.call(Kind::Write, COMPACT, &request, options).await
     }
 }
 
@@ -66,10 +65,6 @@ impl Client {
                 Some(Op::RequestRange(_) | Op::RequestDeleteRange(_)) | None => Ok(()),
             })
     }
-}
-
-fn service(connection: Connection) -> KvClient<Connection> {
-    KvClient::new(connection).max_decoding_message_size(MAX_MESSAGE)
 }
 
 fn reads_only(txn: &TxnRequest) -> bool {

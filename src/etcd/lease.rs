@@ -4,9 +4,6 @@
 
 mod keeper;
 
-use futures_util::stream;
-use tonic::{Request, Status};
-
 pub(crate) use keeper::Keeper;
 pub use keeper::Renewals;
 
@@ -14,13 +11,20 @@ use super::call::Kind;
 use super::client::Client;
 use super::clock::Moment;
 use super::config::CallOptions;
-use super::connection::{Connection, MAX_MESSAGE};
+use super::connection::Connection;
 use super::error::{Applied, Code, Error, Result};
 use super::pb::lease_client::LeaseClient;
 use super::pb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
     LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
+use super::unary::MAX_MESSAGE;
+
+const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
+const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
+const TIME_TO_LIVE: &str = "/etcdserverpb.Lease/LeaseTimeToLive";
+const LEASES: &str = "/etcdserverpb.Lease/LeaseLeases";
+const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 
 /// The server's words for a lease id that is taken, and for one that is not known.
 const EXISTS: &str = "etcdserver: lease already exists";
@@ -41,11 +45,7 @@ impl Client {
         }
         let id = request.id;
         let kind = if chosen { Kind::Idempotent } else { Kind::Write };
-        let rpc = |c, r| async move {
-            let sent = Moment::now();
-            Ok(service(c).lease_grant(r).await?.map(|granted| (sent, granted)))
-        };
-        let (sent, ttl, granted) = match self.call(kind, options, request, rpc).await {
+        let (sent, ttl, granted) = match self.timed::<LeaseGrantResponse>(kind, GRANT, &request, options).await {
             Err(error) if chosen && error.message == EXISTS => {
                 // The lease was granted, whatever becomes of the question about it.
                 let granted = self.granted(id, options).await;
@@ -85,20 +85,17 @@ impl Client {
     /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the answer.
     pub async fn revoke(&self, request: LeaseRevokeRequest, options: &CallOptions) -> Result<LeaseRevokeResponse> {
         self.parts.keeper.forget(request.id);
-        let rpc = |c, r| async move { service(c).lease_revoke(r).await };
-        self.call(Kind::Write, options, request, rpc).await
+        self.call(Kind::Write, REVOKE, &request, options).await
     }
 
     /// How long a lease still lives, in seconds; -1 for one that does not exist.
     pub async fn ttl(&self, request: LeaseTimeToLiveRequest, options: &CallOptions) -> Result<LeaseTimeToLiveResponse> {
-        let rpc = |c, r| async move { service(c).lease_time_to_live(r).await };
-        self.call(Kind::Read, options, request, rpc).await
+        self.call(Kind::Read, TIME_TO_LIVE, &request, options).await
     }
 
     /// All leases of the cluster.
     pub async fn leases(&self, options: &CallOptions) -> Result<LeaseLeasesResponse> {
-        let rpc = |c, r| async move { service(c).lease_leases(r).await };
-        self.call(Kind::Read, options, LeaseLeasesRequest {}, rpc).await
+        self.call(Kind::Read, LEASES, &LeaseLeasesRequest {}, options).await
     }
 
     /// Renews a lease once. One that does not exist is [`Code::NotFound`].
@@ -128,15 +125,9 @@ impl Client {
         request: LeaseKeepAliveRequest,
         options: &CallOptions,
     ) -> Result<(Moment, LeaseKeepAliveResponse)> {
-        let rpc = |c, r: Request<LeaseKeepAliveRequest>| async move {
-            let sent = Moment::now();
-            let request = r.map(|message| stream::iter([message]));
-            let mut answers = service(c).lease_keep_alive(request).await?;
-            let answer = answers.get_mut().message().await?;
-            let answer = answer.ok_or_else(|| Status::unavailable("no answer"))?;
-            Ok(answers.map(|_| (sent, answer)))
-        };
-        let (sent, renewed) = self.call(Kind::Idempotent, options, request, rpc).await?;
+        // A stream of one request has one answer, like any call.
+        let renewed = self.timed::<LeaseKeepAliveResponse>(Kind::Idempotent, KEEP_ALIVE, &request, options);
+        let (sent, renewed) = renewed.await?;
         if renewed.id != request.id {
             return Err(other_lease(request.id, renewed.id));
         }

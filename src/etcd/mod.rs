@@ -5,13 +5,17 @@
 //! comes back through `failure` as an `error`. The streams of leases and watches are kept alive by `stream`, and what
 //! they bring is `readable`. `client` holds the parts together; what they all need is its `cluster`.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod auth;
 mod backoff;
 mod call;
+mod channel;
 mod client;
 mod clock;
 mod cluster;
+mod codec;
 mod config;
 mod connection;
 mod endpoint;
@@ -23,6 +27,7 @@ mod preface;
 mod readable;
 mod stream;
 mod tls;
+mod unary;
 mod watch;
 
 pub mod pb;
@@ -37,3 +42,5 @@ pub use lease::Renewals;
 pub use readable::Readable;
 pub use tls::{Pem, TlsConfig};
 pub use watch::Watcher;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use watch::fuzz;

@@ -32,15 +32,15 @@ pub mod v3electionpb {
 pub use etcdserverpb::*;
 pub use mvccpb::{Event, KeyValue};
 
-/// A message that begins with a header.
-pub trait Headed {
+/// What a server answers: a message that begins with a header.
+pub trait Answer: prost::Message + Default {
     /// The id of the cluster that answered; 0 where it does not say.
     fn cluster_id(&self) -> u64;
 }
 
-macro_rules! headed {
+macro_rules! answers {
     ($($response:ident)*) => {
-        $(impl Headed for $response {
+        $(impl Answer for $response {
             fn cluster_id(&self) -> u64 {
                 self.header.as_ref().map_or(0, |header| header.cluster_id)
             }
@@ -48,14 +48,7 @@ macro_rules! headed {
     };
 }
 
-headed! {
+answers! {
     RangeResponse PutResponse DeleteRangeResponse TxnResponse CompactionResponse WatchResponse LeaseGrantResponse
     LeaseRevokeResponse LeaseKeepAliveResponse LeaseTimeToLiveResponse LeaseLeasesResponse
-}
-
-/// With something that belongs to it.
-impl<T, R: Headed> Headed for (T, R) {
-    fn cluster_id(&self) -> u64 {
-        self.1.cluster_id()
-    }
 }

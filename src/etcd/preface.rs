@@ -91,7 +91,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Preface<S> {
             let mut scratch = [0; HEAD];
             match Pin::new(&mut self.socket).poll_read(cx, &mut ReadBuf::new(&mut scratch)) {
                 Poll::Ready(Err(reason)) => self.tell(Err((&reason).into())),
-                _ => self.tell(Err(error.into())),
+                Poll::Ready(Ok(())) => self.tell(Err(error.into())),
+                // The socket is broken, so a read will soon tell how.
+                Poll::Pending => return Poll::Pending,
             }
         }
         result

@@ -16,7 +16,7 @@ use super::cluster::Cluster;
 use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::failure::{Again, Failure};
-use super::pb::Headed;
+use super::pb::Answer;
 
 /// A stream that has lived for so long has proven that its server is fit. Others may fit as little as one that fails.
 const PROVEN: Duration = Duration::from_secs(1);
@@ -102,7 +102,7 @@ pub(crate) struct Incoming<'a, R> {
     messages: Streaming<R>,
 }
 
-impl<'a, R: Headed> Incoming<'a, R> {
+impl<'a, R: Answer> Incoming<'a, R> {
     /// Opens a stream on `endpoint`. The server answers the first of `requests` only, so they must not wait for it, and
     /// the opening takes as long as that.
     pub(crate) async fn open<Q, A>(
@@ -116,7 +116,7 @@ impl<'a, R: Headed> Incoming<'a, R> {
     {
         let entering = timeout(CONNECT_LIMIT, cluster.enter(endpoint, None)).await;
         let pass = entering.unwrap_or_else(|_| Err(Failure::connect_timeout(endpoint, CONNECT_LIMIT)))?;
-        let request = pass.request(requests, true);
+        let request = pass.request(requests);
         let token = pass.token;
         match rpc(pass.connection, request).await {
             Ok(opened) => Ok(Self {

@@ -73,14 +73,14 @@ fn tls(conf: &mut Fields<'_>, endpoints: &[LuaValue]) -> Result<Option<TlsConfig
     Ok(Some(config))
 }
 
-/// A path or PEM text.
+/// A path or PEM text. What can be neither may still be a key, so it is not shown.
 fn pem(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Pem>, Invalid> {
-    Ok(fields
-        .optional_text(name)?
-        .map(|text| match text.contains("-----BEGIN") {
-            true => Pem::Text(text.into()),
-            false => Pem::Path(text),
-        }))
+    match fields.optional_text(name)? {
+        None => Ok(None),
+        Some(text) if text.contains("-----BEGIN") => Ok(Some(Pem::Text(text.into()))),
+        Some(text) if text.contains(char::is_control) => Err(fields.field(name, "is neither a path nor PEM text")),
+        Some(path) => Ok(Some(Pem::Path(path))),
+    }
 }
 
 fn credentials(fields: &mut Fields<'_>) -> Result<Option<Credentials>, Invalid> {

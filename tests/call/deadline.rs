@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use h2::Reason;
 use silly_etcd::etcd::pb::PutRequest;
-use silly_etcd::etcd::{Applied, CallOptions, Code};
+use silly_etcd::etcd::{Applied, CallOptions, Client, Code, Config, Credentials, Error, TlsConfig};
 use tokio::io::AsyncReadExt;
 use tokio::join;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use super::support::clock::{run, until};
-use super::support::{Call, Cluster, Fault, ONCE, client, frames, listen, ports, unreachable};
+use super::support::{Call, Cluster, Fault, ONCE, client, config, frames, listen, ports, unreachable};
 use super::{answer, get, outcome, put};
 
 /// After each of these the server falls silent.
-const SILENCES: [Fault; 6] = [
+const SILENCES: [Fault; 7] = [
     ("nothing", |_| {}),
     ("half a frame", |call| {
         call.wire.write(&frames::headers(call.stream)[..5])
@@ -24,6 +24,10 @@ const SILENCES: [Fault; 6] = [
     }),
     ("half of a message's head", |call| call.body(&b"\0\0\0"[..])),
     ("half a message", |call| call.body(&b"\0\0\0\0\x09half"[..])),
+    ("4 MiB announced, half of them sent", |call| {
+        call.body(&b"\0\0\x40\0\0"[..]);
+        call.body(vec![0; 2 << 20]);
+    }),
     ("a message without an end", |call| call.body(&b"\0\0\0\0\0"[..])),
 ];
 
@@ -40,12 +44,21 @@ async fn silent_at_first(servers: usize, silence: fn(&mut Call)) -> Cluster {
     .await
 }
 
+/// The outcome of a call that must end with its deadline. The test's clock does not know how busy the machine is.
+async fn ends<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let start = Instant::now();
+    let outcome = until(call).await;
+    let late = start.elapsed().checked_sub(ONCE.timeout).unwrap();
+    assert!(late <= Duration::from_millis(50), "{late:?} too late");
+    outcome
+}
+
 #[test]
-fn a_write_ends_and_is_not_repeated() {
+fn c5_a_write_ends_and_is_not_repeated() {
     run(async {
         for (name, silence) in SILENCES {
             let etcd = silent_at_first(2, silence).await;
-            let written = until(put(&etcd.client(CallOptions { retry: 5, ..ONCE }))).await;
+            let written = ends(put(&etcd.client(CallOptions { retry: 5, ..ONCE }))).await;
             let expected = Err((Code::DeadlineExceeded, Applied::Maybe));
             assert_eq!(outcome(written), expected, "{name}");
             assert_eq!(etcd.methods(), ["Put"], "{name}");
@@ -54,7 +67,7 @@ fn a_write_ends_and_is_not_repeated() {
 }
 
 #[test]
-fn a_read_is_repeated_at_another_server() {
+fn c4_a_read_is_repeated_at_another_server() {
     run(async {
         for (name, silence) in SILENCES {
             let etcd = silent_at_first(2, silence).await;
@@ -67,23 +80,71 @@ fn a_read_is_repeated_at_another_server() {
 }
 
 #[test]
-fn a_server_that_only_accepts_is_left() {
+fn c5_a_server_that_only_accepts_is_left() {
     run(async {
         let silent = listen(ports(1).await, |_, mut socket| async move {
             let mut bytes = [0; 1024];
             while socket.read(&mut bytes).await.is_ok_and(|length| length > 0) {}
         });
-        let error = until(put(&client(&silent, ONCE))).await.unwrap_err();
-        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
-        assert_eq!(error.message, "no connection within 5 s");
+        let trusting = TlsConfig {
+            insecure_skip_verify: true,
+            ..TlsConfig::default()
+        };
+        for tls in [None, Some(trusting)] {
+            let client = Client::new(Config {
+                tls,
+                ..config(&silent, ONCE)
+            });
+            let error = ends(put(&client)).await.unwrap_err();
+            assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
+            assert_eq!(error.message, "no connection within 5 s");
+        }
     });
 }
 
 #[test]
-fn a_connection_that_is_not_made_is_given_up_and_nothing_was_sent() {
+fn c5_a_server_that_answers_no_login_is_left() {
+    run(async {
+        let (etcd, _calls) = Cluster::manual(1).await;
+        let credentials = Credentials::Password {
+            user: "user".to_owned(),
+            password: "password".to_owned().into(),
+        };
+        let client = Client::new(Config {
+            credentials: Some(credentials),
+            ..config(&etcd.addresses, ONCE)
+        });
+        let failed = outcome(ends(put(&client)).await);
+        assert_eq!(failed, Err((Code::DeadlineExceeded, Applied::No)));
+        assert_eq!(etcd.methods(), ["Authenticate"]);
+    });
+}
+
+#[test]
+fn c5_a_request_that_the_server_does_not_take_in_is_given_up() {
+    run(async {
+        // It reads none, so that most of it stays here.
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let request = PutRequest {
+            key: "key".into(),
+            value: vec![b'v'; 1 << 20].into(),
+            ..PutRequest::default()
+        };
+        let options = client.options();
+        let (written, reason) = join!(ends(client.put(request, &options)), async {
+            calls.recv().await.unwrap().abandoned().await
+        });
+        assert_eq!(outcome(written), Err((Code::DeadlineExceeded, Applied::Maybe)));
+        assert_eq!(reason, Some(Reason::CANCEL));
+    });
+}
+
+#[test]
+fn c5_a_connection_that_is_not_made_is_given_up_and_nothing_was_sent() {
     run(async {
         let (address, _full) = unreachable().await;
-        let error = until(put(&client(&[address], ONCE))).await.unwrap_err();
+        let error = ends(put(&client(&[address], ONCE))).await.unwrap_err();
         assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
         assert_eq!(error.message, "no connection within 5 s");
     });
@@ -103,7 +164,7 @@ fn a_connection_that_was_given_up_is_made_anew() {
 }
 
 #[test]
-fn a_write_that_found_no_connection_is_sent_to_another_server() {
+fn c3_a_write_that_found_no_connection_is_sent_to_another_server() {
     run(async {
         let etcd = Cluster::start(1, answer).await;
         let (address, _full) = unreachable().await;
@@ -117,7 +178,7 @@ fn a_write_that_found_no_connection_is_sent_to_another_server() {
 }
 
 #[test]
-fn a_server_that_sends_a_byte_now_and_then_is_left() {
+fn c5_a_server_that_sends_a_byte_now_and_then_is_left() {
     run(async {
         let etcd = Cluster::start(1, |mut call: Call| async move {
             call.body(&b"\0\0\x01\0\0"[..]);
@@ -127,13 +188,13 @@ fn a_server_that_sends_a_byte_now_and_then_is_left() {
             }
         })
         .await;
-        let failed = outcome(until(get(&etcd.client(ONCE))).await);
+        let failed = outcome(ends(get(&etcd.client(ONCE))).await);
         assert_eq!(failed, Err((Code::DeadlineExceeded, Applied::No)));
     });
 }
 
 #[test]
-fn only_the_request_is_given_up_not_its_connection() {
+fn c5_only_the_request_is_given_up_not_its_connection() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);

@@ -92,7 +92,7 @@ impl Case {
 }
 
 #[test]
-fn each_has_its_code_and_its_text() {
+fn c1_each_error_has_its_code_its_text_and_its_outcome() {
     run(async {
         for case in cases() {
             let etcd = case.cluster().await;
@@ -110,7 +110,7 @@ fn each_has_its_code_and_its_text() {
 }
 
 #[test]
-fn a_write_is_sent_again_only_if_it_was_refused() {
+fn c3_a_write_is_sent_again_only_if_it_was_refused() {
     run(async {
         for case in cases() {
             let etcd = case.cluster().await;
@@ -145,7 +145,7 @@ fn a_write_that_may_be_repeated_is_not_where_that_does_not_help() {
 }
 
 #[test]
-fn a_read_is_repeated_where_that_helps() {
+fn c4_a_read_is_repeated_where_that_helps() {
     run(async {
         for case in cases() {
             let etcd = case.cluster().await;

@@ -67,7 +67,7 @@ async fn cluster(servers: usize, loss: fn(&mut Call)) -> Cluster {
 }
 
 #[test]
-fn a_write_is_sent_once() {
+fn c2_a_write_is_sent_once() {
     run(async {
         for (name, loss) in LOSSES {
             let etcd = cluster(2, loss).await;
@@ -103,7 +103,7 @@ fn a_write_is_sent_again_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_read_is_repeated() {
+fn c4_a_lost_read_is_repeated() {
     run(async {
         for (name, loss) in LOSSES {
             let etcd = cluster(1, loss).await;
@@ -115,7 +115,7 @@ fn a_read_is_repeated() {
 }
 
 #[test]
-fn a_read_that_failed_did_nothing() {
+fn c1_a_read_that_failed_did_nothing() {
     run(async {
         for (name, loss) in LOSSES {
             let etcd = cluster(1, loss).await;
@@ -126,7 +126,7 @@ fn a_read_that_failed_did_nothing() {
 }
 
 #[test]
-fn an_answer_cut_anywhere_is_lost() {
+fn c2_an_answer_cut_anywhere_is_lost() {
     run(async {
         let body = frames::message(&PutResponse::default());
         let whole = [frames::headers(1), frames::data(1, &body), frames::trailers(1)].concat();
@@ -173,7 +173,7 @@ async fn refuse(mut call: Call) {
 }
 
 #[test]
-fn a_refusal_does_not_undo_an_earlier_attempt() {
+fn c1_a_refusal_does_not_undo_an_earlier_attempt() {
     run(async {
         let etcd = lose_then_refuse().await;
         let client = etcd.client(CallOptions {
@@ -187,7 +187,7 @@ fn a_refusal_does_not_undo_an_earlier_attempt() {
 }
 
 #[test]
-fn nor_that_of_a_grant() {
+fn c1_nor_that_of_a_grant() {
     run(async {
         let etcd = lose_then_refuse().await;
         let client = etcd.client(CallOptions { retry: 1, ..ONCE });
@@ -200,7 +200,7 @@ fn nor_that_of_a_grant() {
 }
 
 #[test]
-fn closing_the_client_does_not_either() {
+fn c1_closing_the_client_does_not_either() {
     run(async {
         let etcd = lose_then_refuse().await;
         let client = etcd.client(CallOptions {

@@ -30,7 +30,7 @@ async fn call_all(client: &Client) {
 }
 
 #[test]
-fn every_call_but_a_serializable_read_wants_a_leader() {
+fn c9_every_call_but_a_serializable_read_wants_a_leader() {
     run(async {
         let etcd = Cluster::start(1, |mut call: Call| async move { call.finish("9", "no") }).await;
         let client = etcd.client(ONCE);

@@ -43,7 +43,7 @@ fn every_server_is_asked_once_and_then_retry_times_more() {
 }
 
 #[test]
-fn other_servers_are_asked_without_a_pause() {
+fn c6_other_servers_are_asked_without_a_pause() {
     run(async {
         let etcd = Cluster::start(3, |call: Call| async move {
             match call.number {
@@ -81,7 +81,7 @@ fn a_pause_comes_before_each_further_attempt() {
 }
 
 #[test]
-fn the_server_that_answered_is_asked_first() {
+fn c6_the_server_that_answered_is_asked_first() {
     run(async {
         let etcd = Cluster::start(3, |call: Call| async move {
             match call.number {
@@ -197,14 +197,14 @@ async fn put_beside_a_watch(options: CallOptions) -> Result<(), (Code, Applied)>
 }
 
 #[test]
-fn a_write_that_its_connection_hands_back_is_sent_on_another() {
+fn c3_a_write_that_its_connection_hands_back_is_sent_on_another() {
     run(async {
         assert_eq!(put_beside_a_watch(CallOptions { retry: 1, ..ONCE }).await, Ok(()));
     });
 }
 
 #[test]
-fn that_costs_no_retry() {
+fn c3_that_costs_no_retry() {
     run(async {
         assert_eq!(put_beside_a_watch(ONCE).await, Ok(()));
     });

@@ -45,7 +45,7 @@ async fn refuse(number: usize, mut call: Call, refusal: fn(&mut Call)) {
 }
 
 #[test]
-fn a_refused_write_is_sent_again_to_the_same_server() {
+fn c3_a_refused_write_is_sent_again_to_the_same_server() {
     run(async {
         for (name, refusal) in REFUSALS {
             let etcd = Cluster::start(1, move |call| refuse(1, call, refusal)).await;
@@ -58,7 +58,7 @@ fn a_refused_write_is_sent_again_to_the_same_server() {
 }
 
 #[test]
-fn a_refused_write_is_sent_to_another_server() {
+fn c3_a_refused_write_is_sent_to_another_server() {
     run(async {
         for (name, refusal) in REFUSALS {
             let etcd = Cluster::start(2, move |call| refuse(0, call, refusal)).await;
@@ -71,7 +71,7 @@ fn a_refused_write_is_sent_to_another_server() {
 }
 
 #[test]
-fn a_refused_read_is_repeated() {
+fn c4_a_refused_read_is_repeated() {
     run(async {
         for (name, refusal) in REFUSALS {
             let etcd = Cluster::start(1, move |call| refuse(0, call, refusal)).await;
@@ -83,7 +83,7 @@ fn a_refused_read_is_repeated() {
 }
 
 #[test]
-fn a_write_that_was_refused_to_the_end_did_not_happen() {
+fn c1_a_write_that_was_refused_to_the_end_did_not_happen() {
     run(async {
         for (name, refusal) in REFUSALS {
             let etcd = Cluster::start(1, move |call| refuse(0, call, refusal)).await;
@@ -94,7 +94,7 @@ fn a_write_that_was_refused_to_the_end_did_not_happen() {
 }
 
 #[test]
-fn a_refused_connection_is_named() {
+fn c1_a_refused_connection_is_named() {
     run(async {
         let address = refusing().local_addr().unwrap();
         let error = put(&client(&[address], ONCE)).await.unwrap_err();
@@ -107,7 +107,7 @@ fn a_refused_connection_is_named() {
 }
 
 #[test]
-fn a_refused_connection_leads_to_another_server() {
+fn c3_a_refused_connection_leads_to_another_server() {
     run(async {
         let etcd = Cluster::start(1, answer).await;
         let dead = refusing();
@@ -121,7 +121,7 @@ fn a_refused_connection_leads_to_another_server() {
 }
 
 #[test]
-fn a_refused_connection_is_tried_again() {
+fn c3_a_refused_connection_is_tried_again() {
     run(async {
         let server = refusing();
         let options = CallOptions {

@@ -11,7 +11,7 @@ use super::support::{Fault, ONCE, frames};
 use super::{THIRD, TTL, cluster, grant, renew_all, renewal};
 
 #[test]
-fn a_silent_stream_is_replaced_by_one_to_another_server() {
+fn l1_a_silent_stream_is_replaced_by_one_to_another_server() {
     run(async {
         for answered in 0..2 {
             let (etcd, mut calls) = cluster(2).await;
@@ -34,7 +34,7 @@ fn a_silent_stream_is_replaced_by_one_to_another_server() {
 }
 
 #[test]
-fn a_broken_stream_is_replaced_by_one_to_another_server() {
+fn l1_a_broken_stream_is_replaced_by_one_to_another_server() {
     const FAULTS: [Fault; 7] = [
         ("closed", |call| call.wire.close()),
         ("RST_STREAM", |call| call.reset(Reason::INTERNAL_ERROR)),
@@ -67,7 +67,7 @@ fn a_broken_stream_is_replaced_by_one_to_another_server() {
 }
 
 #[test]
-fn a_lease_that_no_server_renewed_in_time_is_given_up() {
+fn l2_a_lease_that_no_server_renewed_in_time_is_given_up() {
     run(async {
         let (etcd, mut calls) = cluster(2).await;
         let client = etcd.client(ONCE);

@@ -35,7 +35,7 @@ async fn lossy() -> (Cluster, UnboundedReceiver<LeaseGrantRequest>) {
 }
 
 #[test]
-fn a_grant_whose_answer_was_lost_makes_one_lease() {
+fn l8_a_grant_whose_answer_was_lost_makes_one_lease() {
     run(async {
         let (etcd, mut grants) = lossy().await;
         let client = etcd.client(CallOptions { retry: 1, ..ONCE });
@@ -65,7 +65,7 @@ fn its_answer_tells_what_was_granted() {
 }
 
 #[test]
-fn a_lease_that_is_gone_when_its_grant_is_repeated_is_an_error() {
+fn l8_a_lease_that_is_gone_when_its_grant_is_repeated_is_an_error() {
     run(async {
         let etcd = Cluster::start(1, |mut call: Call| async move {
             match call.method.as_str() {
@@ -88,7 +88,7 @@ fn a_lease_that_is_gone_when_its_grant_is_repeated_is_an_error() {
 }
 
 #[test]
-fn a_grant_of_the_callers_own_id_is_a_write_like_any_other() {
+fn l8_a_grant_of_the_callers_own_id_is_a_write_like_any_other() {
     run(async {
         let (etcd, mut grants) = lossy().await;
         let client = etcd.client(CallOptions { retry: 1, ..ONCE });

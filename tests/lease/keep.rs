@@ -18,7 +18,7 @@ async fn revoke(client: &Client, id: i64) {
 }
 
 #[test]
-fn one_stream_renews_all_leases() {
+fn l1_one_stream_renews_all_leases() {
     run(async {
         let (etcd, mut calls) = cluster(1).await;
         let client = etcd.client(ONCE);
@@ -134,7 +134,7 @@ fn the_last_handle_ends_the_renewal() {
 }
 
 #[test]
-fn the_life_of_a_lease_is_counted_from_the_request() {
+fn l2_the_life_of_a_lease_is_counted_from_the_request() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);

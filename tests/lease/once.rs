@@ -17,6 +17,7 @@ fn a_renewal_on_request_is_answered() {
         let (answer, mut stream) = join!(kept(&client), async {
             let mut call = calls.recv().await.unwrap();
             renew_all(&mut call, 1).await;
+            call.finish("0", "");
             calls.recv().await.unwrap()
         });
         assert_eq!((answer.as_ref().unwrap().id, answer.unwrap().ttl), (7, TTL));
@@ -35,7 +36,7 @@ fn a_renewal_on_request_of_a_lease_that_is_gone_fails() {
             let mut call = calls.recv().await.unwrap();
             let id = renewal(&mut call).await;
             renew(&mut call, id, 0);
-            call.abandoned().await;
+            call.finish("0", "");
         });
         let error = answer.unwrap_err();
         assert_eq!(
@@ -55,7 +56,7 @@ fn a_renewal_on_request_of_another_lease_is_an_error() {
             let mut call = calls.recv().await.unwrap();
             let id = renewal(&mut call).await;
             renew(&mut call, id + 1, TTL);
-            call.abandoned().await;
+            call.finish("0", "");
         });
         assert_eq!(answer.unwrap_err().code, Code::Protocol);
     });

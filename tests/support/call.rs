@@ -88,6 +88,13 @@ impl Call {
         self.answer.get_or_insert_with(begin)
     }
 
+    /// Begins the answer with one header more.
+    pub(crate) fn header(&mut self, name: &'static str, value: &str) {
+        let mut response = response(200);
+        response.headers_mut().insert(name, value.parse().unwrap());
+        self.answer = Some(self.respond.send_response(response, false).unwrap());
+    }
+
     /// Sends a message.
     pub(crate) fn send(&mut self, message: &impl Message) {
         self.body(frames::message(message));

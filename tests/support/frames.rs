@@ -6,12 +6,53 @@ use prost::Message;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// What a client begins with, before its first frame.
+const PREFACE: usize = 24;
+
+/// The length of a frame's head.
+const HEAD: usize = 9;
+
+/// Finds the frames in what a client sends.
+pub(crate) struct Reader {
+    seen: Vec<u8>,
+    /// What comes before the next frame.
+    skip: usize,
+}
+
+impl Reader {
+    pub(crate) fn new() -> Self {
+        Self {
+            seen: Vec::new(),
+            skip: PREFACE,
+        }
+    }
+
+    /// The types and flags of the frames that begin in these bytes.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Vec<(u8, u8)> {
+        self.seen.extend(bytes);
+        let mut frames = Vec::new();
+        while self.seen.len() >= self.skip + HEAD {
+            self.seen.drain(..self.skip);
+            frames.push((self.seen[3], self.seen[4]));
+            self.skip = HEAD + usize::from(self.seen[1]) * 256 + usize::from(self.seen[2]);
+        }
+        frames
+    }
+}
+
+/// A frame of any type.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
     frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
+}
+
+/// What a server begins with: its settings, with at most one of them said.
+pub(crate) fn settings(setting: Option<(u16, u32)>) -> Vec<u8> {
+    let payload = setting.map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat());
+    frame(4, 0, 0, &payload.unwrap_or_default())
 }
 
 /// The head of an answer: status 200.

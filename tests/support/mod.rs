@@ -9,13 +9,15 @@ mod call;
 pub(crate) mod clock;
 pub(crate) mod frames;
 mod server;
+pub(crate) mod tap;
+pub(crate) mod unary;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(crate) use call::Call;
 pub(crate) use server::Cluster;
-use silly_etcd::etcd::{CallOptions, Client, Config};
+use silly_etcd::etcd::{Address, CallOptions, Client, Config};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -34,13 +36,18 @@ pub(crate) const ONCE: CallOptions = CallOptions {
 
 /// A client of these servers.
 pub(crate) fn client(servers: &[SocketAddr], options: CallOptions) -> Client {
-    let endpoints = servers.iter().map(|server| server.to_string().parse().unwrap());
-    Client::new(Config {
+    Client::new(config(servers, options))
+}
+
+/// What such a client is made from.
+pub(crate) fn config(servers: &[SocketAddr], options: CallOptions) -> Config {
+    let address = |server: &SocketAddr| -> Address { server.to_string().parse().unwrap() };
+    Config {
         tls: None,
         credentials: None,
-        endpoints: endpoints.collect(),
+        endpoints: servers.iter().map(address).collect(),
         options,
-    })
+    }
 }
 
 /// Ports to listen on.

@@ -53,7 +53,7 @@ fn a_watch_without_a_server_is_an_error_after_its_retries() {
 }
 
 #[test]
-fn a_watch_from_now_on_starts_behind_the_revision_of_a_read() {
+fn w2_a_watch_from_now_on_starts_behind_the_revision_of_a_read() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);
@@ -99,7 +99,7 @@ fn a_read_without_a_header_is_an_error() {
 }
 
 #[test]
-fn a_denied_watch_leaves_the_others_alone() {
+fn w5_a_denied_watch_leaves_the_others_alone() {
     run(async {
         for refused in [-1, 0, 2] {
             let (etcd, mut calls) = Cluster::manual(1).await;

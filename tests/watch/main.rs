@@ -8,6 +8,7 @@ mod support;
 mod create;
 mod resume;
 mod share;
+mod silent;
 mod slow;
 
 use silly_etcd::etcd::pb::watch_request::RequestUnion;

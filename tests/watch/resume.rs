@@ -31,7 +31,7 @@ fn answers(id: i64) -> [(WatchResponse, i64); 6] {
 }
 
 #[test]
-fn a_stream_cut_anywhere_is_resumed_elsewhere_without_a_gap_or_a_repetition() {
+fn w2_a_stream_cut_anywhere_is_resumed_elsewhere_without_a_gap_or_a_repetition() {
     const HISTORY: [i64; 7] = [10, 11, 12, 12, 13, 15, 16];
     run(async {
         let mut length = 0;
@@ -104,7 +104,7 @@ const FAULTS: [Fault; 10] = [
 ];
 
 #[test]
-fn a_stream_that_ends_is_replaced() {
+fn w2_a_stream_that_ends_is_replaced() {
     run(async {
         for servers in 1..=2 {
             for (name, fault) in FAULTS {
@@ -128,7 +128,7 @@ fn a_stream_that_ends_is_replaced() {
 }
 
 #[test]
-fn a_watch_outlives_an_outage() {
+fn w2_a_watch_outlives_an_outage() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(2).await;
         let client = etcd.client(ONCE);
@@ -144,7 +144,7 @@ fn a_watch_outlives_an_outage() {
 }
 
 #[test]
-fn a_watch_outlives_a_broken_status() {
+fn w2_a_watch_outlives_a_broken_status() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);

@@ -39,7 +39,7 @@ fn all_watches_share_a_stream() {
 }
 
 #[test]
-fn the_stream_ends_with_the_last_watch() {
+fn w8_the_stream_ends_with_the_last_watch() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);

@@ -20,7 +20,7 @@ fn large(id: i64, revision: i64) -> WatchResponse {
 }
 
 #[test]
-fn a_watch_that_nobody_reads_is_taken_off_the_server_until_somebody_does() {
+fn w6_a_watch_that_nobody_reads_is_taken_off_the_server_until_somebody_does() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);
@@ -57,7 +57,7 @@ fn a_watch_that_nobody_reads_is_taken_off_the_server_until_somebody_does() {
 }
 
 #[test]
-fn a_stream_whose_watches_are_all_full_is_given_up_until_one_is_read() {
+fn w6_a_stream_whose_watches_are_all_full_is_given_up_until_one_is_read() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);

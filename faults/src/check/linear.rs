@@ -3,14 +3,14 @@
 //!
 //! The order is searched by porcupine, key by key; the state is the key's value, revisions and version. Every value is
 //! unique, so that the store's history tells what became of a write whose outcome is unknown: it took effect at some
-//! time after its call, however late, or not at all.
+//! time after its call, however late, or not at all. A serializable read has no place in that order.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use porcupine_rs::{CheckResult, Model, Operation, check_operations_timeout};
 
-use super::{Truth, Violation};
+use super::{Truth, Violation, serializable};
 use crate::history::{Action, Call, Content, Event, Outcome};
 use crate::traffic;
 
@@ -29,6 +29,7 @@ pub fn check(truth: Truth<'_>, prefix: &str) -> Vec<Violation> {
     found.extend(counters(truth.calls, &events));
     found.extend(revisions(truth.calls));
     found.extend(torn(truth.calls));
+    found.extend(serializable::check(truth.calls, &events));
     let mut by_key: BTreeMap<&str, Vec<Operation<Register>>> = BTreeMap::new();
     for (key, operation) in operations(truth.calls, &events) {
         by_key.entry(key).or_default().push(operation);
@@ -158,7 +159,8 @@ fn counters(calls: &[Call], events: &[&Event]) -> Vec<Violation> {
 
 /// What begins after an answer is at no earlier revision, and writes at a later one.
 fn revisions(calls: &[Call]) -> Vec<Violation> {
-    let mut answered: Vec<_> = calls.iter().filter(|call| call.revision().is_some()).collect();
+    let dated = |call: &&Call| call.revision().is_some() && call.action != Action::SerializableGet;
+    let mut answered: Vec<_> = calls.iter().filter(dated).collect();
     let mut by_return = answered.clone();
     answered.sort_by_key(|call| call.called);
     by_return.sort_by_key(|call| call.returned);
@@ -247,6 +249,7 @@ fn answered_step(action: &Action, revision: i64, swapped: bool, found: Option<&O
     let found = found.cloned();
     Some(match action {
         Action::Get => Step::Read(found?),
+        Action::SerializableGet => return None,
         Action::Put(value) => Step::Put {
             value: value.clone(),
             revision,
@@ -288,7 +291,7 @@ fn late_put(key: &str, value: &str, action: &Action, events: &[&Event]) -> Optio
         found: None,
         expected: match action {
             Action::Swap { expected, .. } => Some(*expected),
-            Action::Get | Action::Put(_) | Action::Delete => None,
+            Action::Get | Action::SerializableGet | Action::Put(_) | Action::Delete => None,
         },
         version: Some(content.version),
     })

@@ -2,11 +2,12 @@
 
 pub mod lease;
 pub mod linear;
+pub mod serializable;
 pub mod watch;
 
 use std::fmt;
 
-use crate::history::{Call, Event, Time};
+use crate::history::{Action, Call, Event, Time};
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +42,12 @@ pub struct Truth<'a> {
     pub compacted: i64,
 }
 
-/// The longest time without an answered call, of those that `counts`.
+/// The longest time without an answered call, of those that `counts`. A serializable read is answered by a member that
+/// is of no use otherwise.
 pub fn longest_gap(calls: &[Call], counts: impl Fn(&Call) -> bool) -> Time {
     let mut answered: Vec<_> = calls
         .iter()
+        .filter(|call| call.action != Action::SerializableGet)
         .filter(|call| call.revision().is_some() && counts(call))
         .map(|call| call.returned)
         .collect();
@@ -115,7 +118,6 @@ pub mod doctor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Action;
 
     #[test]
     fn the_longest_gap_lies_between_two_answers() {

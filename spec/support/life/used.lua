@@ -1,11 +1,11 @@
--- What is left over after many calls and many clients. In: endpoint, key prefix, calls, clients.
+-- What is left over after many calls, clients and watches. In: endpoint, key prefix, calls, clients, watches.
 -- Out: memory that is kept for good, threads and descriptors, as an error if there is too much of them.
 
 local host = require "host"
 local etcd = require "silly.store.etcd"
 local core = require "silly.store.etcd.core"
 
-local endpoint, prefix, calls, clients = ...
+local endpoint, prefix, calls, clients, watches = ...
 
 local pump
 local loop = {
@@ -46,6 +46,16 @@ local function open(times)
 	end
 end
 
+local function watch(times)
+	local client = etcd.newclient { endpoints = { endpoint } }
+	-- Keeps the stream open that the others share.
+	local _ = assert(client:watch { key = prefix })
+	for _ = 1, times do
+		assert(client:watch { key = prefix, revision = 1 }):close()
+	end
+	client:close()
+end
+
 -- The library's thread closes the last connection after the client has gone.
 local function measure()
 	local deadline = core:monotonic() + 30000
@@ -61,13 +71,16 @@ end
 -- The allocator and the collector find their level first.
 many(tonumber(calls) / 5)
 open(tonumber(clients) / 5)
+watch(tonumber(watches) / 5)
 local _, descriptors, heap, resident = measure()
 many(tonumber(calls))
 open(tonumber(clients))
+watch(tonumber(watches))
 
 local threads, descriptors_now, heap_now, resident_now = measure()
-local report = ("%d calls, %d clients: heap %+.0f KiB, resident %+.0f KiB, descriptors %+d, threads %d"):format(
-	calls, clients, (heap_now - heap) / 1024, (resident_now - resident) / 1024, descriptors_now - descriptors, threads)
+local report = ("%d calls, %d clients, %d watches: "):format(calls, clients, watches)
+	.. ("heap %+.0f KiB, resident %+.0f KiB, descriptors %+d, threads %d"):format(
+		(heap_now - heap) / 1024, (resident_now - resident) / 1024, descriptors_now - descriptors, threads)
 print(report)
 assert(descriptors_now == descriptors and threads == 2, report)
 assert(heap_now - heap < 64 * 1024 and resident_now - resident < 1024 * 1024, report)

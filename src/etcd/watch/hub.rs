@@ -14,13 +14,14 @@ use super::Watcher;
 use super::inbox::Inbox;
 use super::state::{Key, Watches};
 use crate::etcd::cluster::Cluster;
-use crate::etcd::connection::{Connection, MAX_MESSAGE};
+use crate::etcd::connection::Connection;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::Error;
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::watch_client::WatchClient;
 use crate::etcd::pb::{WatchCreateRequest, WatchRequest};
 use crate::etcd::stream::{Incoming, Persistent, persist};
+use crate::etcd::unary::MAX_MESSAGE;
 
 /// How long a server may take to answer the request for a watch.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -161,6 +162,8 @@ impl Persistent for Hub {
         self.watches().connected();
         let (requests, outgoing) = mpsc::channel(64);
         tokio::select! {
+            // First, since there may be nothing left to open a stream for.
+            biased;
             ended = self.send(endpoint, requests) => ended,
             ended = self.receive(endpoint, outgoing, answered) => ended,
         }

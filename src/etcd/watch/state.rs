@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use super::inbox::Inbox;
 use super::reason::canceled;
 use crate::etcd::error::{Code, Error};
-use crate::etcd::failure::{Again, Failure};
+use crate::etcd::failure::{Again, Failure, refuses_token};
 use crate::etcd::pb::watch_request::RequestUnion;
-use crate::etcd::pb::{Event, Headed, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::etcd::pb::{Answer, Event, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
 
 /// Names a watch of this client.
 pub(super) type Key = u64;
@@ -216,6 +216,7 @@ impl Watches {
             let reason = canceled(message);
             let stale = match reason.code {
                 Code::Unauthenticated => true,
+                _ if refuses_token(&reason.message) => true,
                 // Some servers say this of an old token. The second time it is meant.
                 Code::PermissionDenied => !std::mem::replace(&mut watch.refused, true),
                 _ => false,

@@ -100,6 +100,30 @@ fn c8_a_torn_read_is_found() {
 }
 
 #[test]
+fn c9_a_serializable_read_may_be_old() {
+    let (mut calls, events) = sound();
+    calls.push(call(
+        KEY,
+        Action::SerializableGet,
+        (130, 140),
+        ok(3, content("y", 2, 3, 2)),
+    ));
+    assert_eq!(violated(&calls, &events), [""; 0]);
+}
+
+#[test]
+fn c9_but_not_differ_from_its_revision() {
+    let (mut calls, events) = sound();
+    calls.push(call(
+        KEY,
+        Action::SerializableGet,
+        (130, 140),
+        ok(4, content("y", 2, 3, 2)),
+    ));
+    assert_eq!(violated(&calls, &events), ["replayed"]);
+}
+
+#[test]
 fn c1_a_lost_write_is_found() {
     let (mut calls, events) = sound();
     calls.push(call(KEY, put("v"), (130, 140), ok(5, None)));

@@ -28,7 +28,7 @@ fn a_watch_is_asked_for_as_the_caller_wants_it() {
 }
 
 #[test]
-fn answers_are_given_in_the_order_of_the_requests() {
+fn w5_answers_are_given_in_the_order_of_the_requests() {
     let mut watches = Watches::default();
     let mut readers = [1, 2, 3].map(|start| watch_from(&mut watches, start));
     assert_eq!(
@@ -43,7 +43,7 @@ fn answers_are_given_in_the_order_of_the_requests() {
 }
 
 #[test]
-fn a_refused_watch_leaves_the_live_one_alone_whatever_its_id() {
+fn w5_a_refused_watch_leaves_the_live_one_alone_whatever_its_id() {
     for id in [-1, 0, 1, 2, i64::MAX] {
         let (mut watches, live, wire) = watching();
         let mut other = watch_from(&mut watches, 1);
@@ -55,7 +55,7 @@ fn a_refused_watch_leaves_the_live_one_alone_whatever_its_id() {
 }
 
 #[test]
-fn a_refused_watch_among_others_is_the_oldest_without_an_answer() {
+fn w5_a_refused_watch_among_others_is_the_oldest_without_an_answer() {
     let mut watches = Watches::default();
     let mut readers = [1, 2, 3].map(|start| watch_from(&mut watches, start));
     watches.receive(created(1));
@@ -67,7 +67,7 @@ fn a_refused_watch_among_others_is_the_oldest_without_an_answer() {
 }
 
 #[test]
-fn the_answer_to_a_cancelled_watch_confirms_no_other() {
+fn w5_the_answer_to_a_cancelled_watch_confirms_no_other() {
     let mut watches = Watches::default();
     let cancelled = watch_from(&mut watches, 1);
     assert!(watches.cancel(cancelled.key));

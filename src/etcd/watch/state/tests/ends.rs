@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_compacted_start_is_told_after_the_confirmation() {
+fn w4_a_compacted_start_is_told_after_the_confirmation() {
     let (mut watches, reader, id) = watching();
     watches.receive(compacted(id, 50));
     for _ in 0..2 {
@@ -17,7 +17,7 @@ fn a_compacted_start_is_told_after_the_confirmation() {
 }
 
 #[test]
-fn a_compacted_start_may_be_told_at_once() {
+fn w4_a_compacted_start_may_be_told_at_once() {
     let mut watches = Watches::default();
     let mut reader = watch_from(&mut watches, 1);
     watches.receive(WatchResponse {
@@ -28,7 +28,7 @@ fn a_compacted_start_may_be_told_at_once() {
 }
 
 #[test]
-fn a_watch_that_lags_behind_a_compaction_ends_after_what_it_has() {
+fn w4_a_watch_that_lags_behind_a_compaction_ends_after_what_it_has() {
     let (mut watches, reader, id) = watching();
     watches.receive(events(id, &[10]));
     watches.receive(compacted(id, 50));
@@ -121,7 +121,7 @@ fn an_event_without_a_key_is_an_error() {
 }
 
 #[test]
-fn a_watch_is_cancelled_once() {
+fn w8_a_watch_is_cancelled_once() {
     let (mut watches, reader, id) = watching();
     assert!(watches.cancel(reader.key));
     assert!(!watches.cancel(reader.key));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_revision_is_never_split() {
+fn w7_a_revision_is_never_split() {
     let (mut watches, reader, id) = watching();
     watches.receive(fragment(id, &[10, 10, 11]));
     assert_eq!(reader.read(), Some(vec![10, 10]));
@@ -17,7 +17,7 @@ fn a_revision_is_never_split() {
 }
 
 #[test]
-fn the_last_may_be_empty() {
+fn w7_the_last_may_be_empty() {
     let (mut watches, reader, id) = watching();
     watches.receive(fragment(id, &[10]));
     watches.receive(events(id, &[]));
@@ -25,7 +25,7 @@ fn the_last_may_be_empty() {
 }
 
 #[test]
-fn those_of_two_watches_do_not_mix() {
+fn w7_those_of_two_watches_do_not_mix() {
     let (mut watches, reader, id) = watching();
     let other = watch_from(&mut watches, 1);
     let other_id = created_id(&mut watches);
@@ -39,7 +39,7 @@ fn those_of_two_watches_do_not_mix() {
 }
 
 #[test]
-fn those_of_a_broken_stream_are_forgotten() {
+fn w2_those_of_a_broken_stream_are_forgotten() {
     let (mut watches, reader, id) = watching();
     watches.receive(fragment(id, &[10, 10]));
     let (id, revision) = reconnected(&mut watches);
@@ -59,7 +59,7 @@ fn mebibyte(watch_id: WireId, value: &Bytes) -> WatchResponse {
 }
 
 #[test]
-fn many_may_come() {
+fn w7_many_may_come() {
     let (mut watches, reader, id) = watching();
     let value = Bytes::from(vec![0; 1 << 20]);
     for _ in 0..128 {
@@ -70,7 +70,7 @@ fn many_may_come() {
 }
 
 #[test]
-fn a_message_without_an_end_is_an_error() {
+fn w7_a_message_without_an_end_is_an_error() {
     let (mut watches, reader, id) = watching();
     let value = Bytes::from(vec![0; 1 << 20]);
     for _ in 0..257 {
@@ -81,7 +81,7 @@ fn a_message_without_an_end_is_an_error() {
 }
 
 #[test]
-fn what_a_message_took_does_not_count_for_the_next() {
+fn w7_what_a_message_took_does_not_count_for_the_next() {
     let (mut watches, reader, id) = watching();
     let value = Bytes::from(vec![0; 100 << 20]);
     for _ in 0..4 {
@@ -99,7 +99,7 @@ fn what_a_message_took_does_not_count_for_the_next() {
 }
 
 #[test]
-fn a_replay_without_end_is_delivered_as_it_comes() {
+fn w7_a_replay_without_end_is_delivered_as_it_comes() {
     let (mut watches, reader, id) = watching();
     watches.receive(fragment(id, &[10]));
     for revision in 10..1000 {

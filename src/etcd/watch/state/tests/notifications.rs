@@ -30,7 +30,7 @@ fn progress_is_shown_to_one_that_did() {
 }
 
 #[test]
-fn progress_of_the_whole_stream_is_nobodys() {
+fn w4_progress_of_the_whole_stream_is_nobodys() {
     let mut watches = Watches::default();
     let reader = watch(
         &mut watches,

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_full_inbox_takes_the_watch_off_the_server() {
+fn w6_a_full_inbox_takes_the_watch_off_the_server() {
     let (mut watches, reader, id) = watching();
     watches.receive(flood(id, 10));
     assert_eq!(sent(&mut watches), [Sent::Cancel(id)]);
@@ -24,7 +24,7 @@ fn a_full_inbox_takes_the_watch_off_the_server() {
 }
 
 #[test]
-fn a_paused_watch_is_not_created_on_a_new_stream() {
+fn w6_a_paused_watch_is_not_created_on_a_new_stream() {
     let (mut watches, reader, id) = watching();
     watches.receive(flood(id, 10));
     watches.connected();
@@ -34,7 +34,7 @@ fn a_paused_watch_is_not_created_on_a_new_stream() {
 }
 
 #[test]
-fn it_delays_no_other() {
+fn w6_it_delays_no_other() {
     let (mut watches, _slow, id) = watching();
     let other = watch_from(&mut watches, 1);
     let other_id = created_id(&mut watches);
@@ -64,7 +64,7 @@ fn a_paused_watch_can_be_cancelled() {
 }
 
 #[test]
-fn many_small_responses_fill_an_inbox_too() {
+fn w6_many_small_responses_fill_an_inbox_too() {
     let (mut watches, reader, id) = watching();
     let mut received = 0;
     while !watches.is_idle() {

@@ -12,7 +12,7 @@ fn resumed_after(messages: impl FnOnce(WireId) -> Vec<WatchResponse>) -> i64 {
 }
 
 #[test]
-fn a_watch_goes_on_behind_what_it_has_delivered() {
+fn w2_a_watch_goes_on_behind_what_it_has_delivered() {
     assert_eq!(resumed_after(|_| vec![]), 10, "the header of `created` does not count");
     assert_eq!(
         resumed_after(|id| vec![events(id, &[12])]),
@@ -29,7 +29,7 @@ fn a_watch_goes_on_behind_what_it_has_delivered() {
 }
 
 #[test]
-fn it_never_goes_back() {
+fn w1_it_never_goes_back() {
     assert_eq!(resumed_after(|id| vec![events(id, &[20]), progress(id, 5)]), 21);
     assert_eq!(resumed_after(|id| vec![events(id, &[20]), events(id, &[5])]), 21);
     assert_eq!(resumed_after(|id| vec![progress(id, 0)]), 10);
@@ -42,12 +42,12 @@ fn it_never_goes_back() {
 }
 
 #[test]
-fn progress_of_the_whole_stream_is_not_believed() {
+fn w4_progress_of_the_whole_stream_is_not_believed() {
     assert_eq!(resumed_after(|_| vec![progress(-1, 50)]), 10);
 }
 
 #[test]
-fn a_watch_without_events_goes_on_where_it_began() {
+fn w2_resumes_before_the_first_event() {
     let (mut watches, _, _) = watching();
     for _ in 0..3 {
         let (id, revision) = reconnected(&mut watches);
@@ -57,7 +57,7 @@ fn a_watch_without_events_goes_on_where_it_began() {
 }
 
 #[test]
-fn what_comes_again_is_dropped() {
+fn w1_what_comes_again_is_dropped() {
     let (mut watches, reader, id) = watching();
     watches.receive(events(id, &[9, 10, 11]));
     watches.receive(events(id, &[10, 11]));
@@ -69,7 +69,7 @@ fn what_comes_again_is_dropped() {
 }
 
 #[test]
-fn what_comes_again_on_the_next_stream_is_dropped_too() {
+fn w1_what_comes_again_on_the_next_stream_is_dropped_too() {
     let (mut watches, reader, id) = watching();
     watches.receive(events(id, &[10, 11]));
     let (id, _) = reconnected(&mut watches);
@@ -80,7 +80,7 @@ fn what_comes_again_on_the_next_stream_is_dropped_too() {
 }
 
 #[test]
-fn what_comes_under_an_old_id_belongs_to_nobody() {
+fn w2_what_comes_under_an_old_id_belongs_to_nobody() {
     let (mut watches, reader, old) = watching();
     let (new, _) = reconnected(&mut watches);
     assert_ne!(old, new);
@@ -99,7 +99,7 @@ fn what_comes_under_an_old_id_belongs_to_nobody() {
 }
 
 #[test]
-fn a_new_stream_carries_all_watches_and_nothing_of_the_old() {
+fn w2_a_new_stream_carries_all_watches_and_nothing_of_the_old() {
     let mut watches = Watches::default();
     let readers = [1, 2, 3].map(|start| watch_from(&mut watches, start));
     watches.cancel(readers[1].key);

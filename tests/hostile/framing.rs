@@ -1,14 +1,14 @@
-//! Answers that break the rules of HTTP/2, gRPC or protobuf: each is a definite error or result, and the client lives on.
+//! Answers that break the rules of gRPC: each is a definite error or result, and the client lives on.
 
 use h2::Reason;
 use http::HeaderMap;
-use silly_etcd::etcd::pb::{PutRequest, RangeResponse};
-use silly_etcd::etcd::{Applied, CallOptions, Code, Error};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use silly_etcd::etcd::pb::RangeResponse;
+use silly_etcd::etcd::{Applied, CallOptions, Code};
 
 use super::support::clock::run;
-use super::support::{Call, Cluster, ONCE, client, listen, ports};
-use super::{answer, get, outcome, put};
+use super::support::unary::{get, put};
+use super::support::{Call, Cluster, ONCE};
+use super::{assert_readable, break_the_first};
 
 /// A broken answer, and the code that it becomes.
 type Broken = (&'static str, Code, fn(&mut Call));
@@ -58,7 +58,7 @@ const BROKEN: [Broken; 19] = [
     ("a text that is not UTF-8", Code::Unknown, |call| {
         call.finish("14", "%ff%fe")
     }),
-    ("HTTP 503 in HTML", Code::Internal, |call| {
+    ("HTTP 503 in HTML", Code::Unavailable, |call| {
         call.respond(503).send_data("<html></html>".into(), true).unwrap();
     }),
     ("HTTP 502", Code::Unavailable, |call| {
@@ -72,28 +72,8 @@ const BROKEN: [Broken; 19] = [
     }),
 ];
 
-/// Breaks the first answer.
-async fn break_the_first(broken: fn(&mut Call)) -> Cluster {
-    Cluster::start(1, move |mut call: Call| async move {
-        if call.number > 0 {
-            return answer(call).await;
-        }
-        call.request::<PutRequest>().await;
-        broken(&mut call);
-        call.abandoned().await;
-    })
-    .await
-}
-
-/// An error's text is one line of at most 4 KiB.
-fn assert_readable(name: &str, error: &Error) {
-    assert!(!error.message.is_empty(), "{name}");
-    assert!(!error.message.contains(char::is_control), "{name}: {error}");
-    assert!(error.message.len() <= 4096, "{name}");
-}
-
 #[test]
-fn a_write_may_have_happened() {
+fn h2_a_write_may_have_happened() {
     run(async {
         for (name, code, broken) in BROKEN {
             let etcd = break_the_first(broken).await;
@@ -108,7 +88,7 @@ fn a_write_may_have_happened() {
 }
 
 #[test]
-fn a_read_did_nothing() {
+fn h2_a_read_did_nothing() {
     run(async {
         for (name, code, broken) in BROKEN {
             let etcd = break_the_first(broken).await;
@@ -121,50 +101,7 @@ fn a_read_did_nothing() {
 }
 
 #[test]
-fn only_refused_stream_means_that_nothing_happened() {
-    run(async {
-        for reason in 0..16 {
-            let etcd = Cluster::start(1, move |mut call: Call| async move {
-                call.request::<PutRequest>().await;
-                call.reset(Reason::from(reason));
-            })
-            .await;
-            let applied = match Reason::from(reason) {
-                Reason::REFUSED_STREAM => Applied::No,
-                _ => Applied::Maybe,
-            };
-            let written = outcome(put(&etcd.client(ONCE)).await);
-            assert_eq!(written, Err((Code::Unavailable, applied)), "reason {reason}");
-        }
-    });
-}
-
-#[test]
-fn a_refusal_after_the_answer_has_begun_is_not_believed() {
-    const REFUSALS: [fn(&mut Call); 3] = [
-        |call| call.reset(Reason::REFUSED_STREAM),
-        |call| call.wire.goaway(0, Reason::NO_ERROR),
-        |call| call.wire.goaway(0, Reason::ENHANCE_YOUR_CALM),
-    ];
-    run(async {
-        for refusal in REFUSALS {
-            let etcd = Cluster::start(1, move |mut call: Call| async move {
-                call.request::<PutRequest>().await;
-                call.body(&b"\0\0\0\0\0"[..]);
-                call.wire.delivered().await;
-                refusal(&mut call);
-                call.abandoned().await;
-            })
-            .await;
-            let written = outcome(put(&etcd.client(CallOptions { retry: 1, ..ONCE })).await);
-            assert_eq!(written, Err((Code::Unavailable, Applied::Maybe)));
-            assert_eq!(etcd.methods().len(), 1);
-        }
-    });
-}
-
-#[test]
-fn details_that_are_not_base64_are_an_error() {
+fn h2_details_that_are_not_base64_are_an_error() {
     run(async {
         let etcd = break_the_first(|call| {
             let mut trailers = HeaderMap::new();
@@ -179,17 +116,7 @@ fn details_that_are_not_base64_are_an_error() {
 }
 
 #[test]
-fn an_empty_message_is_an_answer() {
-    run(async {
-        let etcd = Cluster::start(1, answer).await;
-        let client = etcd.client(ONCE);
-        assert!(put(&client).await.unwrap().header.is_none());
-        assert_eq!(get(&client).await.unwrap(), RangeResponse::default());
-    });
-}
-
-#[test]
-fn the_first_of_two_messages_is_the_answer() {
+fn h2_the_first_of_two_messages_is_the_answer() {
     run(async {
         let etcd = Cluster::start(1, |mut call: Call| async move {
             for count in 1..=2 {
@@ -206,7 +133,7 @@ fn the_first_of_two_messages_is_the_answer() {
 }
 
 #[test]
-fn a_text_is_one_short_line() {
+fn h2_a_text_is_one_short_line() {
     run(async {
         let etcd = Cluster::start(1, |mut call: Call| async move {
             call.finish("3", &format!("a%0Ab%00c%1B[31m{}", "x".repeat(8000)));
@@ -215,41 +142,5 @@ fn a_text_is_one_short_line() {
         let error = put(&etcd.client(ONCE)).await.unwrap_err();
         assert!(error.message.starts_with("a b c [31mxxx"), "{error}");
         assert_readable("", &error);
-    });
-}
-
-/// What a TLS server says to someone who does not speak TLS.
-const TLS_ALERT: &[u8] = b"\x15\x03\x01\x00\x02\x02\x16";
-
-#[test]
-fn what_is_no_http2_is_an_error() {
-    run(async {
-        for greeting in [
-            &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..],
-            b"SSH-2.0-OpenSSH_9.2p1\r\n",
-            TLS_ALERT,
-            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-            b"",
-        ] {
-            let server = listen(ports(1).await, move |_, mut socket| async move {
-                let _ = socket.write_all(greeting).await;
-                // A socket that is closed with bytes unread takes back what it has sent.
-                let mut bytes = [0; 1024];
-                while !greeting.is_empty() && socket.read(&mut bytes).await.is_ok_and(|length| length > 0) {}
-            });
-            let code = if greeting == TLS_ALERT {
-                Code::Tls
-            } else {
-                Code::Unavailable
-            };
-            let error = get(&client(&server, ONCE)).await.unwrap_err();
-            assert_eq!(
-                (error.code, error.applied),
-                (code, Applied::No),
-                "{greeting:?}: {error}"
-            );
-            assert_readable("", &error);
-        }
     });
 }

@@ -1,0 +1,184 @@
+-- The contender in Lua: this module, in coroutines of the standalone runtime, or blocking where CALLERS is 0.
+-- In: client.lua ENDPOINT OPERATION N CALLERS SECONDS, see README.md.
+-- Out: `ready` when all is prepared; after a line on stdin the operation is carried out, then `done COUNT`; the
+-- process ends with its stdin.
+
+local endpoint, operation = arg[1], arg[2]
+local n, callers, seconds = math.tointeger(arg[3]), math.tointeger(arg[4]), math.tointeger(arg[5])
+
+local SMALL, MANY_KEYS, LARGE_SIZE = 64, 1000, 1 << 20
+local RENEW_TTL, IDLE_TTL = 6, 30
+local GRANTERS = 64 -- leases are granted by so many callers
+
+local function say(...)
+	io.stdout:write(table.concat({ ... }, " "), "\n")
+	io.stdout:flush()
+	io.read()
+end
+
+local function ready() say "ready" end
+local function done(count) say("done", count) end
+
+if operation == "require" then
+	ready()
+	require "silly.store.etcd"
+	done(1)
+	os.exit(true)
+end
+
+local etcd = require "silly.store.etcd"
+local silly = require "silly"
+local task = require "silly.task"
+local waitgroup = require "silly.sync.waitgroup"
+
+local small = ("x"):rep(SMALL)
+
+local function key(prefix, number) return ("%s%06d"):format(prefix, number) end
+local function connect() return etcd.newclient { endpoints = { endpoint } } end
+
+local call = {}
+
+function call.put(client, name) assert(client:put { key = name, value = small }) end
+
+function call.get(client) assert(#assert(client:get { key = "bench/one" }).kvs[1].value == SMALL) end
+
+function call.range(client)
+	assert(#assert(client:get { key = "bench/many/", prefix = true }).kvs == MANY_KEYS)
+end
+
+function call.large(client) assert(#assert(client:get { key = "bench/large" }).kvs[1].value == LARGE_SIZE) end
+
+function call.txn(client, name)
+	local response = assert(client:txn {
+		compare = { { key = "bench/one", target = "VERSION", result = "GREATER", version = 0 } },
+		success = {
+			{ put = { key = name, value = small } },
+			{ get = { key = "bench/one" } },
+			{ delete = { key = "bench/none" } },
+		},
+	})
+	assert(#response.responses == 3)
+end
+
+-- Calls f(i) for each i in 1..count, in tasks that each take every tasks-th; without tasks one after another.
+local function share(count, tasks, f)
+	if tasks == 0 then
+		for i = 1, count do
+			f(i, 1)
+		end
+		return
+	end
+	local group = waitgroup.new()
+	for number = 1, tasks do
+		group:fork(function()
+			for i = number, count, tasks do
+				f(i, number)
+			end
+		end)
+	end
+	group:wait()
+end
+
+local function calls()
+	local client, make = connect(), call[operation]
+	local names = {}
+	for caller = 1, math.max(callers, 1) do
+		names[caller] = key("bench/put/", caller)
+	end
+	local function one(_, caller) make(client, names[caller]) end
+	share(n // 10, callers, one)
+	ready()
+	share(n, callers, one)
+	done(n)
+end
+
+local run = { put = calls, get = calls, range = calls, large = calls, txn = calls }
+
+function run.first()
+	ready()
+	call.get(connect())
+	done(1)
+end
+
+function run.replay()
+	local client = connect()
+	call.get(client)
+	ready()
+	local stream = assert(client:watch { key = "bench/replay/", prefix = true, revision = 1 })
+	local count = 0
+	while count < n do
+		count = count + #assert(stream:read()).events
+	end
+	done(count)
+end
+
+-- One watch and one reader for each of `callers` keys, and one writer.
+function run.fanout()
+	local client = connect()
+	local watches = {}
+	for number = 1, callers do
+		watches[number] = assert(client:watch { key = key("bench/fan/", number) })
+	end
+	ready()
+	local group = waitgroup.new()
+	for number = 1, callers do
+		group:fork(function()
+			for _ = number, n, callers do
+				assert(#assert(watches[number]:read()).events == 1)
+			end
+		end)
+	end
+	for i = 0, n - 1 do
+		assert(client:put { key = key("bench/fan/", i % callers + 1), value = small })
+	end
+	group:wait()
+	done(n)
+end
+
+local function grant(client, ttl)
+	share(n, GRANTERS, function() assert(client:grant { TTL = ttl }) end)
+end
+
+function run.renew()
+	local client = connect()
+	grant(client, RENEW_TTL)
+	ready()
+	silly.sleep(seconds * 1000)
+	done(n)
+	client:close()
+end
+
+-- `n` watches with a reader each and `n` leases, and nothing to do.
+function run.idle()
+	local client = connect()
+	grant(client, IDLE_TTL)
+	for number = 1, n do
+		local stream = assert(client:watch { key = key("bench/idle/", number) })
+		task.fork(function() stream:read() end)
+	end
+	ready()
+	silly.sleep(seconds * 1000)
+	done(n)
+end
+
+function run.parked()
+	local client = connect()
+	call.get(client)
+	ready()
+	for _ = 1, n do
+		task.fork(function() client:get { key = "bench/parked", timeout = 600 } end)
+	end
+	assert(client:get { key = "bench/all-parked", limit = n, timeout = 600 })
+	done(n)
+end
+
+local function main()
+	run[operation]()
+	os.exit(true, false)
+end
+
+if callers == 0 then
+	main()
+else
+	silly.run(main)
+end

@@ -1,0 +1,238 @@
+// The contender in Go: clientv3, the official client.
+//
+// In: client ENDPOINT OPERATION N CALLERS SECONDS, see README.md. Out: "ready" when all is prepared; after a line on
+// stdin the operation is carried out, then "done COUNT"; the process ends with its stdin.
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/clientv3"
+)
+
+const (
+	small     = 64
+	manyKeys  = 1000
+	largeSize = 1 << 20
+	renewTTL  = 6
+	idleTTL   = 30
+	// Leases are granted by so many callers.
+	granters = 64
+)
+
+var (
+	endpoint, operation = os.Args[1], os.Args[2]
+	n, callers, seconds = number(os.Args[3]), number(os.Args[4]), number(os.Args[5])
+
+	ctx   = context.Background()
+	stdin = bufio.NewReader(os.Stdin)
+	value = strings.Repeat("x", small)
+)
+
+func main() {
+	switch operation {
+	case "first":
+		ready()
+		get(connect())
+		done(1)
+	case "replay":
+		replay()
+	case "fanout":
+		fanout()
+	case "renew":
+		client := connect()
+		grant(client, renewTTL)
+		ready()
+		time.Sleep(time.Duration(seconds) * time.Second)
+		done(n)
+	case "idle":
+		idle()
+	case "parked":
+		parked()
+	default:
+		calls()
+	}
+}
+
+func number(text string) int {
+	value, err := strconv.Atoi(text)
+	must(err)
+	return value
+}
+
+func must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func check(ok bool) {
+	if !ok {
+		log.Panic("not what was asked for")
+	}
+}
+
+func say(text string) {
+	fmt.Println(text)
+	stdin.ReadString('\n')
+}
+
+func ready() { say("ready") }
+
+func done(count int) { say(fmt.Sprint("done ", count)) }
+
+func key(prefix string, number int) string { return fmt.Sprintf("%s%06d", prefix, number) }
+
+func connect() *clientv3.Client {
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}})
+	must(err)
+	return client
+}
+
+func get(client *clientv3.Client) {
+	response, err := client.Get(ctx, "bench/one")
+	must(err)
+	check(len(response.Kvs[0].Value) == small)
+}
+
+func call(client *clientv3.Client, key string) {
+	switch operation {
+	case "put":
+		_, err := client.Put(ctx, key, value)
+		must(err)
+	case "get":
+		get(client)
+	case "range":
+		response, err := client.Get(ctx, "bench/many/", clientv3.WithPrefix())
+		must(err)
+		check(len(response.Kvs) == manyKeys)
+	case "large":
+		response, err := client.Get(ctx, "bench/large")
+		must(err)
+		check(len(response.Kvs[0].Value) == largeSize)
+	case "txn":
+		response, err := client.Txn(ctx).
+			If(clientv3.Compare(clientv3.Version("bench/one"), ">", 0)).
+			Then(clientv3.OpPut(key, value), clientv3.OpGet("bench/one"), clientv3.OpDelete("bench/none")).
+			Commit()
+		must(err)
+		check(len(response.Responses) == 3)
+	default:
+		log.Fatal("no operation ", operation)
+	}
+}
+
+// share calls f for each number below count, in goroutines that each take every callers-th.
+func share(count, callers int, f func(i, caller int)) {
+	var group sync.WaitGroup
+	for caller := 0; caller < callers; caller++ {
+		group.Add(1)
+		go func(caller int) {
+			defer group.Done()
+			for i := caller; i < count; i += callers {
+				f(i, caller)
+			}
+		}(caller)
+	}
+	group.Wait()
+}
+
+func calls() {
+	client := connect()
+	keys := make([]string, callers)
+	for caller := range keys {
+		keys[caller] = key("bench/put/", caller)
+	}
+	one := func(_, caller int) { call(client, keys[caller]) }
+	share(n/10, callers, one)
+	ready()
+	share(n, callers, one)
+	done(n)
+}
+
+func replay() {
+	client := connect()
+	get(client)
+	ready()
+	count := 0
+	for response := range client.Watch(ctx, "bench/replay/", clientv3.WithPrefix(), clientv3.WithRev(1)) {
+		must(response.Err())
+		count += len(response.Events)
+		if count >= n {
+			break
+		}
+	}
+	done(count)
+}
+
+// fanout has one watch and one reader for each of `callers` keys, and one writer.
+func fanout() {
+	client := connect()
+	watches := make([]clientv3.WatchChan, callers)
+	for number := range watches {
+		watches[number] = client.Watch(ctx, key("bench/fan/", number))
+	}
+	ready()
+	var group sync.WaitGroup
+	for number := range watches {
+		group.Add(1)
+		go func(number int) {
+			defer group.Done()
+			for i := number; i < n; i += callers {
+				check(len((<-watches[number]).Events) == 1)
+			}
+		}(number)
+	}
+	for i := 0; i < n; i++ {
+		_, err := client.Put(ctx, key("bench/fan/", i%callers), value)
+		must(err)
+	}
+	group.Wait()
+	done(n)
+}
+
+func grant(client *clientv3.Client, ttl int64) {
+	share(n, granters, func(_, _ int) {
+		lease, err := client.Grant(ctx, ttl)
+		must(err)
+		answers, err := client.KeepAlive(ctx, lease.ID)
+		must(err)
+		go func() {
+			for range answers {
+			}
+		}()
+	})
+}
+
+// idle has `n` watches with a reader each and `n` leases, and nothing to do.
+func idle() {
+	client := connect()
+	grant(client, idleTTL)
+	for number := 0; number < n; number++ {
+		watch := client.Watch(ctx, key("bench/idle/", number))
+		go func() { <-watch }()
+	}
+	ready()
+	time.Sleep(time.Duration(seconds) * time.Second)
+	done(n)
+}
+
+func parked() {
+	client := connect()
+	get(client)
+	ready()
+	for i := 0; i < n; i++ {
+		go client.Get(ctx, "bench/parked")
+	}
+	_, err := client.Get(ctx, "bench/all-parked", clientv3.WithLimit(int64(n)))
+	must(err)
+	done(n)
+}

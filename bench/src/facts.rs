@@ -1,0 +1,73 @@
+//! What has to be known about a run besides its numbers: the machine and the versions.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::cases::Mode;
+
+/// Names and values. What cannot be found out is `-`.
+pub fn gather(root: &Path, lua: &str, mode: Mode) -> Vec<(&'static str, String)> {
+    // The first line that a program prints.
+    let said = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).current_dir(root).output();
+        let text = output
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .unwrap_or_default();
+        text.lines()
+            .next()
+            .map_or_else(|| "-".into(), |line| line.trim().to_owned())
+    };
+    let etcd = std::env::var("ETCD").unwrap_or_else(|_| "etcd".into());
+    let library = said(
+        lua,
+        &["-e", "print(package.searchpath('silly.store.etcd', package.cpath))"],
+    );
+    let size = fs::metadata(&library).map_or(0.0, |metadata| metadata.len() as f64 / f64::from(1 << 20));
+    vec![
+        ("date", said("date", &["+%F"])),
+        ("revision", said("git", &["describe", "--always", "--dirty"])),
+        ("processor", format!("{}, {} cores", processor(), said("nproc", &[]))),
+        ("system", said("uname", &["-srm"])),
+        (
+            "load at the end",
+            said("cut", &["-d", " ", "-f", "1-3", "/proc/loadavg"]),
+        ),
+        ("etcd", said(&etcd, &["--version"])),
+        ("Lua", said(lua, &["-v"])),
+        ("library", format!("{size:.2} MiB")),
+        ("Rust", said("rustc", &["--version"])),
+        (
+            "etcd-client",
+            format!(
+                "{}, with tonic {} and tokio {}",
+                locked("etcd-client"),
+                locked("tonic"),
+                locked("tokio")
+            ),
+        ),
+        ("Go", said("go", &["version"])),
+        (
+            "clientv3",
+            said("dpkg-query", &["-W", "-f", "${Version}", "golang-etcd-server-dev"]),
+        ),
+        ("rounds", mode.rounds().to_string()),
+    ]
+}
+
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or_else(|| "-".into(), |(_, name)| name.to_owned())
+}
+
+/// The version of a crate that this program was built with.
+fn locked(name: &str) -> &'static str {
+    let package = format!("name = \"{name}\"\nversion = \"");
+    let rest = include_str!("../Cargo.lock")
+        .split_once(&package)
+        .map_or("-", |(_, rest)| rest);
+    rest.split('"').next().unwrap_or(rest)
+}

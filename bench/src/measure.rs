@@ -1,0 +1,117 @@
+//! What is measured: the system's account of a process from outside, the same for every contender.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
+
+/// What a process has used up to now.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// By all of its threads, in user and system mode.
+    cpu: Duration,
+    /// Bytes of physical memory.
+    resident: u64,
+    /// How often its threads have gone to sleep, which is how often they were woken up.
+    sleeps: u64,
+}
+
+impl Usage {
+    pub fn of(pid: u32) -> Result<Self> {
+        let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))?;
+        let mut sleeps = 0;
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may end meanwhile.
+            if let Ok(text) = fs::read_to_string(thread?.path().join("status")) {
+                sleeps += field(&text, "voluntary_ctxt_switches:")?;
+            }
+        }
+        // The one count of pages that is exact.
+        let memory = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        Ok(Self {
+            cpu: clock.now()?.into(),
+            resident: field(&memory, "Rss:")? * 1024,
+            sleeps,
+        })
+    }
+}
+
+fn field(text: &str, name: &str) -> Result<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+        .with_context(|| format!("no {name} in /proc"))
+}
+
+/// What one contender did in one round of a case.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Calls, events or leases.
+    pub count: f64,
+    /// In seconds, as the others.
+    pub wall: f64,
+    pub cpu: f64,
+    /// Bytes by which the process grew.
+    pub memory: f64,
+    pub wakeups: f64,
+    /// Lease renewals that the canned server saw, and the most of them within 100 ms.
+    pub renewals: Option<[f64; 2]>,
+}
+
+impl Sample {
+    pub fn new(count: f64, wall: Duration, before: Usage, after: Usage) -> Self {
+        Self {
+            count,
+            wall: wall.as_secs_f64(),
+            cpu: (after.cpu - before.cpu).as_secs_f64(),
+            memory: after.resident.saturating_sub(before.resident) as f64,
+            wakeups: (after.sleeps - before.sleeps) as f64,
+            renewals: None,
+        }
+    }
+}
+
+/// One line of the table: a number that is made of a sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    pub name: &'static str,
+    pub of: fn(&Sample) -> Option<f64>,
+    /// Where it is drawn.
+    pub panel: Option<Panel>,
+}
+
+/// What is drawn side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Panel {
+    Cpu,
+    Rate,
+}
+
+const fn measure(name: &'static str, panel: Option<Panel>, of: fn(&Sample) -> Option<f64>) -> Measure {
+    Measure { name, of, panel }
+}
+
+pub const RATE: Measure = measure("calls/s", Some(Panel::Rate), |s| Some(s.count / s.wall));
+pub const CPU_PER_CALL: Measure = measure("CPU us/call", Some(Panel::Cpu), |s| Some(s.cpu / s.count * 1e6));
+pub const EVENT_RATE: Measure = measure("events/s", Some(Panel::Rate), |s| Some(s.count / s.wall));
+pub const CPU_PER_EVENT: Measure = measure("CPU us/event", Some(Panel::Cpu), |s| Some(s.cpu / s.count * 1e6));
+pub const CPU_SHARE: Measure = measure("CPU ms/s", Some(Panel::Cpu), |s| Some(s.cpu / s.wall * 1e3));
+pub const RENEWALS: Measure = measure("renewals/s", None, |s| Some(s.renewals?[0] / s.wall));
+pub const RENEWAL_PEAK: Measure = measure("most in 100 ms", None, |s| Some(s.renewals?[1]));
+pub const WAKEUPS: Measure = measure("wake-ups/s", None, |s| Some(s.wakeups / s.wall));
+pub const WALL: Measure = measure("ms", None, |s| Some(s.wall * 1e3));
+pub const CPU: Measure = measure("CPU ms", Some(Panel::Cpu), |s| Some(s.cpu * 1e3));
+pub const MEMORY: Measure = measure("memory MiB", None, |s| Some(s.memory / f64::from(1 << 20)));
+pub const MEMORY_PER_CALL: Measure = measure("memory KiB/call", None, |s| Some(s.memory / s.count / 1024.0));
+
+/// The middle of some numbers.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        length if length % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
+}

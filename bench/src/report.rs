@@ -1,0 +1,184 @@
+//! What is told: a table, one line per case, server and measure, with all contenders side by side.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::cases::{Case, Kind};
+use crate::contenders::Contender;
+use crate::measure::{Measure, Sample, median};
+use crate::plot;
+
+/// A case on one server.
+pub struct Row {
+    pub case: &'static Case,
+    pub kind: Kind,
+    /// Of each contender that takes part one per round, or none where it failed.
+    pub samples: Vec<Vec<Option<Sample>>>,
+}
+
+impl Row {
+    pub fn new(case: &'static Case, kind: Kind, contenders: usize) -> Self {
+        Self {
+            case,
+            kind,
+            samples: vec![Vec::new(); contenders],
+        }
+    }
+
+    /// The median of a contender.
+    pub fn value(&self, measure: &Measure, contender: usize) -> Option<f64> {
+        median(
+            self.samples[contender]
+                .iter()
+                .flatten()
+                .filter_map(measure.of)
+                .collect(),
+        )
+    }
+
+    /// The median of its ratios to the first contender, round by round.
+    pub fn ratio(&self, measure: &Measure, contender: usize) -> Option<f64> {
+        let rounds = self.samples[contender].iter().zip(&self.samples[0]);
+        let ratios =
+            rounds.filter_map(|(sample, first)| Some((measure.of)(sample.as_ref()?)? / (measure.of)(first.as_ref()?)?));
+        median(ratios.filter(|ratio| ratio.is_finite()).collect())
+    }
+}
+
+pub struct Report {
+    pub contenders: Vec<&'static str>,
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    pub fn new(contenders: &[Contender]) -> Self {
+        Self {
+            contenders: contenders.iter().map(|contender| contender.name).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// The table's head.
+    pub fn head(&self) -> String {
+        let names = self.contenders.iter().map(ToString::to_string);
+        let rule = self.contenders.iter().map(|_| format!("{}:", "-".repeat(19)));
+        format!(
+            "{}\n{}",
+            line("case", "server", "", names),
+            line(&"-".repeat(10), "------", &"-".repeat(15), rule)
+        )
+    }
+
+    /// Takes a row, and returns its lines.
+    pub fn add(&mut self, row: Row) -> String {
+        let lines = self.lines(&row);
+        self.rows.push(row);
+        lines
+    }
+
+    fn lines(&self, row: &Row) -> String {
+        let mut text = String::new();
+        for measure in row.case.measures {
+            let cells: Vec<_> = (0..self.contenders.len())
+                .map(|contender| cell(row, measure, contender))
+                .collect();
+            if cells.iter().any(|cell| !cell.is_empty()) {
+                let _ = writeln!(text, "{}", line(row.case.name, row.kind.name(), measure.name, cells));
+            }
+        }
+        text
+    }
+
+    /// Writes the table and the picture into a folder.
+    pub fn write(&self, facts: &[(&str, String)], folder: &Path) -> Result<()> {
+        let mut page =
+            String::from("# Results\n\nWritten by `make bench`; [README.md](README.md) says how to read it.\n\n");
+        for (name, value) in facts {
+            let _ = writeln!(page, "- {name}: {value}");
+        }
+        let _ = writeln!(page, "\n![bars per case](results.svg)\n\n{}", self.head());
+        for row in &self.rows {
+            page += &self.lines(row);
+        }
+        plot::draw(self, &folder.join("results.svg"))?;
+        let path = folder.join("results.md");
+        fs::write(&path, page)?;
+        println!("\n{}", path.display());
+        Ok(())
+    }
+
+    /// How many runs came to no result.
+    pub fn failures(&self) -> usize {
+        let samples = self.rows.iter().flat_map(|row| row.samples.iter().flatten());
+        samples.filter(|sample| sample.is_none()).count()
+    }
+
+    /// Writes what was measured in every round.
+    pub fn write_samples(&self, path: &Path) -> Result<()> {
+        let mut text = String::from("case\tserver\tcontender\tround\tcount\twall\tcpu\tmemory\twakeups\n");
+        for row in &self.rows {
+            for (contender, samples) in self.contenders.iter().zip(&row.samples) {
+                for (round, sample) in samples.iter().enumerate() {
+                    let Some(s) = sample else { continue };
+                    let (case, server) = (row.case.name, row.kind.name());
+                    let Sample {
+                        count,
+                        wall,
+                        cpu,
+                        memory,
+                        wakeups,
+                        ..
+                    } = s;
+                    let _ = writeln!(
+                        text,
+                        "{case}\t{server}\t{contender}\t{round}\t{count}\t{wall:.6}\t{cpu:.6}\t{memory}\t{wakeups}"
+                    );
+                }
+            }
+        }
+        fs::write(path, text)?;
+        Ok(())
+    }
+}
+
+fn line(case: &str, server: &str, measure: &str, cells: impl IntoIterator<Item = String>) -> String {
+    let mut text = format!("| {case:<10} | {server:<6} | {measure:<15} |");
+    for cell in cells {
+        let _ = write!(text, " {cell:>20} |");
+    }
+    text
+}
+
+fn cell(row: &Row, measure: &Measure, contender: usize) -> String {
+    let Some(value) = row.value(measure, contender) else {
+        return String::new();
+    };
+    match row.ratio(measure, contender) {
+        Some(ratio) if contender > 0 => format!("{} ({ratio:.2}x)", number(value)),
+        _ => number(value),
+    }
+}
+
+/// Three digits, or all of an integer in groups of three.
+fn number(value: f64) -> String {
+    if value < 1000.0 {
+        let decimals = if value >= 100.0 {
+            0
+        } else {
+            1 + usize::from(value < 10.0)
+        };
+        return format!("{value:.decimals$}");
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

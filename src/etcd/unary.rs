@@ -1,0 +1,152 @@
+//! One request and its one answer, in the frames of gRPC.
+//!
+//! In: a method, headers, a packed message. Out: the answer, or the status that the server or the connection's failure
+//! gave it. Most calls are like this, and need nothing of what streams need.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::RecvStream;
+use http::header::{CONTENT_TYPE, TE};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use prost::Message;
+use tonic::Status;
+
+use super::connection::Connection;
+use super::failure::{CUT, ENCODED, FOREIGN, TOO_LARGE};
+
+/// The largest answer that is taken. etcd's have no bound of their own.
+pub(crate) const MAX_MESSAGE: usize = 1 << 30;
+
+/// Details of a status that etcd does not send. tonic panics when they are malformed.
+pub(crate) const DETAILS: &str = "grpc-status-details-bin";
+
+/// What precedes a message: a flag, 1 where it is compressed, and its length.
+const HEAD: usize = 5;
+
+/// An answer in pieces gets room for its whole length at once, unless that is longer than this.
+const TRUSTED: usize = 4 << 20;
+
+/// The headers of every request.
+pub(crate) fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers
+}
+
+/// A message with its head.
+pub(crate) fn pack(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut packed = BytesMut::with_capacity(HEAD + length);
+    packed.put_u8(0);
+    // No server takes a message that is longer than that.
+    packed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    message.encode_raw(&mut packed);
+    packed.freeze()
+}
+
+/// Sends a packed message to `method` and waits for the answer.
+pub(crate) async fn unary<R: Message + Default>(
+    connection: Connection,
+    method: &'static str,
+    headers: HeaderMap,
+    message: Bytes,
+) -> Result<R, Status> {
+    let path = PathAndQuery::from_static(method);
+    let mut exchange = connection.request(path, headers).await.map_err(failed)?;
+    let broken = |error| failed(connection.broken(error));
+    exchange.body.send_data(message, true).map_err(broken)?;
+    let (mut head, mut stream) = exchange.response.await.map_err(broken)?.into_parts();
+    if let Some(status) = status(&mut head.headers) {
+        return Err(missing(status));
+    }
+    if head.status != StatusCode::OK {
+        return Err(Status::unavailable(format!("{FOREIGN} {}", head.status)));
+    }
+    if let Some(encoding) = head
+        .headers
+        .get("grpc-encoding")
+        .filter(|encoding| *encoding != "identity")
+    {
+        return Err(Status::unimplemented(format!("{ENCODED} {encoding:?}")));
+    }
+    let message = receive(&mut stream).await?;
+    let mut trailers = stream.trailers().await.map_err(failed)?.unwrap_or_default();
+    match (status(&mut trailers), message) {
+        (None, _) => Err(Status::unavailable(CUT)),
+        (Some(status), None) => Err(missing(status)),
+        (Some(status), Some(message)) if status.code() == tonic::Code::Ok => {
+            R::decode(message).map_err(|error| Status::internal(error.to_string()))
+        }
+        (Some(status), Some(_)) => Err(status),
+    }
+}
+
+/// Reads to the end. `None`: there was no message, or not all of it.
+async fn receive(stream: &mut RecvStream) -> Result<Option<Bytes>, Status> {
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    let mut wanted = None;
+    while let Some(piece) = stream.data().await {
+        let piece = piece.map_err(failed)?;
+        stream.flow_control().release_capacity(piece.len()).map_err(failed)?;
+        let present = first.len() + joined.len();
+        if wanted.is_some_and(|wanted| present >= wanted) {
+            // What follows the message is nobody's.
+            continue;
+        }
+        if present == 0 {
+            first = piece;
+        } else {
+            if joined.is_empty() {
+                joined.reserve(wanted.unwrap_or(0).min(TRUSTED).max(present + piece.len()));
+                joined.put(std::mem::take(&mut first));
+            }
+            joined.put(piece);
+        }
+        if wanted.is_none() {
+            let begun = if joined.is_empty() { &first[..] } else { &joined[..] };
+            wanted = length(begun)?.map(|length| HEAD + length);
+        }
+    }
+    let whole = if joined.is_empty() { first } else { joined.freeze() };
+    Ok(wanted
+        .filter(|wanted| whole.len() >= *wanted)
+        .map(|wanted| whole.slice(HEAD..wanted)))
+}
+
+/// The length of the message that begins like this, once its head is there.
+fn length(begun: &[u8]) -> Result<Option<usize>, Status> {
+    let Some((head, _)) = begun.split_first_chunk::<HEAD>() else {
+        return Ok(None);
+    };
+    let [flag, length @ ..] = *head;
+    if flag != 0 {
+        return Err(Status::internal(format!(
+            "a message with the flag {flag}, where nothing was asked for"
+        )));
+    }
+    match u32::from_be_bytes(length) as usize {
+        length if length > MAX_MESSAGE => Err(Status::out_of_range(format!("{TOO_LARGE}: {length} bytes"))),
+        length => Ok(Some(length)),
+    }
+}
+
+/// The status in these headers.
+fn status(headers: &mut HeaderMap) -> Option<Status> {
+    headers.remove(DETAILS);
+    Status::from_header_map(headers)
+}
+
+/// The status of an answer without a message.
+fn missing(status: Status) -> Status {
+    match status.code() {
+        tonic::Code::Ok => Status::internal("the answer has no message"),
+        _ => status,
+    }
+}
+
+/// The status of a request whose connection failed; the cause goes with it.
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Status {
+    Status::from_error(Box::new(error))
+}

@@ -1,0 +1,131 @@
+//! What a login takes, and what goes with its token.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use silly_etcd::etcd::Code;
+use silly_etcd::etcd::pb::{
+    AuthenticateRequest, CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
+    LeaseRevokeRequest, LeaseTimeToLiveRequest, PutResponse, RangeRequest, TxnRequest, WatchCreateRequest,
+};
+use tokio::time::advance;
+
+use super::support::clock::run;
+use super::support::{Call, Cluster, ONCE};
+use super::{client, let_in, permit, put};
+
+#[test]
+fn a4_the_token_goes_with_every_call_but_the_login() {
+    run(async {
+        let etcd = Cluster::start(1, |mut call: Call| async move {
+            match call.method.as_str() {
+                "Authenticate" => let_in(call),
+                "Range" => permit(call),
+                _ => call.finish("9", "no"),
+            }
+        })
+        .await;
+        let client = client(&etcd);
+        let _ = put(&client).await;
+        let _ = client.get(RangeRequest::default(), &ONCE).await;
+        let _ = client.delete(DeleteRangeRequest::default(), &ONCE).await;
+        let _ = client.txn(TxnRequest::default(), &ONCE).await;
+        let _ = client.compact(CompactionRequest::default(), &ONCE).await;
+        let _ = client.grant(LeaseGrantRequest::default(), false, &ONCE).await;
+        let _ = client.revoke(LeaseRevokeRequest::default(), &ONCE).await;
+        let _ = client.ttl(LeaseTimeToLiveRequest::default(), &ONCE).await;
+        let _ = client.leases(&ONCE).await;
+        let _ = client.keepalive(LeaseKeepAliveRequest::default(), &ONCE).await;
+        let request = WatchCreateRequest {
+            start_revision: 1,
+            ..WatchCreateRequest::default()
+        };
+        let _ = client.watch(request, &ONCE).await;
+
+        let seen = etcd.seen();
+        let (login, others) = seen.split_first().unwrap();
+        assert_eq!(login.method, "Authenticate");
+        assert!(!login.metadata.contains_key("token"));
+        assert_eq!((others.len(), others[11].method.as_str()), (12, "Watch"));
+        for call in others {
+            assert_eq!(call.metadata["token"], "token 0", "{}", call.method);
+        }
+    });
+}
+
+#[test]
+fn a2_a_hundred_calls_share_a_login() {
+    run(async {
+        let etcd = Cluster::start(1, |mut call: Call| async move {
+            if call.method == "Authenticate" {
+                let request = call.request::<AuthenticateRequest>().await.unwrap();
+                assert_eq!((request.name.as_str(), request.password.as_str()), ("root", "hush"));
+                let_in(call);
+            } else {
+                call.reply(&PutResponse::default());
+            }
+        })
+        .await;
+        let client = client(&etcd);
+        for answer in join_all((0..100).map(|_| put(&client))).await {
+            answer.unwrap();
+        }
+        let logins = etcd.methods().iter().filter(|method| *method == "Authenticate").count();
+        assert_eq!(logins, 1);
+    });
+}
+
+#[test]
+fn a2_a_wrong_password_is_tried_once_a_second() {
+    run(async {
+        let etcd = Cluster::start(1, |mut call: Call| async move {
+            call.finish("3", "etcdserver: authentication failed, invalid user ID or password");
+        })
+        .await;
+        let client = client(&etcd);
+        for second in 1..=3 {
+            for error in join_all((0..10).map(|_| put(&client))).await {
+                assert_eq!(error.unwrap_err().code, Code::InvalidArgument);
+            }
+            assert_eq!(etcd.methods(), vec!["Authenticate"; second]);
+            advance(Duration::from_secs(1)).await;
+        }
+    });
+}
+
+#[test]
+fn a6_what_is_denied_stays_denied() {
+    run(async {
+        let etcd = Cluster::start(1, |mut call: Call| async move {
+            match call.method.as_str() {
+                "Authenticate" => let_in(call),
+                _ => call.finish("7", "etcdserver: permission denied"),
+            }
+        })
+        .await;
+        let client = client(&etcd);
+        for calls in 1..=3 {
+            assert_eq!(put(&client).await.unwrap_err().code, Code::PermissionDenied);
+            assert_eq!(etcd.methods().len(), 1 + calls);
+        }
+    });
+}
+
+#[test]
+fn a5_a_server_without_authentication_is_asked_once() {
+    run(async {
+        let etcd = Cluster::start(1, |mut call: Call| async move {
+            match call.method.as_str() {
+                "Authenticate" => call.finish("9", "etcdserver: authentication is not enabled"),
+                _ => call.reply(&PutResponse::default()),
+            }
+        })
+        .await;
+        let client = client(&etcd);
+        for _ in 0..3 {
+            put(&client).await.unwrap();
+        }
+        assert_eq!(etcd.methods(), ["Authenticate", "Put", "Put", "Put"]);
+        assert!(etcd.seen().iter().all(|call| !call.metadata.contains_key("token")));
+    });
+}

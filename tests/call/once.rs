@@ -1,0 +1,193 @@
+//! Writes to a real etcd over connections that break where its answers should be: none happens twice, and each is
+//! told by its outcome. Needs `ETCD_ENDPOINTS`, as `make test` sets it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use silly_etcd::etcd::pb::compare::{CompareResult, CompareTarget, TargetUnion};
+use silly_etcd::etcd::pb::mvccpb::event::EventType;
+use silly_etcd::etcd::pb::request_op::Request;
+use silly_etcd::etcd::pb::{Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest};
+use silly_etcd::etcd::{Applied, CallOptions, Client, Readable, range};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::support::{ONCE, client, listen, ports};
+
+const WRITERS: usize = 8;
+/// How often each of them writes.
+const WRITES: usize = 125;
+
+const OPTIONS: CallOptions = CallOptions {
+    retry: 1000,
+    retry_sleep: Duration::from_millis(10),
+    ..ONCE
+};
+
+/// One write: its value, and whether it was answered; `None` where nobody can tell.
+type Write = (String, Option<bool>);
+
+/// Passes all requests on, and of each connection's answers as many bytes as chance will have. In place of the answer
+/// that comes then it closes the connection.
+async fn swallow(mut client: TcpStream, etcd: SocketAddr) {
+    let etcd = TcpStream::connect(etcd).await.unwrap();
+    etcd.set_nodelay(true).unwrap();
+    client.set_nodelay(true).unwrap();
+    let (mut answers, mut to_etcd) = etcd.into_split();
+    let (mut requests, mut to_client) = client.split();
+    let mut left = fastrand::usize(100..1500);
+    let down = async {
+        let mut bytes = [0; 4096];
+        while let Ok(length @ 1..) = answers.read(&mut bytes).await {
+            let passed = length.min(left);
+            left -= passed;
+            if to_client.write_all(&bytes[..passed]).await.is_err() || left == 0 {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = down => {}
+        _ = copy(&mut requests, &mut to_etcd) => {}
+    }
+}
+
+fn put(key: &str, value: &str) -> PutRequest {
+    PutRequest {
+        key: key.to_owned().into(),
+        value: value.to_owned().into(),
+        ..PutRequest::default()
+    }
+}
+
+fn told<T>(answer: &Result<T, silly_etcd::etcd::Error>) -> Option<bool> {
+    match answer {
+        Ok(_) => Some(true),
+        Err(error) => (error.applied == Applied::No).then_some(false),
+    }
+}
+
+/// Puts one value after the other under a key.
+async fn write(client: Client, key: String, name: usize) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for number in 0..WRITES {
+        let value = format!("{name}.{number}");
+        let answer = client.put(put(&key, &value), &OPTIONS).await;
+        writes.push((value, told(&answer)));
+    }
+    writes
+}
+
+/// Counts up, from what is there, if nobody else has.
+async fn count(client: Client, key: String, name: usize) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for number in 0..WRITES {
+        let read = RangeRequest {
+            key: key.clone().into(),
+            ..RangeRequest::default()
+        };
+        let kvs = client.get(read, &OPTIONS).await.unwrap().kvs;
+        let (counted, modified) = kvs.first().map_or((0, 0), |kv| {
+            let text = String::from_utf8_lossy(&kv.value);
+            (
+                text.split(' ').next().unwrap().parse::<usize>().unwrap(),
+                kv.mod_revision,
+            )
+        });
+        let value = format!("{} {name}.{number}", counted + 1);
+        let unchanged = Compare {
+            result: CompareResult::Equal.into(),
+            target: CompareTarget::Mod.into(),
+            key: key.clone().into(),
+            target_union: Some(TargetUnion::ModRevision(modified)),
+            ..Compare::default()
+        };
+        let txn = TxnRequest {
+            compare: vec![unchanged],
+            success: vec![RequestOp {
+                request: Some(Request::RequestPut(put(&key, &value))),
+            }],
+            ..TxnRequest::default()
+        };
+        let answer = client.txn(txn, &OPTIONS).await;
+        let written = match &answer {
+            Ok(answer) => Some(answer.succeeded),
+            Err(_) => told(&answer),
+        };
+        writes.push((value, written));
+    }
+    writes
+}
+
+/// Every value that was ever put under the keys with this prefix, by key, up to the key `end`.
+async fn history(client: &Client, prefix: &str) -> HashMap<String, Vec<String>> {
+    let end = format!("{prefix}end");
+    let (key, range_end) = range::prefix(prefix.to_owned().into());
+    let last = client
+        .put(put(&end, ""), &OPTIONS)
+        .await
+        .unwrap()
+        .header
+        .unwrap()
+        .revision;
+    let request = WatchCreateRequest {
+        key,
+        range_end,
+        start_revision: 1,
+        ..WatchCreateRequest::default()
+    };
+    let watcher = client.watch(request, &OPTIONS).await.unwrap();
+    let mut history: HashMap<String, Vec<String>> = HashMap::new();
+    loop {
+        for event in watcher.read().await.unwrap().events {
+            assert_eq!(event.r#type(), EventType::Put);
+            let kv = event.kv.unwrap();
+            if kv.mod_revision == last {
+                return history;
+            }
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            history.entry(text(&kv.key)).or_default().push(text(&kv.value));
+        }
+    }
+}
+
+#[tokio::test]
+async fn c2_no_write_happens_twice_however_many_answers_are_lost() {
+    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
+    let etcd: SocketAddr = etcd.parse().unwrap();
+    let swallowing = listen(ports(1).await, move |_, client| swallow(client, etcd));
+    let prefix = format!("once/{}/", fastrand::u64(..));
+    let counter = format!("{prefix}counter");
+    let mut puts = JoinSet::new();
+    let mut counts = JoinSet::new();
+    for name in 0..WRITERS {
+        let key = format!("{prefix}{name}");
+        puts.spawn(write(client(&swallowing, OPTIONS), key, name));
+        counts.spawn(count(client(&swallowing, OPTIONS), counter.clone(), name));
+    }
+    let puts = puts.join_all().await.concat();
+    let counts = counts.join_all().await.concat();
+    let history = history(&client(&[etcd], OPTIONS), &prefix).await;
+
+    let happened: Vec<_> = history.values().flatten().collect();
+    let mut unknown = [0, 0];
+    for (value, written) in puts.iter().chain(&counts) {
+        let times = happened.iter().filter(|other| **other == value).count();
+        match written {
+            Some(written) => assert_eq!(times, usize::from(*written), "{value}"),
+            None => {
+                assert!(times <= 1, "{value} was written {times} times");
+                unknown[times] += 1;
+            }
+        }
+    }
+    assert!(happened.len() <= puts.len() + counts.len());
+    assert!(unknown[1] > 0, "no answer to a write was lost");
+    // The last count is the number of those that counted.
+    let counted = &history[&counter];
+    for (value, number) in counted.iter().zip(1..) {
+        assert!(value.starts_with(&format!("{number} ")), "{value} is number {number}");
+    }
+}

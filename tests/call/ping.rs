@@ -1,0 +1,94 @@
+//! A server that falls silent without closing anything: pings find it. A client that pings too often is thrown out.
+
+use std::time::Duration;
+
+use silly_etcd::etcd::pb::watch_request::RequestUnion;
+use silly_etcd::etcd::pb::{WatchCreateRequest, WatchRequest, WatchResponse};
+use silly_etcd::etcd::{Applied, CallOptions, Code};
+use tokio::join;
+use tokio::time::{Instant, sleep};
+
+use super::support::clock::{run, until};
+use super::support::tap::Tap;
+use super::support::{Call, Cluster, ONCE, client};
+use super::{answer, get, outcome, put};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Every 10 s a ping, which is waited for for 5 s; and what the test's clock may be late.
+const FOUND: Duration = Duration::from_millis(15_100);
+
+const PATIENT: CallOptions = CallOptions {
+    timeout: MINUTE,
+    ..ONCE
+};
+
+#[test]
+fn c7_a_silent_server_is_found_long_before_the_deadline() {
+    run(async {
+        let etcd = Cluster::start(1, answer).await;
+        let tap = Tap::start(etcd.addresses[0]).await;
+        let client = client(&[tap.address], PATIENT);
+        put(&client).await.unwrap();
+        tap.silence();
+        let silent = Instant::now();
+        let (written, read) = until(async { join!(put(&client), get(&client)) }).await;
+        assert!(silent.elapsed() < FOUND, "{:?}", silent.elapsed());
+        assert_eq!(outcome(written), Err((Code::Unavailable, Applied::Maybe)));
+        assert_eq!(outcome(read), Err((Code::Unavailable, Applied::No)));
+    });
+}
+
+#[test]
+fn c7_calls_go_elsewhere_then() {
+    run(async {
+        let etcd = Cluster::start(2, answer).await;
+        let taps = [Tap::start(etcd.addresses[0]).await, Tap::start(etcd.addresses[1]).await];
+        let client = client(&taps.each_ref().map(|tap| tap.address), PATIENT);
+        put(&client).await.unwrap();
+        let used = etcd.seen()[0].server;
+        taps[used].silence();
+        let silent = Instant::now();
+        assert_eq!(outcome(until(get(&client)).await), Ok(()));
+        assert!(silent.elapsed() < MINUTE / 2, "{:?}", silent.elapsed());
+        assert_eq!(outcome(put(&client).await), Ok(()));
+        assert_eq!(etcd.seen().last().unwrap().server, 1 - used);
+    });
+}
+
+/// Answers calls and confirms watches.
+async fn serve(mut call: Call) {
+    if call.method != "Watch" {
+        return answer(call).await;
+    }
+    let request = call.request::<WatchRequest>().await.unwrap().request_union;
+    let Some(RequestUnion::CreateRequest(create)) = request else {
+        panic!("not a create: {request:?}");
+    };
+    call.send(&WatchResponse {
+        watch_id: create.watch_id,
+        created: true,
+        ..WatchResponse::default()
+    });
+    call.abandoned().await;
+}
+
+#[test]
+fn c7_there_are_few_pings_and_none_while_nothing_is_under_way() {
+    run(async {
+        let etcd = Cluster::start(1, serve).await;
+        let tap = Tap::start(etcd.addresses[0]).await;
+        let client = client(&[tap.address], PATIENT);
+        put(&client).await.unwrap();
+        until(sleep(MINUTE)).await;
+        assert_eq!(tap.pings(), 0);
+        let request = WatchCreateRequest {
+            start_revision: 1,
+            ..WatchCreateRequest::default()
+        };
+        let _watch = client.watch(request, &PATIENT).await.unwrap();
+        until(sleep(MINUTE)).await;
+        assert!((4..=6).contains(&tap.pings()), "{}", tap.pings());
+        assert_eq!(etcd.methods(), ["Put", "Watch"]);
+    });
+}
