@@ -2,5 +2,6 @@
 std = "min"
 files["spec"] = { std = "lua54+busted" }
 files["bench"] = { std = "lua54" }
+files["spec/conformance"] = { std = "min" }
 files["examples"] = { std = "lua54" }
 exclude_files = { "build", "library", "target" }

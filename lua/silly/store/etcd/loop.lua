@@ -16,13 +16,60 @@
 
 local loop = {}
 
+local function loaded(name)
+	return package.loaded[name]
+end
+
+-- The loops that are built in, in the order in which they are looked for, and how each is recognized.
 local BUILTIN = {
-	standalone = "silly.store.etcd.loops.standalone",
+	{ "openresty", function() return type(rawget(_G, "ngx")) == "table" and _G.ngx.get_phase end },
+	{ "skynet", function() return loaded "skynet" or loaded "skynet.core" end },
+	{ "silly", function() return loaded "silly.c" end },
+	{ "tarantool", function() return rawget(_G, "_TARANTOOL") end },
+	{ "neovim", function()
+		local vim = rawget(_G, "vim")
+		return type(vim) == "table" and (vim.uv or vim.loop)
+	end },
+	{ "standalone", function() return loaded "silly.task" end },
+	{ "eco", function() return rawget(_G, "eco") or loaded "eco" end },
+	{ "cqueues", function() return loaded "cqueues" end },
+	{ "copas", function() return loaded "copas" end },
+	{ "luv", function() return loaded "luv" or loaded "uv" end },
 }
 
 local NEEDED = { "current", "park", "wake", "start" }
 
 local default
+
+local function named(name)
+	local names = {}
+	for i, builtin in ipairs(BUILTIN) do
+		names[i] = builtin[1]
+		if names[i] == name then
+			local ok, found = pcall(require, "silly.store.etcd.loops." .. name)
+			if ok then
+				return found
+			end
+			return nil, ("'%s' cannot be used here: %s"):format(name, tostring(found))
+		end
+	end
+	table.sort(names)
+	return nil, ("'%s' is unknown; there are: %s"):format(name, table.concat(names, ", "))
+end
+
+-- The name of the loop that this lua_State runs.
+local function detect()
+	local name = os.getenv "ETCD_LUA_LOOP"
+	if name and name ~= "" then
+		return name
+	end
+	for _, builtin in ipairs(BUILTIN) do
+		if builtin[2]() then
+			return builtin[1]
+		end
+	end
+	return "standalone"
+end
 
 --- The loop that `choice` stands for.
 ---@param choice string|silly.store.etcd.loop|nil  nil for the one in use
@@ -30,19 +77,13 @@ local default
 ---@return string? problem
 function loop.find(choice)
 	if choice == nil then
-		default = default or require(BUILTIN.standalone)
-		return default
+		local problem
+		if not default then
+			default, problem = named(detect())
+		end
+		return default, problem
 	elseif type(choice) == "string" then
-		local module = BUILTIN[choice]
-		if module then
-			return (require(module))
-		end
-		local names = {}
-		for name in pairs(BUILTIN) do
-			names[#names + 1] = name
-		end
-		table.sort(names)
-		return nil, ("'%s' is unknown; there are: %s"):format(choice, table.concat(names, ", "))
+		return named(choice)
 	elseif type(choice) ~= "table" then
 		return nil, "must be a name or a table, got a " .. type(choice)
 	end

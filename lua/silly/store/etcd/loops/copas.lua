@@ -1,0 +1,62 @@
+-- The loop of copas, from version 4 on: callers pause until they are woken. One thread of copas watches the core; it
+-- ends when nothing is in flight, so that copas.loop can end too.
+
+local copas = require "copas"
+
+local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+-- On Lua 5.1 copas runs what is in its pcall as a coroutine of its own; the caller is the thread around that.
+local running = package.loaded.coxpcall and package.loaded.coxpcall.running or coroutine.running
+-- The one replaces the other in later versions.
+local pause = copas.pauseforever or function() copas.sleep(-1) end
+
+if not copas.wakeup then
+	error(("copas 4 or later is needed, this is %s"):format(copas._VERSION or "older"), 0)
+end
+
+local loop = {}
+
+local watched = false
+
+function loop.current()
+	local co, main = running()
+	return co and not main and isyieldable() and co or nil
+end
+
+function loop.park()
+	pause()
+end
+
+function loop.wake(co)
+	copas.wakeup(co)
+end
+
+-- What copas takes for a socket: select() asks for its descriptor, and `receive` finds nothing until that is readable.
+local function socket(core)
+	local asked = false
+	return {
+		getfd = function() return core:fd() end,
+		dirty = function() return false end,
+		receive = function()
+			asked = not asked
+			if asked then
+				return nil, "timeout"
+			end
+			return ""
+		end,
+	}
+end
+
+function loop.start(core, pump)
+	if watched then
+		return
+	end
+	watched = true
+	copas.addthread(function()
+		repeat
+			copas.receive(socket(core))
+		until pump() == 0
+		watched = false
+	end)
+end
+
+return loop

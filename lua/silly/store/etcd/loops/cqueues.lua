@@ -1,0 +1,43 @@
+-- The loop of cqueues: each caller waits for a condition of its own. In every controller that has callers one
+-- coroutine watches the core; it ends when nothing is in flight, so that the controller's loop can end too.
+
+local condition = require "cqueues.condition"
+local cqueues = require "cqueues"
+
+local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+
+local loop = {}
+
+-- Controllers in which the core is watched.
+local watched = setmetatable({}, { __mode = "k" })
+
+function loop.current()
+	local controller = cqueues.running()
+	return controller and isyieldable() and controller or nil
+end
+
+function loop.park(waiter)
+	waiter.condition = waiter.condition or condition.new()
+	waiter.condition:wait()
+end
+
+function loop.wake(_, waiter)
+	waiter.condition:signal()
+end
+
+function loop.start(core, pump)
+	local controller = cqueues.running()
+	if watched[controller] then
+		return
+	end
+	watched[controller] = true
+	local readable = { pollfd = core:fd(), events = "r" }
+	controller:wrap(function()
+		repeat
+			cqueues.poll(readable)
+		until pump() == 0
+		watched[controller] = nil
+	end)
+end
+
+return loop

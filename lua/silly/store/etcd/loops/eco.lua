@@ -1,0 +1,28 @@
+-- The loop of lua-eco: callers are its coroutines; one more watches the core while something is in flight.
+
+local coroutines = require "silly.store.etcd.loops.coroutines"
+local eco = eco or require "eco" -- luacheck: ignore 113
+
+local loop = { current = coroutines.current, park = coroutines.park }
+
+local watched = false
+
+function loop.wake(co)
+	eco._resume(co)
+end
+
+function loop.start(core, pump)
+	if watched then
+		return
+	end
+	watched = true
+	eco.run(function()
+		local readable = eco.io(core:fd())
+		repeat
+			readable:wait(eco.READ)
+		until pump() == 0
+		watched = false
+	end)
+end
+
+return loop

@@ -1,0 +1,39 @@
+-- The loop of Tarantool: each caller's fiber waits for a condition of its own; one more fiber watches the core. Fibers
+-- may be suspended anywhere.
+
+local fiber = require "fiber"
+local socket = require "socket"
+
+local tarantool = {}
+
+local watched = false
+
+function tarantool.current()
+	return fiber.self()
+end
+
+function tarantool.park(waiter)
+	waiter.condition = waiter.condition or fiber.cond()
+	waiter.condition:wait()
+	fiber.testcancel()
+end
+
+function tarantool.wake(_, waiter)
+	waiter.condition:signal()
+end
+
+function tarantool.start(core, pump)
+	if watched then
+		return
+	end
+	watched = true
+	fiber.create(function()
+		fiber.name "silly.store.etcd"
+		while true do
+			socket.iowait(core:fd(), "R")
+			pump()
+		end
+	end)
+end
+
+return tarantool

@@ -1,0 +1,68 @@
+-- Where a caller cannot be suspended the call blocks, and answers the same.
+
+local isyieldable = coroutine.isyieldable -- luacheck: ignore 143
+
+-- Lua can tell there that it cannot yield, or nothing needs to.
+local function cannot_tell(host)
+	return host.fork and not host.everywhere and not isyieldable and "this Lua cannot tell where it may not yield"
+end
+
+local function sorted(client, prefix)
+	local names = { 2, 1, 3 }
+	table.sort(names, function(a, b)
+		local first, second = assert(client:get { key = prefix .. a }), assert(client:get { key = prefix .. b })
+		return first.kvs[1].value > second.kvs[1].value
+	end)
+	return names
+end
+
+local function put(client, prefix)
+	for i = 1, 3 do
+		assert(client:put { key = prefix .. i, value = tostring(i) })
+	end
+end
+
+return {
+	{ name = "in the main chunk", outside = true, run = function(t, client)
+		put(client, t.prefix)
+		local stream = assert(client:watch { key = t.prefix .. 1 })
+		t.equal({ nil, "timeout" }, { (stream:read(0.02)), (select(2, stream:read(0))) })
+		assert(client:put { key = t.prefix .. 1, value = "new" })
+		t.equal("new", assert(stream:read(60)).events[1].kv.value)
+		stream:close()
+		local lease = assert(client:grant { TTL = 60 })
+		t.equal(60, assert(client:keepalive { ID = lease.ID }).TTL)
+		assert(client:revoke { ID = lease.ID })
+	end },
+
+	{ name = "in the main chunk, inside table.sort", outside = true, run = function(t, client)
+		put(client, t.prefix)
+		t.equal({ 3, 2, 1 }, sorted(client, t.prefix))
+	end },
+
+	{ name = "inside table.sort, gsub and require", skip = cannot_tell, run = function(t, client)
+		put(client, t.prefix)
+		local function get(name)
+			return assert(client:get { key = t.prefix .. name }).kvs[1].value
+		end
+		local name = t.prefix .. "module"
+		package.preload[name] = function() return get(3) end
+		t.together {
+			function() t.equal({ 3, 2, 1 }, sorted(client, t.prefix)) end,
+			function() t.equal("1-2-3-", (("123"):gsub(".", function(digit) return get(digit) .. "-" end))) end,
+			function() t.equal("3", require(name)) end,
+			-- What this waits for may come while another blocks.
+			function() t.equal("123", get(1) .. get(2) .. get(3)) end,
+		}
+		package.preload[name], package.loaded[name] = nil, nil
+	end },
+
+	{ name = "in a coroutine of the caller's own", skip = function(host)
+		return host.fork and not host.nested and "the yield would go to the wrong place"
+	end, run = function(t, client)
+		put(client, t.prefix)
+		local value
+		coroutine.wrap(function() value = assert(client:get { key = t.prefix .. 2 }).kvs[1].value end)()
+		t.equal("2", value)
+	end },
+}

@@ -1,0 +1,100 @@
+-- Every call of a client, and what it answers.
+
+local function keys(kvs)
+	local list = {}
+	for i, kv in ipairs(kvs) do
+		list[i] = kv.key:match "[^/]*$"
+	end
+	return table.concat(list, " ")
+end
+
+return {
+	{ name = "put, get and delete keep every byte", run = function(t, client)
+		local bytes = {}
+		for byte = 0, 255 do
+			bytes[#bytes + 1] = string.char(byte)
+		end
+		local all = table.concat(bytes)
+		local key, value = t.prefix .. all, all:rep(1000)
+		assert(client:put { key = key, value = value })
+		local answer = assert(client:get { key = key })
+		t.equal(1, #answer.kvs)
+		t.equal(key, answer.kvs[1].key)
+		t.equal(value, answer.kvs[1].value)
+		t.equal(1, assert(client:delete { key = key }).deleted)
+		t.equal({}, assert(client:get { key = key }).kvs)
+		assert(client:put { key = t.prefix .. "\0", value = "" })
+		t.equal("", assert(client:get { key = t.prefix .. "\0" }).kvs[1].value)
+	end },
+
+	{ name = "get takes prefixes, ranges, limits, orders and revisions", run = function(t, client)
+		local first
+		for i, name in ipairs { "a", "b", "c", "d" } do
+			local put = assert(client:put { key = t.prefix .. name, value = tostring(10 - i) })
+			first = first or put.header.revision
+		end
+		local function get(req)
+			req.key = t.prefix .. (req.key or "")
+			return assert(client:get(req))
+		end
+		local some = get { prefix = true, limit = 2 }
+		t.equal({ "a b", 4, true }, { keys(some.kvs), some.count, some.more })
+		t.equal("b c", keys(get({ key = "b", range_end = t.prefix .. "d" }).kvs))
+		t.equal("c d", keys(get({ key = "c", fromkey = true, limit = 2 }).kvs))
+		t.equal("d c b a", keys(get({ prefix = true, sort_target = "VALUE", sort_order = "ASCEND" }).kvs))
+		t.equal("a", keys(get({ prefix = true, revision = first }).kvs))
+		t.equal("", get({ prefix = true, keys_only = true }).kvs[4].value)
+		local count = get { prefix = true, count_only = true, serializable = true }
+		t.equal({ 4, {} }, { count.count, count.kvs })
+		local kv = get({ key = "b" }).kvs[1]
+		t.equal({ 1, first + 1, first + 1 }, { kv.version, kv.create_revision, kv.mod_revision })
+	end },
+
+	{ name = "put and delete answer what was there before", run = function(t, client)
+		t.equal(nil, assert(client:put { key = t.prefix .. "a", value = "1", prev_kv = true }).prev_kv)
+		t.equal("1", assert(client:put { key = t.prefix .. "a", value = "2", prev_kv = true }).prev_kv.value)
+		assert(client:put { key = t.prefix .. "b", value = "3" })
+		local gone = assert(client:delete { key = t.prefix, prefix = true, prev_kv = true })
+		t.equal({ 2, "2", "3" }, { gone.deleted, gone.prev_kvs[1].value, gone.prev_kvs[2].value })
+		t.equal(0, assert(client:delete { key = t.prefix, prefix = true }).deleted)
+	end },
+
+	{ name = "txn compares and runs one of two lists", run = function(t, client)
+		local key = t.prefix .. "owner"
+		local request = {
+			compare = { { key = key, target = "VERSION", result = "EQUAL", version = 0 } },
+			success = { { put = { key = key, value = "first" } }, { get = { key = key } } },
+			failure = { { get = { key = key } }, { delete = { key = key } } },
+		}
+		local won = assert(client:txn(request))
+		t.equal({ true, 2, "first" }, { won.succeeded, #won.responses, won.responses[2].get.kvs[1].value })
+		local lost = assert(client:txn(request))
+		t.equal({ false, "first", 1 },
+			{ lost.succeeded, lost.responses[1].get.kvs[1].value, lost.responses[2].delete.deleted })
+	end },
+
+	{ name = "compact forgets the history", run = function(t, client)
+		local old = assert(client:put { key = t.prefix, value = "old" }).header.revision
+		local new = assert(client:put { key = t.prefix, value = "new" }).header.revision
+		t.equal("old", assert(client:get { key = t.prefix, revision = old }).kvs[1].value)
+		assert(client:compact { revision = new })
+		t.fails("compacted", client:get { key = t.prefix, revision = old })
+		t.equal("new", assert(client:get { key = t.prefix, revision = new }).kvs[1].value)
+	end },
+
+	{ name = "every answer has a header", run = function(t, client)
+		local put = assert(client:put { key = t.prefix, value = "" }).header
+		local get = assert(client:get { key = t.prefix }).header
+		t.equal(put.cluster_id, get.cluster_id)
+		t.equal(put.member_id, get.member_id)
+		t.equal("number", type(get.revision))
+		assert(get.revision >= put.revision)
+	end },
+
+	{ name = "requests are left as they are", run = function(t, client)
+		local request = { key = t.prefix, value = "1", prev_kv = true }
+		assert(client:put(request))
+		assert(client:put(request))
+		t.equal({ key = t.prefix, value = "1", prev_kv = true }, request)
+	end },
+}

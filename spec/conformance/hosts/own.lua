@@ -1,0 +1,55 @@
+-- A loop of a user's own: coroutines in a queue, and the client's core to wait with.
+
+local etcd = require "silly.store.etcd"
+
+local ready, left, core, pump = {}, false, nil, function() return 0 end
+
+local function resume(co)
+	ready[#ready + 1] = co
+end
+
+etcd.use {
+	current = function()
+		local co, main = coroutine.running()
+		return not main and (not coroutine.isyieldable or coroutine.isyieldable()) and co or nil -- luacheck: ignore 143
+	end,
+	park = function() coroutine.yield() end,
+	wake = resume,
+	start = function(c, p) core, pump = c, p end,
+}
+
+local function fork(f)
+	resume(coroutine.create(f))
+end
+
+local function run(main)
+	fork(main)
+	while not left do
+		local inflight = pump()
+		if ready[1] then
+			assert(coroutine.resume(table.remove(ready, 1)))
+		elseif inflight > 0 then
+			core:wait()
+		else
+			return
+		end
+	end
+end
+
+local failures = require "spec.conformance.suite" {
+	name = "own",
+	run = run,
+	fork = fork,
+	event = function()
+		local waiting
+		return {
+			wait = function()
+				waiting = coroutine.running()
+				coroutine.yield()
+			end,
+			set = function() resume(waiting) end,
+		}
+	end,
+	leave = function() left = true end,
+}
+os.exit(failures == 0 and 0 or 1, true)

@@ -1,0 +1,28 @@
+-- The standalone `silly` runtime of this repository.
+
+local silly = require "silly"
+local task = require "silly.task"
+
+local failures = require "spec.conformance.suite" {
+	name = "standalone",
+	run = silly.run,
+	fork = task.fork,
+	event = function()
+		local waiting
+		return {
+			wait = function()
+				waiting = task.running()
+				task.wait()
+			end,
+			set = function()
+				if waiting and task.status(waiting) == "WAIT" then
+					task.wakeup(waiting)
+				end
+			end,
+		}
+	end,
+	nested = true,
+	pcall = silly.pcall,
+	leave = function() silly.exit(0) end,
+}
+os.exit(failures == 0 and 0 or 1, true)
