@@ -16,8 +16,8 @@ RUNTIME := find silly* -path silly/store -prune -o -name '*.lua' -print
 BUSTED = busted --lua=$(LUA) $(SPEC)
 
 export LUA
-# LuaRocks has flags for C modules; cargo would build everything anew for them.
-unexport CFLAGS
+# LuaRocks has a compiler and flags for C modules; cargo would build everything anew for them.
+unexport CC CFLAGS
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
@@ -40,7 +40,8 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fmt install clean deps deps-run deps-bench
+.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz soak fmt install clean \
+	deps deps-run deps-bench
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -53,7 +54,7 @@ test: deps build libraries $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua
 	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock
 	spec/support/etcd run $(BUSTED)
-	$(if $(OTHER_ETCD),ETCD="$(CURDIR)/$(OTHER_ETCD)" spec/support/etcd run $(BUSTED) --exclude-pattern=life)
+	$(if $(OTHER_ETCD),ETCD="$(CURDIR)/$(OTHER_ETCD)" spec/support/etcd run $(BUSTED) --exclude-pattern=life --exclude-tags=hosts)
 
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
@@ -83,11 +84,14 @@ env: ## Print LUA_PATH and LUA_CPATH for this tree: eval "$(make -s env)"
 
 lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features $(FEATURE) -- -D warnings
 	cargo fmt --manifest-path bench/Cargo.toml --check
 	cargo clippy --locked --manifest-path bench/Cargo.toml --all-targets -- -D warnings
-	luacheck --quiet $(wildcard lua spec examples bench bin/silly-run)
+	@# Only building the targets takes libFuzzer, which is C++.
+	CUSTOM_LIBFUZZER_PATH=/none/libFuzzer.a cargo clippy --locked --manifest-path fuzz/Cargo.toml -- -D warnings
+	luacheck --quiet $(wildcard lua spec examples bench fuzz bin/silly-run)
 	find lua bin -type f -exec luac5.1 -p {} +
 	luarocks lint silly-etcd-scm-1.rockspec
 
@@ -100,8 +104,15 @@ advisories: ## Check all crates for known vulnerabilities, with cargo-deny and i
 sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part under valgrind (needs Rust nightly)
 	.ci/sanitize
 
+fuzz: deps ## Fuzz responses, watches and requests, each for SECONDS=60 (needs Rust nightly)
+	.ci/fuzz $(or $(SECONDS),60)
+
+soak: deps build ## Load an etcd that dies now and then for SECONDS=60; draws build/soak.svg
+	spec/support/etcd run .ci/soak $(or $(SECONDS),60)
+
 fmt: ## Format the Rust code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 install: ## Install what was built below PREFIX (/usr/local)
 	@test -e $(LIBRARY) || $(MAKE) build

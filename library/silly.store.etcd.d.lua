@@ -55,7 +55,7 @@
 ---@field password? string
 ---@field token? string a token from elsewhere, instead of `user` and `password`
 ---@field tls? silly.store.etcd.tls encrypts the connections; default: only those to `https://`
----@field loop? string|silly.store.etcd.loop who suspends the callers; default: as `etcd.use` chose, else "standalone"
+---@field loop? silly.store.etcd.loop.name|silly.store.etcd.loop who suspends the callers; default: as `etcd.use` chose
 
 --- How connections are encrypted. Certificates and keys are paths or PEM text; files are read at each connect.
 ---@class silly.store.etcd.tls
@@ -260,6 +260,32 @@ function core:wait(seconds) end
 --- Hands out what has completed: to be called after completions. Returns how many operations are under way.
 ---@alias silly.store.etcd.pump fun(): integer
 
+--- Whether there is something to take, for a loop that watches descriptors: it is readable then.
+---@return integer descriptor it must not be closed
+function core:fd() end
+
+--- The same for a loop that can watch sockets of its own only: where to connect on 127.0.0.1, and what to send first.
+--- A line break comes from there when there is something to take.
+---@return integer? port
+---@return string nonce a message on failure
+function core:port() end
+
+--- Signals as if there was something to take.
+function core:poke() end
+
+--- The loops that are built in.
+---@alias silly.store.etcd.loop.name
+---| "copas"
+---| "cqueues"
+---| "eco"
+---| "luv"
+---| "neovim"
+---| "openresty"
+---| "silly"
+---| "skynet"
+---| "standalone" # the runtime of this repository; callers outside of its tasks block
+---| "tarantool"
+
 --- What suspends and resumes the callers of a client. All functions are called on the Lua thread.
 ---@class silly.store.etcd.loop
 ---@field current fun(): any the running coroutine if it may be suspended now; else nil: the call then blocks
@@ -276,8 +302,9 @@ local etcd = {}
 ---@return silly.store.etcd.client client
 function etcd.newclient(conf) end
 
---- Chooses the loop of the clients that are made from now on in this lua_State. Throws when there is no such loop.
----@param name "standalone"|silly.store.etcd.loop the name of a built-in loop, or one's own
+--- Chooses the loop of the clients that are made from now on in this lua_State. Without it that is the one of the host,
+--- found by itself at the first client. Throws when there is no such loop, or when its host is not there.
+---@param name silly.store.etcd.loop.name|silly.store.etcd.loop the name of a built-in loop, or one's own
 function etcd.use(name) end
 
 --- A client. Requests are never changed; a call never throws, but for one without `self`.

@@ -1,7 +1,9 @@
 -- Hosts: the conformance suite in each host and version of Lua that is installed here.
 -- In: spec/conformance/run, which names them and starts each as a process, and the libraries of `make libraries`.
--- Out: one test for each; pending, with what is missing, where a host is not installed.
+-- Out: one test for each; pending, with what is missing, where a host is not installed. And the sample of each host, in
+-- examples/hosts/, follows the changes of a configuration.
 
+local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
 
 describe("the conformance suite #hosts", function()
@@ -13,11 +15,46 @@ describe("the conformance suite #hosts", function()
 			if status == 77 then
 				return pending(output)
 			end
-			local cases, passed = output:match "\n1%.%.(%d+)\n(%d+) passed, 0 failed, %d+ skipped\n"
+			local cases, passed = output:match "\n1%.%.(%d+)\n(%d+) passed, 0 failed, %d+ skipped\n$"
 			assert(status == 0 and passed, output)
 			local seen = select(2, output:gsub("%f[^\n]ok %d+ ", ""))
 			assert.are.equal(tonumber(cases), seen)
 			assert.is_true(tonumber(passed) > 30)
+		end)
+	end
+end)
+
+describe("the sample #hosts", function()
+	local node, client
+
+	setup(function()
+		node = server.start()
+		client = etcd.newclient { endpoints = { node.endpoint } }
+	end)
+
+	teardown(function()
+		client:close()
+		node:stop()
+	end)
+
+	for path in select(2, server.sh "ls examples/hosts/*.lua"):gmatch "%S+" do
+		local host = path:match "([^/]+)%.lua$"
+		it("of " .. host .. " follows a configuration", function()
+			assert(client:put { key = "config/port", value = "80" })
+			local version = host == "neovim" and "luajit" or "5.4"
+			local pipe = io.popen(("ETCD_ENDPOINTS=%s stdbuf -oL spec/conformance/run %s %s %s 2>&1")
+				:format(node.endpoint, host, version, path))
+			local line = pipe:read "l" or ""
+			if line:find "^missing: " then
+				pipe:close()
+				return pending(line)
+			end
+			assert.are.equal("port 80", line)
+			assert(client:put { key = "config/port", value = "8080" })
+			assert.are.equal("port 8080", pipe:read "l")
+			assert(client:delete { key = "config/port" })
+			assert.is_nil(pipe:read "l")
+			assert.is_true(pipe:close())
 		end)
 	end
 end)

@@ -11,7 +11,7 @@ local core = require "silly.store.etcd.core"
 local cocreate, coresume, coyield = coroutine.create, coroutine.resume, coroutine.yield
 local corunning, costatus = coroutine.running, coroutine.status
 local coclose = coroutine.close -- luacheck: ignore 143
-local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+local isyieldable = require("silly.store.etcd.loops.coroutines").isyieldable
 local unpack = table.unpack or unpack -- luacheck: ignore 113 143
 
 ---@class silly.task

@@ -2,13 +2,14 @@
 //!
 //! `queue` is what a lua_State sees: it submits operations to the `runtime` of the process, and takes their results
 //! from its own `completed`. `driver` says which thread drives the runtime; `wake`, a descriptor, and `loopback`, a
-//! socket, tell the state's host that something has completed. `signals` keeps the host's signals apart, and `owned` is
+//! socket, tell the state's host that something has completed. `signals` keeps the host's signals apart, `process` tells a forked child from its parent, and `owned` is
 //! what a forked child must leave alone.
 
 mod completed;
 mod driver;
 mod loopback;
 mod owned;
+mod process;
 mod queue;
 mod runtime;
 mod signals;

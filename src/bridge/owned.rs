@@ -5,13 +5,14 @@
 
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process;
+
+use super::process::generation;
 
 /// A value that only the process which made it may use and drop. Dropping it never panics: Lua's collector could not
 /// stand that.
 pub struct Owned<T> {
     value: ManuallyDrop<T>,
-    pid: u32,
+    process: u32,
 }
 
 impl<T> Owned<T> {
@@ -19,20 +20,20 @@ impl<T> Owned<T> {
     pub fn new(value: T) -> Self {
         Self {
             value: ManuallyDrop::new(value),
-            pid: process::id(),
+            process: generation(),
         }
     }
 
     /// The value, if this is the process that it belongs to.
     pub fn get(&self) -> Option<&T> {
-        (self.pid == process::id()).then_some(&*self.value)
+        (self.process == generation()).then_some(&*self.value)
     }
 }
 
 impl<T> Drop for Owned<T> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        if self.pid == process::id() {
+        if self.process == generation() {
             // SAFETY: it is dropped here only, and not used afterwards.
             let drop = || unsafe { ManuallyDrop::drop(&mut self.value) };
             // The panic was reported when it happened.
@@ -65,7 +66,7 @@ mod tests {
         let value = Arc::new(());
         let mut owned = Owned::new(value.clone());
         assert!(owned.get().is_some());
-        owned.pid += 1;
+        owned.process += 1;
         assert!(owned.get().is_none());
         drop(owned);
         assert_eq!(Arc::strong_count(&value), 2);

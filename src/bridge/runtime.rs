@@ -5,20 +5,20 @@
 
 use std::io;
 use std::ops::Deref;
-use std::process;
 use std::sync::Arc;
 use std::thread;
 
 use once_cell::sync::OnceCell;
 
 use super::driver::Driver;
+use super::process::generation;
 use super::signals::Blocked;
 
 /// The runtime of the process that loaded the library. Those of its forked children hang on `child`.
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
 pub(super) struct Runtime {
-    pid: u32,
+    process: u32,
     driver: Arc<Driver>,
     /// The runtime of a forked child, in that child's memory only.
     child: OnceCell<&'static Runtime>,
@@ -27,9 +27,9 @@ pub(super) struct Runtime {
 impl Runtime {
     /// The runtime of this process, started now if there is none.
     pub(super) fn get() -> io::Result<&'static Self> {
-        let pid = process::id();
+        let process = generation();
         let mut runtime = RUNTIME.get_or_try_init(Self::start)?;
-        while runtime.pid != pid {
+        while runtime.process != process {
             runtime = runtime
                 .child
                 .get_or_try_init(|| Self::start().map(|child| &*Box::leak(Box::new(child))))?;
@@ -39,9 +39,9 @@ impl Runtime {
 
     /// The runtime of this process, if there is one.
     pub(super) fn started() -> Option<&'static Self> {
-        let pid = process::id();
+        let process = generation();
         let mut runtime = RUNTIME.get()?;
-        while runtime.pid != pid {
+        while runtime.process != process {
             runtime = runtime.child.get()?;
         }
         Some(runtime)
@@ -55,7 +55,7 @@ impl Runtime {
             .name("silly-etcd".to_owned())
             .spawn(move || own.serve())?;
         Ok(Self {
-            pid: process::id(),
+            process: generation(),
             driver,
             child: OnceCell::new(),
         })

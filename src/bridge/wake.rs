@@ -6,13 +6,14 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::process;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::process::generation;
 
 /// Descriptors that are free again, and the processes that made them. They are never closed: a host may forget one
 /// later than we do, and would then hit whoever had been given its number.
@@ -24,7 +25,7 @@ impl Wake {
     pub(super) fn new() -> io::Result<Self> {
         // In a forked child the lock may be held for ever, and what is free belongs to the parent too.
         if let Ok(mut free) = FREE.try_lock()
-            && let Some(at) = free.iter().position(|(pid, _)| *pid == process::id())
+            && let Some(at) = free.iter().position(|(process, _)| *process == generation())
         {
             return Ok(Self(ManuallyDrop::new(free.swap_remove(at).1)));
         }
@@ -71,7 +72,7 @@ impl Drop for Wake {
         // SAFETY: it is taken here only, and not used afterwards.
         let descriptor = unsafe { ManuallyDrop::take(&mut self.0) };
         match FREE.try_lock() {
-            Ok(mut free) => free.push((process::id(), descriptor)),
+            Ok(mut free) => free.push((generation(), descriptor)),
             Err(_) => std::mem::forget(descriptor),
         }
     }

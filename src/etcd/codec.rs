@@ -1,15 +1,16 @@
-//! How messages are packed: prost's encoding, in buffers of the size of etcd's requests and answers. tonic's own codec
-//! sets aside 8 KiB for each, which ten thousand calls under way would feel.
+//! How the messages of streams are packed: prost's encoding, in buffers of the size of etcd's messages. tonic's own
+//! codec sets aside 8 KiB for each, and cuts every key and value out of a buffer that can still change.
 
 use std::marker::PhantomData;
 
+use bytes::Buf;
 use prost::Message;
-use tonic::codec::{self, BufferSettings};
-use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+use tonic::Status;
+use tonic::codec::{self, BufferSettings, DecodeBuf, Decoder};
+use tonic_prost::{ProstCodec, ProstEncoder};
 
 /// The bytes of a buffer at first, and from how many on a stream of requests is sent piece by piece.
-const BUFFER: usize = 256;
-const PIECE: usize = 32 << 10;
+const BUFFERS: (usize, usize) = (256, 32 << 10);
 
 /// The codec of the generated clients.
 pub(crate) struct Codec<T, U>(PhantomData<(T, U)>);
@@ -28,13 +29,35 @@ where
     type Encode = T;
     type Decode = U;
     type Encoder = ProstEncoder<T>;
-    type Decoder = ProstDecoder<U>;
+    type Decoder = Unpacker<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER, PIECE))
+        ProstCodec::<T, U>::raw_encoder(buffers())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER, PIECE))
+        Unpacker(PhantomData)
     }
+}
+
+/// Unpacks messages whose keys and values are slices of what came.
+pub(crate) struct Unpacker<U>(PhantomData<U>);
+
+impl<U: Message + Default> Decoder for Unpacker<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        let message = buffer.copy_to_bytes(buffer.remaining());
+        let unpacked = U::decode(message).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Some(unpacked))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
+    }
+}
+
+fn buffers() -> BufferSettings {
+    BufferSettings::new(BUFFERS.0, BUFFERS.1)
 }

@@ -42,3 +42,5 @@ pub use lease::Renewals;
 pub use readable::Readable;
 pub use tls::{Pem, TlsConfig};
 pub use watch::Watcher;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use watch::fuzz;

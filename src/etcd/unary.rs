@@ -56,8 +56,8 @@ pub(crate) async fn unary<R: Message + Default>(
     let mut exchange = connection.request(path, headers).await.map_err(failed)?;
     let broken = |error| failed(connection.broken(error));
     exchange.body.send_data(message, true).map_err(broken)?;
-    let (head, mut stream) = exchange.response.await.map_err(broken)?.into_parts();
-    if let Some(status) = status(head.headers.clone()) {
+    let (mut head, mut stream) = exchange.response.await.map_err(broken)?.into_parts();
+    if let Some(status) = status(&mut head.headers) {
         return Err(missing(status));
     }
     if head.status != StatusCode::OK {
@@ -71,8 +71,8 @@ pub(crate) async fn unary<R: Message + Default>(
         return Err(Status::unimplemented(format!("{ENCODED} {encoding:?}")));
     }
     let message = receive(&mut stream).await?;
-    let status = status(stream.trailers().await.map_err(failed)?.unwrap_or_default());
-    match (status, message) {
+    let mut trailers = stream.trailers().await.map_err(failed)?.unwrap_or_default();
+    match (status(&mut trailers), message) {
         (None, _) => Err(Status::unavailable(CUT)),
         (Some(status), None) => Err(missing(status)),
         (Some(status), Some(message)) if status.code() == tonic::Code::Ok => {
@@ -133,9 +133,9 @@ fn length(begun: &[u8]) -> Result<Option<usize>, Status> {
 }
 
 /// The status in these headers.
-fn status(mut headers: HeaderMap) -> Option<Status> {
+fn status(headers: &mut HeaderMap) -> Option<Status> {
     headers.remove(DETAILS);
-    Status::from_header_map(&headers)
+    Status::from_header_map(headers)
 }
 
 /// The status of an answer without a message.

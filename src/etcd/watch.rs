@@ -3,6 +3,8 @@
 //! `hub` runs the one stream that all watches of a client share, `state` decides what each message of it means,
 //! `reason` why a server ended a watch, and `inbox` holds what a reader has not read yet.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod hub;
 mod inbox;
 mod reason;

@@ -54,7 +54,8 @@ pub(super) fn submit<C: Call>(lua: &Lua, client: &Client, request: LuaValue) -> 
         Ok(decoded) => decoded,
         Err(invalid) => return failure::invalid(lua, &invalid),
     };
-    let running = C::run(client.clone(), request, options);
+    // Boxed before it is moved about: it holds a whole call.
+    let running = Box::pin(C::run(client.clone(), request, options));
     run(lua, C::NAME, async { Done::<C>(running.await) })
 }
 

@@ -26,10 +26,48 @@ pub(super) struct Fields<'a> {
     path: String,
     table: LuaTable,
     /// What the table itself holds, so that most fields, which are absent, cost no look-up.
-    own: Vec<(LuaValue, LuaValue)>,
+    own: Vec<Own>,
     inherits: bool,
     /// What has been asked for.
     known: Vec<&'static str>,
+}
+
+/// A field that the table itself holds.
+struct Own {
+    key: LuaValue,
+    name: Name,
+    value: LuaValue,
+}
+
+/// The text of a key, to compare it with many names.
+struct Name {
+    /// `LONGEST` + 1 if no field has such a name.
+    length: usize,
+    text: [u8; LONGEST],
+}
+
+/// No field has a longer name.
+const LONGEST: usize = 24;
+
+impl Name {
+    fn of(key: &LuaValue) -> Self {
+        let mut name = Self {
+            length: LONGEST + 1,
+            text: [0; LONGEST],
+        };
+        if let LuaValue::String(key) = key {
+            let key = key.as_bytes();
+            if let Some(text) = name.text.get_mut(..key.len()) {
+                text.copy_from_slice(&key);
+                name.length = key.len();
+            }
+        }
+        name
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.text.get(..self.length) == Some(name.as_bytes())
+    }
 }
 
 impl<'a> Fields<'a> {
@@ -60,9 +98,10 @@ impl<'a> Fields<'a> {
                 field: Some(path).filter(|path| !path.is_empty()),
             });
         };
-        let mut own = Vec::new();
+        let mut own = Vec::with_capacity(8);
         let read = table.for_each(|key: LuaValue, value: LuaValue| {
-            own.push((key, value));
+            let name = Name::of(&key);
+            own.push(Own { key, name, value });
             Ok(())
         });
         let inherits = table.metatable().is_some();
@@ -72,7 +111,7 @@ impl<'a> Fields<'a> {
             table,
             own,
             inherits,
-            known: Vec::new(),
+            known: Vec::with_capacity(24),
         };
         match read {
             Ok(()) => Ok(fields),
@@ -83,9 +122,9 @@ impl<'a> Fields<'a> {
     /// A field's value, nil if it is absent.
     pub(super) fn value(&mut self, name: &'static str) -> Result<LuaValue, Invalid> {
         self.known.push(name);
-        let own = self.own.iter().find(|(key, _)| is(key, name));
+        let own = self.own.iter().find(|own| own.name.is(name));
         match own {
-            Some((_, value)) => Ok(value.clone()),
+            Some(own) => Ok(own.value.clone()),
             None if self.inherits => self.table.get(name).map_err(|error| self.raised(name, &error)),
             None => Ok(LuaNil),
         }
@@ -243,8 +282,10 @@ impl<'a> Fields<'a> {
         let unknown = self
             .own
             .iter()
-            .find(|(key, _)| !self.known.iter().any(|name| is(key, name)));
-        let Some((key, _)) = unknown else { return Ok(()) };
+            .find(|own| !self.known.iter().any(|name| own.name.is(name)));
+        let Some(Own { key, .. }) = unknown else {
+            return Ok(());
+        };
         let LuaValue::String(key) = key else {
             let shown = key.to_string().unwrap_or_else(|_| key.type_name().to_owned());
             return Err(self.at(&shown, &format!("unknown field [{}]", shown.escape_debug())));

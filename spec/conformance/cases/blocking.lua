@@ -1,10 +1,8 @@
 -- Where a caller cannot be suspended the call blocks, and answers the same.
 
-local isyieldable = coroutine.isyieldable -- luacheck: ignore 143
-
--- Lua can tell there that it cannot yield, or nothing needs to.
+-- A loop of the host's that cannot tell where Lua may not yield.
 local function cannot_tell(host)
-	return host.fork and not host.everywhere and not isyieldable and "this Lua cannot tell where it may not yield"
+	return host.careless and "this loop cannot tell"
 end
 
 local function sorted(client, prefix)

@@ -24,9 +24,8 @@ local function finish(id, a, b, c)
 	end
 end
 
---- Hands out what has completed. Called by the loops, on the Lua thread.
----@return integer inflight  operations that have not completed
-local function pump()
+-- Hands out what has completed. Returns how many operations have not.
+local function drain()
 	while true do
 		local id, a, b, c = core:next()
 		if not id then
@@ -46,9 +45,29 @@ local function pump()
 	end
 end
 
+-- Does a loop watch the core? It does from `start` until `pump` has told it that nothing is in flight.
+local watched = false
+
+--- Hands out what has completed. Called by the loops, on the Lua thread.
+---@return integer inflight  operations that have not completed
+local function pump()
+	local left = drain()
+	watched = watched and left > 0
+	return left
+end
+
+-- The same for a caller that blocks: where it takes the last result, the loop must hear of it too.
+local function take()
+	local left = drain()
+	if watched and left == 0 then
+		core:poke()
+	end
+	return left
+end
+
 local function block()
 	core:wait()
-	pump()
+	take()
 end
 
 --- Waits for an operation.
@@ -67,6 +86,7 @@ local function await(owner, id, message, info)
 	waiters[id] = waiter
 	inflight = inflight + 1
 	if loop.current() then
+		watched = true
 		loop.start(core, pump)
 		while not waiter.done do
 			waiter.co = loop.current()
@@ -75,7 +95,7 @@ local function await(owner, id, message, info)
 	else
 		local wait = loop.block or block
 		while not waiter.done do
-			wait(core, pump)
+			wait(core, take)
 		end
 	end
 	return waiter[1], waiter[2], waiter[3]

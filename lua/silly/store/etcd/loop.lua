@@ -41,31 +41,39 @@ local NEEDED = { "current", "park", "wake", "start" }
 
 local default
 
+-- What went wrong, in one line and without the place.
+local function reason(message)
+	return (tostring(message):match "[^\n]*":gsub("^.-%.lua:%d+: ", ""):gsub(":$", ""))
+end
+
 local function named(name)
 	local names = {}
 	for i, builtin in ipairs(BUILTIN) do
 		names[i] = builtin[1]
 		if names[i] == name then
-			local ok, found = pcall(require, "silly.store.etcd.loops." .. name)
+			local module = "silly.store.etcd.loops." .. name
+			local ok, found = pcall(require, module)
 			if ok then
 				return found
 			end
-			return nil, ("'%s' cannot be used here: %s"):format(name, tostring(found))
+			-- Lua 5.1 would not load it again, once its host is there.
+			package.loaded[module] = nil
+			return nil, ("'%s' cannot be used here: %s"):format(name, reason(found))
 		end
 	end
 	table.sort(names)
 	return nil, ("'%s' is unknown; there are: %s"):format(name, table.concat(names, ", "))
 end
 
--- The name of the loop that this lua_State runs.
+-- The name of the loop that this lua_State runs, and who says so.
 local function detect()
 	local name = os.getenv "ETCD_LUA_LOOP"
 	if name and name ~= "" then
-		return name
+		return name, "ETCD_LUA_LOOP says so"
 	end
 	for _, builtin in ipairs(BUILTIN) do
 		if builtin[2]() then
-			return builtin[1]
+			return builtin[1], "found by itself; `etcd.use` takes another"
 		end
 	end
 	return "standalone"
@@ -77,11 +85,15 @@ end
 ---@return string? problem
 function loop.find(choice)
 	if choice == nil then
-		local problem
 		if not default then
-			default, problem = named(detect())
+			local name, why = detect()
+			local found, problem = named(name)
+			if not found then
+				return nil, ("%s (%s)"):format(problem, why)
+			end
+			default = found
 		end
-		return default, problem
+		return default
 	elseif type(choice) == "string" then
 		return named(choice)
 	elseif type(choice) ~= "table" then

@@ -25,7 +25,7 @@ function etcd.newclient(conf)
 end
 
 --- Chooses the loop of the clients that are made from now on in this lua_State: a name or a loop of one's own.
---- Without it that is the standalone runtime, where it is loaded; callers outside of its tasks block.
+--- Without it that is the one of the host, found by itself at the first client.
 ---@param name silly.store.etcd.loop|string
 function etcd.use(name)
 	local problem = loop.use(name)

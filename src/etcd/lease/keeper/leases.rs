@@ -16,6 +16,10 @@ use crate::etcd::pb::LeaseKeepAliveResponse;
 /// four can be asked before the lease is lost, or one again that has a leader by then.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The part of the time between two renewals by which some leases are renewed earlier than others, so that those that
+/// were granted together do not all come at once.
+const SPREAD: f64 = 1.0 / 3.0;
+
 /// The largest TTL that etcd grants, in seconds. More than that is no TTL.
 const MAX_TTL: i64 = 9_000_000_000;
 
@@ -181,7 +185,8 @@ impl Leases {
         if let Some(lease) = self.by_id.get_mut(&id) {
             lease.ttl = Duration::from_secs(ttl.clamp(0, MAX_TTL).unsigned_abs());
             lease.sent = sent;
-            let wake = sent + lease.ttl / 3;
+            let third = lease.ttl / 3;
+            let wake = sent + third.mul_f64(1.0 - SPREAD * fraction(id));
             self.reschedule(id, None, wake);
         }
     }
@@ -219,6 +224,11 @@ impl Leases {
     }
 }
 
+/// A number from 0 to 1. Ids are random, and so are their upper bits; a small id of the user's own choice gives 0.
+fn fraction(id: i64) -> f64 {
+    f64::from((id >> 31) as u32) / f64::from(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +256,20 @@ mod tests {
         assert_eq!(leases.due(at(start, 3)).leases, [7]);
         leases.renewed(answer(7, TTL));
         assert_eq!(leases.due(at(start, 4)).next, Some(at(start, 6)));
+    }
+
+    #[test]
+    fn leases_that_were_granted_together_are_renewed_one_after_another() {
+        let (mut leases, start) = (Leases::default(), Moment::now());
+        for n in 0..90 {
+            leases.keep(n * (i64::MAX / 90), TTL, start);
+        }
+        let mut renewed = Vec::new();
+        for tenth in 20..=30 {
+            renewed.push(leases.due(start + Duration::from_millis(100 * tenth)).leases.len());
+        }
+        assert_eq!(renewed.iter().sum::<usize>(), 90);
+        assert!(renewed.iter().all(|count| *count <= 10), "{renewed:?}");
     }
 
     #[test]

@@ -3,14 +3,14 @@
 
 local copas = require "copas"
 
-local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+local isyieldable = require("silly.store.etcd.loops.coroutines").isyieldable
 -- On Lua 5.1 copas runs what is in its pcall as a coroutine of its own; the caller is the thread around that.
 local running = package.loaded.coxpcall and package.loaded.coxpcall.running or coroutine.running
 -- The one replaces the other in later versions.
 local pause = copas.pauseforever or function() copas.sleep(-1) end
 
 if not copas.wakeup then
-	error(("copas 4 or later is needed, this is %s"):format(copas._VERSION or "older"), 0)
+	error(("copas 4 or later is needed, this is %s"):format(copas._VERSION or "older"))
 end
 
 local loop = {}

@@ -3,15 +3,37 @@
 -- A coroutine that a caller has made for itself, a generator say, must not call the client: its yield would go to the
 -- wrong place.
 
-local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
-
 local coroutines = {}
+
+-- The C functions through which a coroutine can yield: PUC's Lua 5.1 has none.
+local transparent = {}
+if _VERSION ~= "Lua 5.1" or rawget(_G, "jit") then
+	transparent[pcall], transparent[xpcall] = true, true
+end
+
+-- Lua 5.1 and 5.2 do not tell. But a coroutine can yield unless a C function, `table.sort` say, waits for it; or, on
+-- 5.1, a metamethod or an iterator, of which there is no trace.
+local function isyieldable()
+	local level = 2
+	local frame = debug.getinfo(level, "S")
+	while frame do
+		if frame.what == "C" and not transparent[debug.getinfo(level, "f").func] then
+			return false
+		end
+		level = level + 1
+		frame = debug.getinfo(level, "S")
+	end
+	return true
+end
+
+--- May the running coroutine be suspended right here?
+coroutines.isyieldable = coroutine.isyieldable or isyieldable -- luacheck: ignore 143
 
 --- The running coroutine, if it may be suspended.
 ---@return thread?
 function coroutines.current()
 	local co, main = coroutine.running()
-	if co and not main and isyieldable() then
+	if co and not main and coroutines.isyieldable() then
 		return co
 	end
 end

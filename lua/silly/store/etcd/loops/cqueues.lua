@@ -4,7 +4,7 @@
 local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
 
-local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+local isyieldable = require("silly.store.etcd.loops.coroutines").isyieldable
 
 local loop = {}
 
@@ -37,6 +37,9 @@ function loop.start(core, pump)
 			cqueues.poll(readable)
 		until pump() == 0
 		watched[controller] = nil
+		if next(watched) then
+			core:poke() -- another controller's must end too
+		end
 	end)
 end
 

@@ -8,6 +8,8 @@
 local semaphore = require "ngx.semaphore"
 
 local ngx = ngx -- luacheck: ignore 113
+-- What nginx puts in the place of Lua's own `coroutine` may lack it.
+local isyieldable = package.loaded.coroutine.isyieldable or function() return true end -- luacheck: ignore 143
 
 local openresty = {}
 
@@ -28,7 +30,7 @@ local parked = {}
 local reading, needed, ending, looking = false, false, false, false
 
 function openresty.current()
-	return YIELDABLE[ngx.get_phase()] and coroutine.running() or nil
+	return YIELDABLE[ngx.get_phase()] and isyieldable() and coroutine.running() or nil
 end
 
 function openresty.park(waiter)

@@ -1,0 +1,277 @@
+//! The door through which fuzzers drive the state machine of watches. Only there for them and for the tests.
+//!
+//! In: bytes, read as a list of steps. Out: a panic when a promise is broken. In the first mode the server is a model
+//! of an honest one, and every watch must deliver its history exactly once; in the second it says whatever the bytes
+//! say, and nothing may be delivered twice, out of order or to the wrong watch.
+#![allow(clippy::expect_used, reason = "a fuzzer is to panic")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use tokio::sync::oneshot;
+
+use super::inbox::Inbox;
+use super::state::{Key, Watches};
+use crate::etcd::error::{Code, Error};
+use crate::etcd::failure::{Again, Failure};
+use crate::etcd::pb::watch_request::RequestUnion;
+use crate::etcd::pb::{Event, WatchCreateRequest, WatchRequest, WatchResponse};
+use server::Server;
+
+mod server;
+
+/// Runs the steps that `data` stands for.
+pub fn drive(data: &[u8]) {
+    let mut input = Input(data);
+    match input.byte() % 2 {
+        0 => honest(&mut input),
+        _ => hostile(&mut input),
+    }
+}
+
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn byte(&mut self) -> u8 {
+        self.0.split_off_first().copied().unwrap_or(0)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::from(self.byte()) % limit.max(1)
+    }
+}
+
+/// A watch, and what its reader knows.
+struct Reader {
+    key: Key,
+    inbox: Arc<Inbox>,
+    first: i64,
+    /// All from this revision on must be read. A watch from now on promises nothing before it is confirmed.
+    promised: Option<i64>,
+    /// All before this revision has been read.
+    next: i64,
+    read: Vec<Name>,
+    confirmed: oneshot::Receiver<Result<(), Failure>>,
+}
+
+impl Reader {
+    fn new(watches: &mut Watches, first: i64, from_now: bool, progress_notify: bool) -> Self {
+        let inbox = Arc::<Inbox>::default();
+        let (confirm, confirmed) = oneshot::channel();
+        let request = WatchCreateRequest {
+            start_revision: if from_now { 0 } else { first },
+            progress_notify,
+            ..WatchCreateRequest::default()
+        };
+        Self {
+            key: watches.create(request, first, inbox.clone(), confirm),
+            inbox,
+            first,
+            promised: (!from_now).then_some(first),
+            next: first,
+            read: Vec::new(),
+            confirmed,
+        }
+    }
+
+    /// Reads one response as `Watcher::read` does. Says whether there was one.
+    fn read(&mut self, watches: &mut Watches) -> bool {
+        let Some(Ok(response)) = self.inbox.pop() else {
+            watches.resume(self.key);
+            return false;
+        };
+        assert_eq!(
+            response.watch_id,
+            self.key.cast_signed(),
+            "delivered to the wrong watch"
+        );
+        let revisions = || response.events.iter().map(revision);
+        if let (Some(least), Some(most)) = (revisions().min(), revisions().max()) {
+            assert!(least >= self.next, "delivered twice, or out of order");
+            self.next = most.saturating_add(1);
+        }
+        self.read.extend(response.events.iter().map(name));
+        true
+    }
+}
+
+/// Tells an event from all others: its revision and key.
+type Name = (i64, Bytes);
+
+fn name(event: &Event) -> Name {
+    let key = event.kv.as_ref().map(|kv| kv.key.clone());
+    (revision(event), key.unwrap_or_default())
+}
+
+fn revision(event: &Event) -> i64 {
+    event
+        .kv
+        .as_ref()
+        .expect("an event without a key was delivered")
+        .mod_revision
+}
+
+/// What has been asked of the server on this stream. Ids are never used again.
+#[derive(Default)]
+struct Asked {
+    last_id: i64,
+}
+
+impl Asked {
+    fn check(&mut self, request: &WatchRequest) {
+        if let Some(RequestUnion::CreateRequest(create)) = &request.request_union {
+            assert!(create.watch_id > self.last_id, "a watch id was used again");
+            self.last_id = create.watch_id;
+        }
+    }
+}
+
+fn hostile(input: &mut Input<'_>) {
+    let mut watches = Watches::new(input.byte().is_multiple_of(2));
+    let mut readers = Vec::<Reader>::new();
+    let mut asked = Asked::default();
+    while !input.0.is_empty() {
+        let step = input.byte();
+        let at = input.below(readers.len());
+        match step % 10 {
+            0 if readers.len() < 8 => {
+                let first = i64::from(input.byte());
+                readers.push(Reader::new(&mut watches, first, at > 3, step > 127));
+            }
+            1 => watches.connected(),
+            2 => {
+                if let Some(request) = watches.next_request() {
+                    asked.check(&request);
+                }
+            }
+            3 => {
+                if let Some(reader) = readers.get(at) {
+                    watches.cancel(reader.key);
+                }
+            }
+            4 => watches.stranded(&Failure {
+                error: Error::new(Code::Unavailable, "fuzz"),
+                again: if step > 127 { Again::Later } else { Again::Never },
+            }),
+            5 => drop(watches.refusal()),
+            6 => {
+                if let Some(reader) = readers.get_mut(at) {
+                    reader.read(&mut watches);
+                }
+            }
+            _ => {
+                let length = usize::from(input.byte()).min(input.0.len());
+                let (message, rest) = input.0.split_at(length);
+                input.0 = rest;
+                if let Ok(message) = WatchResponse::decode(message) {
+                    watches.receive(message);
+                }
+            }
+        }
+    }
+    for reader in &mut readers {
+        while reader.read(&mut watches) {}
+    }
+}
+
+fn honest(input: &mut Input<'_>) {
+    let mut watches = Watches::default();
+    let mut server = Server::default();
+    let mut readers = Vec::<Reader>::new();
+    let mut asked = Asked::default();
+    while !input.0.is_empty() {
+        let step = input.byte();
+        let at = input.below(4);
+        match step % 10 {
+            0 if server.revision() < 64 => server.write(1 + at, step > 200),
+            1 if readers.len() < 4 => {
+                let now = server.revision() + 1;
+                let first = match at {
+                    0 => now,
+                    _ => 1 + input.below(now as usize) as i64,
+                };
+                readers.push(Reader::new(&mut watches, first, at == 0, step > 127));
+            }
+            2 => {
+                watches.connected();
+                (server.watches, server.sent) = Default::default();
+            }
+            3 => server.notify(at, 1 + usize::from(step) / 32, step % 4 > 1),
+            4 => server.progress(at),
+            5 => {
+                if step > 230 && at < readers.len() {
+                    watches.cancel(readers.swap_remove(at).key);
+                }
+            }
+            6 => {
+                if let Some(reader) = readers.get_mut(at) {
+                    reader.read(&mut watches);
+                }
+            }
+            7 => {
+                if let Some(request) = watches.next_request() {
+                    asked.check(&request);
+                    server.serve(&request);
+                }
+            }
+            _ => {
+                if let Some(message) = server.sent.pop_front() {
+                    watches.receive(message);
+                }
+            }
+        }
+        for reader in &mut readers {
+            if let Ok(Ok(())) = reader.confirmed.try_recv() {
+                reader.promised.get_or_insert(server.revision() + 1);
+            }
+        }
+    }
+    settle(&mut watches, &mut server, &mut readers, &mut asked);
+    for reader in &readers {
+        assert!(
+            server.since(reader.first).ends_with(&reader.read),
+            "an event was lost or repeated"
+        );
+        let promised = server.since(reader.promised.unwrap_or(server.revision() + 1));
+        assert!(reader.read.ends_with(&promised), "an event was lost");
+    }
+}
+
+/// Nothing breaks any more: everybody gets what is left.
+fn settle(watches: &mut Watches, server: &mut Server, readers: &mut [Reader], asked: &mut Asked) {
+    // A paused watch goes on only once its reader has found nothing more.
+    let mut idle_rounds = 0;
+    while idle_rounds < 2 {
+        let mut idle = true;
+        while let Some(request) = watches.next_request() {
+            asked.check(&request);
+            server.serve(&request);
+            idle = false;
+        }
+        for at in 0..server.watches.len() {
+            server.notify(at, usize::MAX, false);
+        }
+        while let Some(message) = server.sent.pop_front() {
+            watches.receive(message);
+            idle = false;
+        }
+        for reader in &mut *readers {
+            while reader.read(watches) {
+                idle = false;
+            }
+        }
+        idle_rounds = if idle { idle_rounds + 1 } else { 0 };
+    }
+}
+
+/// Runs what fuzzing has found worth keeping.
+#[cfg(test)]
+#[test]
+fn corpus() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/watches");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let inputs = files.map(|path| std::fs::read(path).unwrap());
+    let runs = inputs.inspect(|input| drive(input)).count();
+    assert!(runs > 0, "the corpus is empty");
+}
