@@ -8,8 +8,8 @@
 local semaphore = require "ngx.semaphore"
 
 local ngx = ngx -- luacheck: ignore 113
--- What nginx puts in the place of Lua's own `coroutine` may lack it.
-local isyieldable = package.loaded.coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+-- What nginx puts in the place of Lua's own `coroutine` may lack it; a call inside table.sort, say, fails then.
+local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
 
 local openresty = {}
 
