@@ -1,6 +1,7 @@
 -- skynet: coroutines of a service. The suite has one of its own; others come and go meanwhile.
 
 local skynet = require "skynet"
+require "skynet.manager"
 
 -- How many services are at work at any time, and how many have been by the end.
 local CROWD, SERVICES = 24, 72
