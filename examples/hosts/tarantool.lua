@@ -28,7 +28,9 @@ local function follow()
 		end
 	end
 	client:close()
-	os.exit(0)
 end
 
-fiber.create(follow)
+local follower = fiber.new(follow)
+follower:set_joinable(true)
+follower:join()
+os.exit(0)
