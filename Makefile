@@ -49,7 +49,7 @@ help: ## List these commands
 run: deps-run build ## Run examples/tour.lua against $ETCD_ENDPOINTS or an etcd of its own
 	@$(if $(ETCD_ENDPOINTS),,spec/support/etcd run) bin/silly-run examples/tour.lua
 
-test: deps build libraries $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua narrows the Lua specs
+test: deps build $(if $(filter spec spec/hosts_spec.lua,$(SPEC)),libraries) $(OTHER_ETCD) ## Run all tests; SPEC=spec/kv_spec.lua narrows the Lua specs
 	spec/support/etcd run cargo test --locked --workspace
 	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock

@@ -46,16 +46,16 @@ describe("the sample #hosts", function()
 			local version = VERSIONS[host] or "5.4"
 			local pipe = io.popen(("ETCD_ENDPOINTS=%s stdbuf -oL spec/conformance/run %s %s %s 2>&1")
 				:format(node.endpoint, host, version, path))
-			local line = pipe:read "l" or ""
+			local line = pipe:read "*l" or ""
 			if line:find "^missing: " then
 				pipe:close()
 				return pending(line)
 			end
 			assert.are.equal("port 80", line)
 			assert(client:put { key = "config/port", value = "8080" })
-			assert.are.equal("port 8080", pipe:read "l")
+			assert.are.equal("port 8080", pipe:read "*l")
 			assert(client:delete { key = "config/port" })
-			assert.is_nil(pipe:read "l")
+			assert.is_nil(pipe:read "*l")
 			assert.is_true(pipe:close())
 		end)
 	end

@@ -125,6 +125,8 @@ pub const CELLS: &[Cell] = &[
     Cell {
         name: "cut-follower",
         way: Way::Network,
+        // Whoever has asked it hears nothing until it misses its leader, after one to two election timeouts of 1 s.
+        gap: 4.0,
         lag: 6.0,
         ..PLAIN
     },

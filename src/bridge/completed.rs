@@ -107,7 +107,7 @@ impl<T> Completed<T> {
     /// Blocks the Lua thread until there is a result, the time is over, or a signal came.
     pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
         let Some(runtime) = Runtime::started() else {
-            return self.wake.wait(limit);
+            return self.wake.wait(limit).map(drop);
         };
         let start = Instant::now();
         if self.drive(runtime, limit.map_or(TURN, |limit| limit.min(TURN))) {
@@ -148,7 +148,7 @@ impl<T> Completed<T> {
             results.lua = LuaThread::Busy;
             runtime.woken();
         }
-        slept
+        slept.map(drop)
     }
 
     fn raise(&self, results: &mut Results<T>) {

@@ -123,10 +123,10 @@ impl Driver {
             if self.sleepers.load(Ordering::SeqCst) > 0 && free() {
                 return;
             }
-            // It fails only for lack of kernel memory, and then the next look comes sooner.
-            let _ = self.bell.wait(Some(BUSY));
+            // It fails only for lack of kernel memory.
+            let rung = self.bell.wait(Some(BUSY)).unwrap_or(false);
             self.bell.lower();
-            if self.turns.load(Ordering::SeqCst) == turns && free() {
+            if !rung && self.turns.load(Ordering::SeqCst) == turns && free() {
                 return;
             }
         }

@@ -51,15 +51,16 @@ impl Wake {
     }
 
     /// Blocks this thread until the descriptor is readable, the time is over, or a signal comes: the host's handler
-    /// has run by then, and whoever waits must get the chance to act on it.
-    pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
+    /// has run by then, and whoever waits must get the chance to act on it. Says whether it is readable.
+    pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<bool> {
         // A millisecond more than asked for rather than one less, which would have the caller wait again.
         let limit = match limit.map(|limit| limit.as_nanos().div_ceil(1_000_000)) {
             None => PollTimeout::NONE,
             Some(milliseconds) => PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX),
         };
         match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], limit) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Ok(readable) => Ok(readable > 0),
+            Err(Errno::EINTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

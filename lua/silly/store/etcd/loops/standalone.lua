@@ -15,13 +15,13 @@ function standalone.current()
 end
 
 function standalone.park()
-	runtime().wait()
+	runtime().park "WAIT" -- without looking again at what `current` has just seen
 end
 
 function standalone.wake(co)
 	local task = runtime()
 	if task.status(co) == "WAIT" then
-		task.wakeup(co)
+		task.enqueue(co)
 	end
 end
 
