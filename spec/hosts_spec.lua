@@ -37,11 +37,13 @@ describe("the sample #hosts", function()
 		node:stop()
 	end)
 
+	local VERSIONS = { neovim = "luajit", tarantool = "luajit", silly = "5.5", skynet = "5.5" }
+
 	for path in select(2, server.sh "ls examples/hosts/*.lua"):gmatch "%S+" do
 		local host = path:match "([^/]+)%.lua$"
 		it("of " .. host .. " follows a configuration", function()
 			assert(client:put { key = "config/port", value = "80" })
-			local version = host == "neovim" and "luajit" or "5.4"
+			local version = VERSIONS[host] or "5.4"
 			local pipe = io.popen(("ETCD_ENDPOINTS=%s stdbuf -oL spec/conformance/run %s %s %s 2>&1")
 				:format(node.endpoint, host, version, path))
 			local line = pipe:read "*l" or ""

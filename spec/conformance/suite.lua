@@ -11,6 +11,7 @@
 --   nested        true where a call may be made in a coroutine that the caller has made for itself
 --   pcall         optional: a pcall through which a caller can be suspended, where Lua's own is none
 --   careless      true where the loop does not know whether Lua can yield
+--   inside        true where the suite is called in a coroutine of the host
 --   cases         optional: further cases, of this host only
 --   print(line)   optional: where lines go, when that is not stdout
 --   endpoint      optional: the server, when the environment cannot be read
@@ -18,7 +19,9 @@
 local TOPICS = { "calls", "integers", "concurrency", "watches", "leases", "errors", "blocking", "closing", "collected" }
 
 -- Can a coroutine be suspended inside of Lua's own pcall?
-local resumes = coroutine.wrap(function() return (pcall(coroutine.yield, true)) end)()
+local function resumes()
+	return coroutine.wrap(function() return (pcall(coroutine.yield, true)) end)()
+end
 
 -- Without any pcall an error ends the run.
 local function unprotected(f, ...)
@@ -61,7 +64,7 @@ end
 
 -- What the cases work with.
 local function toolbox(host, etcd, endpoint)
-	local try = resumes and traced or host.pcall or unprotected
+	local try = host.pcall == pcall and traced or host.pcall or unprotected
 	local t = { host = host, endpoint = endpoint, etcd = etcd, try = try }
 
 	--- Fails unless both are the same, deeply.
@@ -160,7 +163,7 @@ end
 return function(host)
 	local print = host.print or function(line) io.stdout:write(line, "\n") io.stdout:flush() end
 	local etcd = require "silly.store.etcd"
-	host.pcall = host.pcall or resumes and pcall or nil
+	host.pcall = host.pcall or resumes() and pcall or nil
 	local t = toolbox(host, etcd, host.endpoint or assert(os.getenv "ETCD_ENDPOINTS", "ETCD_ENDPOINTS is not set"))
 	local root = ("conformance/%s/%s/"):format(host.name, (tostring(t):gsub("^table: ", "")))
 	local number, failed, skipped = 0, 0, 0

@@ -43,9 +43,11 @@ impl Loopback {
         runtime.spawn(Box::pin(async move {
             let accepted = ended.run_until_cancelled(accept(listener, expected.as_bytes())).await;
             if let Some(Ok(stream)) = accepted {
-                // Something may have happened before the host was there.
+                let mut host = connected.lock().unwrap_or_else(PoisonError::into_inner);
+                // Something may have happened before the host was there. Rung under the lock: the host may act on it at
+                // once, and the next signal is then for this connection.
                 ring(&stream);
-                *connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+                *host = Some(stream);
             }
         }));
         Ok(Self {

@@ -32,7 +32,8 @@ const NOT_FOUND: &str = "etcdserver: requested lease not found";
 
 impl Client {
     /// Creates a lease; `renew` has it renewed in the background from then on. Where the request names no id, the
-    /// client chooses one, so that a grant whose answer was lost can be repeated and still makes one lease.
+    /// client chooses one, so that a grant whose answer was lost can be repeated and still makes one lease. There is none
+    /// where the answer has an `error`.
     pub async fn grant(
         &self,
         mut request: LeaseGrantRequest,
@@ -56,6 +57,9 @@ impl Client {
             }
             answer => answer.map(|(sent, granted)| (sent, granted.ttl, granted))?,
         };
+        if !granted.error.is_empty() {
+            return Ok(granted);
+        }
         if granted.id != id {
             return Err(other_lease(id, granted.id));
         }

@@ -1,6 +1,6 @@
 //! A grant makes one lease, even if its answer is lost.
 
-use silly_etcd::etcd::pb::{LeaseGrantRequest, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse};
+use silly_etcd::etcd::pb::{LeaseGrantRequest, LeaseGrantResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse};
 use silly_etcd::etcd::{Applied, CallOptions, Code};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -110,5 +110,23 @@ fn a_grant_of_another_lease_is_an_error() {
             let answer = etcd.client(ONCE).grant(LeaseGrantRequest::default(), true, &ONCE).await;
             assert_eq!(answer.unwrap_err().code, Code::Protocol);
         }
+    });
+}
+
+#[test]
+fn a_grant_that_made_none_says_why() {
+    run(async {
+        let refused = LeaseGrantResponse {
+            error: "refused".to_owned(),
+            ..granted(0)
+        };
+        let etcd = Cluster::start(1, move |mut call: Call| {
+            let refused = refused.clone();
+            async move { call.reply(&refused) }
+        })
+        .await;
+        let answer = etcd.client(ONCE).grant(LeaseGrantRequest::default(), true, &ONCE).await;
+        assert_eq!(answer.unwrap().error, "refused");
+        assert_eq!(etcd.methods(), ["LeaseGrant"]);
     });
 }

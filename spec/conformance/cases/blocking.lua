@@ -33,7 +33,9 @@ return {
 		assert(client:revoke { ID = lease.ID })
 	end },
 
-	{ name = "in the main chunk, inside table.sort", outside = true, run = function(t, client)
+	{ name = "in the main chunk, inside table.sort", outside = true, skip = function(host)
+		return host.inside and cannot_tell(host)
+	end, run = function(t, client)
 		put(client, t.prefix)
 		t.equal({ 3, 2, 1 }, sorted(client, t.prefix))
 	end },

@@ -1,12 +1,15 @@
 -- The loop of OpenResty: each caller waits on a semaphore of its own; one light thread, in a timer, reads the core's
 -- port. Where nginx does not let Lua wait the call blocks the worker.
 --
--- The reader ends when nothing has been in flight for a while, so that a worker, or a lua_State of
--- `lua_code_cache off`, can end. A sleeping timer tells it of the worker's end: nginx runs it early then.
+-- The reader ends when nothing has been in flight for a while, so that a lua_State of `lua_code_cache off` can end.
+-- At the end of the worker nginx runs the timer that would have looked for that early: reads that wait for what may
+-- never come are closed then, and the reader ends with the last call.
 
 local semaphore = require "ngx.semaphore"
 
 local ngx = ngx -- luacheck: ignore 113
+-- What nginx puts in the place of Lua's own `coroutine` may lack it; a call inside table.sort, say, fails then.
+local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
 
 local openresty = {}
 
@@ -15,80 +18,99 @@ local YIELDABLE = {
 	ssl_cert = true, ssl_session_fetch = true, ssl_client_hello = true,
 }
 
--- Seconds: for a caller, until the reader looks whether it is needed, and between two looks for the end of the worker.
-local LONG, IDLE, DAY = 1e6, 10, 86400
+-- Seconds: for a caller that will be woken, for one that has to look itself, between two looks at the reader.
+local LONG, SHORT, PERIOD = 1e6, 0.01, 1
+-- The memory of a timer grows with what it reads, so another takes over after so many signals.
+local SIGNALS = 1e5
 
-local reading, needed = false, false
+local core, pump
+-- The callers that wait.
+local parked = {}
+-- Is there a reader; was it needed since the last look; shall it end; is there a timer for the next look?
+local reading, needed, ending, looking = false, false, false, false
 
 function openresty.current()
-	return YIELDABLE[ngx.get_phase()] and coroutine.running() or nil
+	return YIELDABLE[ngx.get_phase()] and isyieldable() and coroutine.running() or nil
 end
 
 function openresty.park(waiter)
 	waiter.semaphore = waiter.semaphore or semaphore.new()
-	waiter.semaphore:wait(LONG)
+	parked[waiter] = true
+	openresty.start(core, pump)
+	if not waiter.semaphore:wait(reading and LONG or SHORT) then
+		pump()
+	end
 end
 
 function openresty.wake(_, waiter)
+	parked[waiter] = nil
 	waiter.semaphore:post(1)
 end
 
-local function sentinel(core)
-	local function ring(premature)
-		core:poke()
-		if not premature and reading then
-			ngx.timer.at(DAY, ring)
-		end
+local function close_streams()
+	local streams = {}
+	for waiter in pairs(parked) do
+		streams[#streams + 1] = waiter.owner.client and waiter.owner or nil
 	end
-	ngx.timer.at(DAY, ring)
+	for _, stream in ipairs(streams) do
+		stream:close()
+	end
 end
 
--- Ends the reader once it has not been needed for a whole period.
-local function idle(core)
-	ngx.timer.at(IDLE, function(premature)
-		if not premature and reading then
-			if needed then
-				needed = false
-				idle(core)
-			else
-				core:poke()
-			end
-		end
-	end)
+local function look(premature)
+	looking = false
+	if premature then
+		close_streams()
+	end
+	ending, needed = not needed, false
+	if ending or premature then
+		core:poke()
+	end
+	looking = reading and ngx.timer.at(PERIOD, look) or false
 end
 
-local function read(core, pump)
+local function connect()
 	local port, nonce = core:port()
 	local sock = ngx.socket.tcp()
 	sock:settimeouts(1000, 1000, 2147483647)
-	if port and sock:connect("127.0.0.1", port) and sock:send(nonce) then
-		while sock:receiveany(64) do
-			local inflight = pump()
-			needed = needed or inflight > 0
-			if ngx.worker.exiting() then
-				break
-			end
+	return port and sock:connect("127.0.0.1", port) and sock:send(nonce) and sock
+end
+
+local function read(sock)
+	local signals = 0
+	while signals < SIGNALS and sock:receiveany(64) do
+		signals = signals + 1
+		local inflight = pump()
+		needed = needed or inflight > 0
+		if inflight == 0 and (ngx.worker.exiting() or ending and not needed) then
+			break
 		end
 	end
 	sock:close()
-	reading = false
 end
 
-function openresty.start(core, pump)
-	needed = true
-	if reading then
-		return
+local function run()
+	looking = looking or ngx.timer.at(PERIOD, look) or false
+	local sock = connect()
+	if sock then
+		read(sock)
+	else
+		ngx.sleep(SHORT)
+		pump()
 	end
-	reading = true
-	ngx.timer.at(0, function(premature)
-		if premature then
-			reading = false
-			return
-		end
-		sentinel(core)
-		idle(core)
-		read(core, pump)
-	end)
+	reading = false
+	-- Whoever still waits starts the next reader.
+	for waiter in pairs(parked) do
+		waiter.semaphore:post(1)
+	end
+end
+
+function openresty.start(c, p)
+	core, pump, needed = c, p, true
+	if not reading then
+		ending = false
+		reading = ngx.timer.at(0, run) or false
+	end
 end
 
 return openresty

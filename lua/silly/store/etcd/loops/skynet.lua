@@ -1,4 +1,5 @@
--- The loop of skynet: callers wait for their own waiter; one coroutine of the service reads the core's descriptor.
+-- The loop of skynet: callers wait for their own waiter; one coroutine of the service reads the core's port. Not its
+-- descriptor: skynet would lower that on a thread of its own, unseen by a call that blocks.
 
 local skynet = require "skynet"
 local socket = require "skynet.socket"
@@ -20,18 +21,24 @@ function loop.wake(_, waiter)
 	skynet.wakeup(waiter)
 end
 
-function loop.start(core, pump)
-	if watched then
-		return
-	end
-	watched = true
-	local id = socket.bind(core:fd())
-	skynet.fork(function()
+local function watch(core, pump)
+	local port, nonce = core:port()
+	local id = port and socket.open("127.0.0.1", port)
+	if id then
+		socket.write(id, nonce)
 		while socket.read(id) do
 			pump()
 		end
-		watched = false
-	end)
+		socket.close(id)
+	end
+	watched = false
+end
+
+function loop.start(core, pump)
+	if not watched then
+		watched = true
+		skynet.fork(watch, core, pump)
+	end
 end
 
 return loop
