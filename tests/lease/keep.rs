@@ -179,7 +179,7 @@ fn a_stream_waits_for_its_first_renewal() {
                 ..granted(request.id)
             });
         });
-        until(sleep(Duration::from_secs(19))).await;
+        until(sleep(Duration::from_secs(13))).await;
         assert!(streams(&etcd) <= 1, "{} streams", streams(&etcd));
     });
 }
