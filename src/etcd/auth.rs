@@ -11,13 +11,13 @@ use futures_util::future::{BoxFuture, Shared};
 use http::HeaderValue;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::failure::{Again, Failure};
 use super::pb::{AuthenticateRequest, AuthenticateResponse};
-use super::unary::{headers, pack, unary};
+use super::unary::{headers, pack_secret, unary};
 
 /// Who the client is.
 #[derive(Clone)]
@@ -158,11 +158,13 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
         Credentials::Password { user, password } => (user, password),
     };
     // Never a token here: servers refuse a login that carries a stale one.
-    let request = AuthenticateRequest {
+    let mut request = AuthenticateRequest {
         name: user.clone(),
         password: password.to_string(),
     };
-    let answer = unary::<AuthenticateResponse>(connection, AUTHENTICATE, headers(), pack(&request));
+    let message = pack_secret(&request);
+    request.password.zeroize();
+    let answer = unary::<AuthenticateResponse>(connection, AUTHENTICATE, headers(), message);
     match timeout(LOGIN_LIMIT, answer).await {
         Ok(Ok(answer)) => sensitive(&answer.token),
         Ok(Err(status)) if status.message() == NOT_ENABLED => Ok(None),

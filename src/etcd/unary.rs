@@ -10,6 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prost::Message;
 use tonic::Status;
+use zeroize::Zeroizing;
 
 use super::connection::Connection;
 use super::failure::{CUT, ENCODED, FOREIGN, TOO_LARGE};
@@ -36,13 +37,22 @@ pub(crate) fn headers() -> HeaderMap {
 
 /// A message with its head.
 pub(crate) fn pack(message: &impl Message) -> Bytes {
+    packed(message).into()
+}
+
+/// The same for a message that holds a secret: it is wiped once it was sent.
+pub(crate) fn pack_secret(message: &impl Message) -> Bytes {
+    Bytes::from_owner(Zeroizing::new(packed(message)))
+}
+
+fn packed(message: &impl Message) -> Vec<u8> {
     let length = message.encoded_len();
-    let mut packed = BytesMut::with_capacity(HEAD + length);
+    let mut packed = Vec::with_capacity(HEAD + length);
     packed.put_u8(0);
     // No server takes a message that is longer than that.
     packed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     message.encode_raw(&mut packed);
-    packed.freeze()
+    packed
 }
 
 /// Sends a packed message to `method` and waits for the answer.
