@@ -156,10 +156,7 @@ describe("100,000 pairs in one answer", function()
 end)
 
 describe("a password #memory", function()
-	-- It did until the transport became h2's own; spec/support/life/secret.lua searches for it when it is told to.
-	pending("S4: leaves memory when its client is closed")
-
-	it("S4: shows in nothing that the library says", function()
+	it("S4: shows in nothing that the library says, and leaves memory when its client is closed", function()
 		local node = server.start()
 		finally(function() node:kill() end)
 		local ctl = "ETCDCTL_API=3 etcdctl --endpoints " .. node.endpoint

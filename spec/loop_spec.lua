@@ -7,13 +7,13 @@ local task = require "silly.task"
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
 
-local client, prefix
+local client, prefix, written
 
 before_each(function()
 	client = etcd.newclient { endpoints = { server.endpoint() } }
 	prefix = server.prefix()
 	for i = 1, 3 do
-		assert(client:put { key = prefix .. i, value = tostring(i) })
+		written = assert(client:put { key = prefix .. i, value = tostring(i) }).header.revision
 	end
 end)
 
@@ -51,8 +51,8 @@ describe("a call blocks and returns its answer", function()
 		assert.is_nil(answer)
 		assert.are.equal("put: invalid_argument: etcdserver: key is not provided (" .. server.endpoint() .. ")", message)
 		assert.are.equal("invalid_argument", info.code)
-		local stream <close> = assert(client:watch { key = prefix .. 1, revision = 1 })
-		assert.are.equal("1", assert(stream:read(30)).events[1].kv.value)
+		local stream <close> = assert(client:watch { key = prefix .. 3, revision = written })
+		assert.are.equal("3", assert(stream:read(30)).events[1].kv.value)
 	end)
 
 	it("in a script that knows of no runtime", function()
@@ -70,10 +70,10 @@ describe("a call blocks and returns its answer", function()
 
 	it("in a coroutine that is no task", function()
 		local co = coroutine.create(function()
-			local stream <close> = assert(client:watch { key = prefix .. 1, revision = 1 })
+			local stream <close> = assert(client:watch { key = prefix .. 3, revision = written })
 			return get(2) .. assert(stream:read(30)).events[1].kv.value
 		end)
-		assert.are.same({ true, "21" }, { coroutine.resume(co) })
+		assert.are.same({ true, "23" }, { coroutine.resume(co) })
 		assert.are.equal("dead", coroutine.status(co))
 	end)
 

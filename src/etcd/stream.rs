@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, Stream};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -91,6 +93,26 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
                 failures += 1;
             }
         }
+    }
+}
+
+/// The way to a stream's server: what is sent at the one end is requested at the other. It holds a few messages, and
+/// whoever sends more waits until the server has taken some.
+pub(crate) fn requests<Q>() -> (mpsc::Sender<Q>, impl Stream<Item = Q>) {
+    let (requests, mut outgoing) = mpsc::channel(64);
+    (requests, stream::poll_fn(move |cx| outgoing.poll_recv(cx)))
+}
+
+/// Runs both directions of a stream until one of them ends. `send` goes first, since there may be nothing left to open
+/// a stream for.
+pub(crate) async fn converse(
+    send: impl Future<Output = Result<(), Failure>>,
+    receive: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        biased;
+        ended = send => ended,
+        ended = receive => ended,
     }
 }
 

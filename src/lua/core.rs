@@ -50,8 +50,13 @@ struct Unwritable;
 
 impl Answer for Unwritable {
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        failure::unwritable(lua, &LuaError::runtime("not enough memory"))
+        unwritable(lua, &LuaError::runtime("not enough memory"))
     }
+}
+
+/// The operation has run, and nobody here knows which it was.
+fn unwritable(lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue> {
+    failure::unwritable(lua, "answer", Applied::Maybe, error)
 }
 
 impl LuaUserData for Core {
@@ -79,7 +84,7 @@ impl LuaUserData for Core {
                 return Ok(LuaMultiValue::new());
             };
             // Whoever waits for this id must hear of it, whatever happens: if not now, once there is memory again.
-            let values = outcome.encode(lua).or_else(|error| failure::unwritable(lua, &error));
+            let values = outcome.encode(lua).or_else(|error| unwritable(lua, &error));
             values
                 .and_then(|mut values| {
                     values.push_front(id.into_lua(lua)?);

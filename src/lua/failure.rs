@@ -50,13 +50,14 @@ pub(super) fn forked(lua: &Lua, call: &str) -> LuaResult<LuaMultiValue> {
     push(lua, call, &error)
 }
 
-/// The values for an answer that could not be made into tables: Lua is out of memory.
-pub(super) fn unwritable(lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue> {
+/// The values for an answer of `call` that could not be made into tables: Lua is out of memory. `applied` speaks of
+/// what was answered.
+pub(super) fn unwritable(lua: &Lua, call: &str, applied: Applied, error: &LuaError) -> LuaResult<LuaMultiValue> {
     let error = Error {
-        applied: Applied::Maybe,
+        applied,
         ..Error::new(Code::ResourceExhausted, one_line(error))
     };
-    push(lua, "answer", &error)
+    push(lua, call, &error)
 }
 
 /// The first line of a Lua error, without its traceback.

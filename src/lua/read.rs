@@ -13,7 +13,7 @@ use super::failure::{self, Invalid};
 use super::fields::seconds;
 use super::table::build;
 use crate::bridge::Owned;
-use crate::etcd::{Code, Error, Readable};
+use crate::etcd::{Applied, Readable};
 
 /// After so many reads without a wait, other coroutines of the host get their turn.
 const STREAK: u32 = 256;
@@ -85,8 +85,7 @@ impl<S: Readable> Reader<S> {
                 Ok(value) => value.into_lua_multi(lua),
                 Err(error) => {
                     stream.put_back(item);
-                    let error = Error::new(Code::ResourceExhausted, failure::one_line(&error));
-                    failure::push(lua, name, &error)
+                    failure::unwritable(lua, name, Applied::No, &error)
                 }
             };
         }

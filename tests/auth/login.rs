@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use silly_etcd::etcd::Code;
-use silly_etcd::etcd::pb::{
-    AuthenticateRequest, CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
-    LeaseRevokeRequest, LeaseTimeToLiveRequest, PutResponse, RangeRequest, TxnRequest, WatchCreateRequest,
-};
+use silly_etcd::etcd::pb::{AuthenticateRequest, PutResponse};
 use tokio::time::advance;
 
 use super::support::clock::run;
-use super::support::{Call, Cluster, ONCE};
+use super::support::unary::call_all;
+use super::support::{Call, Cluster};
 use super::{client, let_in, permit, put};
 
 #[test]
@@ -26,21 +24,7 @@ fn a4_the_token_goes_with_every_call_but_the_login() {
         })
         .await;
         let client = client(&etcd);
-        let _ = put(&client).await;
-        let _ = client.get(RangeRequest::default(), &ONCE).await;
-        let _ = client.delete(DeleteRangeRequest::default(), &ONCE).await;
-        let _ = client.txn(TxnRequest::default(), &ONCE).await;
-        let _ = client.compact(CompactionRequest::default(), &ONCE).await;
-        let _ = client.grant(LeaseGrantRequest::default(), false, &ONCE).await;
-        let _ = client.revoke(LeaseRevokeRequest::default(), &ONCE).await;
-        let _ = client.ttl(LeaseTimeToLiveRequest::default(), &ONCE).await;
-        let _ = client.leases(&ONCE).await;
-        let _ = client.keepalive(LeaseKeepAliveRequest::default(), &ONCE).await;
-        let request = WatchCreateRequest {
-            start_revision: 1,
-            ..WatchCreateRequest::default()
-        };
-        let _ = client.watch(request, &ONCE).await;
+        call_all(&client).await;
 
         let seen = etcd.seen();
         let (login, others) = seen.split_first().unwrap();

@@ -1,33 +1,10 @@
 //! What goes along with a request.
 
-use silly_etcd::etcd::Client;
-use silly_etcd::etcd::pb::{
-    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest,
-    LeaseTimeToLiveRequest, RangeRequest, TxnRequest, WatchCreateRequest,
-};
+use silly_etcd::etcd::pb::RangeRequest;
 
 use super::support::clock::run;
+use super::support::unary::call_all;
 use super::support::{Call, Cluster, ONCE};
-use super::{get, put};
-
-/// Every call of a client once.
-async fn call_all(client: &Client) {
-    let _ = put(client).await;
-    let _ = get(client).await;
-    let _ = client.delete(DeleteRangeRequest::default(), &ONCE).await;
-    let _ = client.txn(TxnRequest::default(), &ONCE).await;
-    let _ = client.compact(CompactionRequest::default(), &ONCE).await;
-    let _ = client.grant(LeaseGrantRequest::default(), false, &ONCE).await;
-    let _ = client.revoke(LeaseRevokeRequest::default(), &ONCE).await;
-    let _ = client.ttl(LeaseTimeToLiveRequest::default(), &ONCE).await;
-    let _ = client.leases(&ONCE).await;
-    let _ = client.keepalive(LeaseKeepAliveRequest::default(), &ONCE).await;
-    let request = WatchCreateRequest {
-        start_revision: 1,
-        ..WatchCreateRequest::default()
-    };
-    let _ = client.watch(request, &ONCE).await;
-}
 
 #[test]
 fn c9_every_call_but_a_serializable_read_wants_a_leader() {

@@ -1,9 +1,12 @@
-//! One write and one read, how a server answers them well, and what a program sees of the outcome.
+//! One write and one read, how a server answers them well, and what a program sees of the outcome; and every call once.
 
-use silly_etcd::etcd::pb::{PutRequest, PutResponse, RangeRequest, RangeResponse};
+use silly_etcd::etcd::pb::{
+    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest,
+    LeaseTimeToLiveRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest, WatchCreateRequest,
+};
 use silly_etcd::etcd::{Applied, Client, Code, Error};
 
-use super::Call;
+use super::{Call, ONCE};
 
 /// A write.
 pub(crate) async fn put(client: &Client) -> Result<PutResponse, Error> {
@@ -22,6 +25,25 @@ pub(crate) async fn get(client: &Client) -> Result<RangeResponse, Error> {
         ..RangeRequest::default()
     };
     client.get(request, &client.options()).await
+}
+
+/// Every call of a client once.
+pub(crate) async fn call_all(client: &Client) {
+    let _ = put(client).await;
+    let _ = get(client).await;
+    let _ = client.delete(DeleteRangeRequest::default(), &ONCE).await;
+    let _ = client.txn(TxnRequest::default(), &ONCE).await;
+    let _ = client.compact(CompactionRequest::default(), &ONCE).await;
+    let _ = client.grant(LeaseGrantRequest::default(), false, &ONCE).await;
+    let _ = client.revoke(LeaseRevokeRequest::default(), &ONCE).await;
+    let _ = client.ttl(LeaseTimeToLiveRequest::default(), &ONCE).await;
+    let _ = client.leases(&ONCE).await;
+    let _ = client.keepalive(LeaseKeepAliveRequest::default(), &ONCE).await;
+    let request = WatchCreateRequest {
+        start_revision: 1,
+        ..WatchCreateRequest::default()
+    };
+    let _ = client.watch(request, &ONCE).await;
 }
 
 /// Reads the request and answers it well.

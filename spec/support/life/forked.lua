@@ -5,19 +5,9 @@
 local host = require "host"
 local etcd = require "silly.store.etcd"
 local core = require "silly.store.etcd.core"
+local loop = require "spec.support.life.loop"
 
 local endpoint, prefix, times = ...
-
-local pump
-local loop = {
-	current = function()
-		local co, main = coroutine.running()
-		return not main and co or nil
-	end,
-	park = coroutine.yield,
-	wake = function(co) assert(coroutine.resume(co)) end,
-	start = function(_, func) pump = func end,
-}
 
 local client = etcd.newclient { endpoints = { endpoint }, loop = loop }
 local lease = assert(client:grant { TTL = 2 })
@@ -34,7 +24,7 @@ local parent, refused = true, 0
 local function child()
 	parent = false
 	-- Those that were parked when the process forked.
-	pump()
+	loop.pump()
 	assert(refused == 8, refused)
 	forked(client:get { key = prefix })
 	forked(stream:read())
@@ -71,7 +61,7 @@ end
 for i = 1, tonumber(times) do
 	for _ = 1, 3 do
 		core:wait()
-		pump()
+		loop.pump()
 	end
 	local pid = host.fork()
 	if pid == 0 then
@@ -91,7 +81,7 @@ end
 running = false
 while writers > 0 do
 	core:wait()
-	pump()
+	loop.pump()
 end
 local seen = 0
 while seen < written do

@@ -3,19 +3,9 @@
 
 local etcd = require "silly.store.etcd"
 local core = require "silly.store.etcd.core"
+local loop = require "spec.support.life.loop"
 
 local endpoint, silent, prefix = ...
-
-local pump
-local loop = {
-	current = function()
-		local co, main = coroutine.running()
-		return not main and co or nil
-	end,
-	park = coroutine.yield,
-	wake = function(co) assert(coroutine.resume(co)) end,
-	start = function(_, func) pump = func end,
-}
 
 local client = etcd.newclient { endpoints = { endpoint }, loop = loop }
 local mute = etcd.newclient { endpoints = { silent }, loop = loop }
@@ -44,7 +34,7 @@ for _ = 1, 5 do
 end
 while ready < 2 do
 	core:wait()
-	pump()
+	loop.pump()
 end
 for i = 1, 5 do
 	run(function() client:put { key = prefix .. i, value = "v" } end)

@@ -4,19 +4,9 @@
 local host = require "host"
 local etcd = require "silly.store.etcd"
 local core = require "silly.store.etcd.core"
+local loop = require "spec.support.life.loop"
 
 local endpoint, prefix, calls, clients, watches = ...
-
-local pump
-local loop = {
-	current = function()
-		local co, main = coroutine.running()
-		return not main and co or nil
-	end,
-	park = coroutine.yield,
-	wake = function(co) assert(coroutine.resume(co)) end,
-	start = function(_, func) pump = func end,
-}
 
 local function many(times)
 	local client = etcd.newclient { endpoints = { endpoint }, loop = loop }
@@ -33,7 +23,7 @@ local function many(times)
 	end
 	while running > 0 do
 		core:wait()
-		pump()
+		loop.pump()
 	end
 	client:close()
 end

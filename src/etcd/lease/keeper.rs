@@ -9,7 +9,7 @@ mod leases;
 
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
-use futures_util::stream;
+use futures_util::Stream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 use crate::etcd::readable::Readable;
-use crate::etcd::stream::{Incoming, Persistent, persist};
+use crate::etcd::stream::{Incoming, Persistent, converse, persist, requests};
 
 /// The handle that the client holds.
 pub(crate) struct Keeper {
@@ -172,10 +172,9 @@ impl Shared {
     async fn receive(
         &self,
         endpoint: &Endpoint,
-        mut outgoing: mpsc::Receiver<LeaseKeepAliveRequest>,
+        requests: impl Stream<Item = LeaseKeepAliveRequest> + Send + 'static,
         answered: &mut bool,
     ) -> Result<(), Failure> {
-        let requests = stream::poll_fn(move |cx| outgoing.poll_recv(cx));
         let rpc = |c, r| async move { service(c).lease_keep_alive(r).await };
         let mut incoming = Incoming::open(&self.cluster, endpoint, requests, rpc).await?;
         loop {
@@ -196,13 +195,12 @@ impl Persistent for Shared {
 
     async fn session(&self, endpoint: &Endpoint, answered: &mut bool) -> Result<(), Failure> {
         self.leases().restart(Moment::now());
-        let (requests, outgoing) = mpsc::channel(64);
-        tokio::select! {
-            // First, since there may be nothing left to open a stream for.
-            biased;
-            ended = self.send(endpoint, requests) => ended,
-            ended = self.receive(endpoint, outgoing, answered) => ended,
-        }
+        let (requests, outgoing) = requests();
+        converse(
+            self.send(endpoint, requests),
+            self.receive(endpoint, outgoing, answered),
+        )
+        .await
     }
 
     async fn hurried(&self) {

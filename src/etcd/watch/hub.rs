@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream;
+use futures_util::Stream;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -20,7 +20,7 @@ use crate::etcd::error::Error;
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::watch_client::WatchClient;
 use crate::etcd::pb::{WatchCreateRequest, WatchRequest};
-use crate::etcd::stream::{Incoming, Persistent, persist};
+use crate::etcd::stream::{Incoming, Persistent, converse, persist, requests};
 use crate::etcd::unary::MAX_MESSAGE;
 
 /// How long a server may take to answer the request for a watch.
@@ -129,10 +129,9 @@ impl Hub {
     async fn receive(
         &self,
         endpoint: &Endpoint,
-        mut outgoing: mpsc::Receiver<WatchRequest>,
+        requests: impl Stream<Item = WatchRequest> + Send + 'static,
         answered: &mut bool,
     ) -> Result<(), Failure> {
-        let requests = stream::poll_fn(move |cx| outgoing.poll_recv(cx));
         let rpc = |c, r| async move { service(c).watch(r).await };
         let mut incoming = Incoming::open(&self.cluster, endpoint, requests, rpc).await?;
         loop {
@@ -160,13 +159,12 @@ impl Persistent for Hub {
 
     async fn session(&self, endpoint: &Endpoint, answered: &mut bool) -> Result<(), Failure> {
         self.watches().connected();
-        let (requests, outgoing) = mpsc::channel(64);
-        tokio::select! {
-            // First, since there may be nothing left to open a stream for.
-            biased;
-            ended = self.send(endpoint, requests) => ended,
-            ended = self.receive(endpoint, outgoing, answered) => ended,
-        }
+        let (requests, outgoing) = requests();
+        converse(
+            self.send(endpoint, requests),
+            self.receive(endpoint, outgoing, answered),
+        )
+        .await
     }
 
     async fn hurried(&self) {

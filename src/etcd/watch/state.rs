@@ -201,7 +201,7 @@ impl Watches {
         let Some(wire) = self.unanswered.pop_front() else {
             return;
         };
-        let id = message.watch_id;
+        let (id, cluster_id) = (message.watch_id, message.cluster_id());
         let Some(&key) = self.by_wire.get(&wire) else {
             if !message.canceled && id != wire && !self.by_wire.contains_key(&id) {
                 // It was cancelled under the id that was asked for.
@@ -228,10 +228,10 @@ impl Watches {
             }
         } else if taken {
             self.give_up(key, &format!("the server answered watch {wire} with {id}"));
-        } else if message.cluster_id() != watch.cluster_id && message.cluster_id() != 0 && watch.cluster_id != 0 {
+        } else if cluster_id != 0 && ![0, cluster_id].contains(&watch.cluster_id) {
             self.give_up(key, "the cluster was replaced by another, whose revisions are others");
         } else {
-            watch.cluster_id = watch.cluster_id.max(message.cluster_id());
+            watch.cluster_id = watch.cluster_id.max(cluster_id);
             // etcd's gRPC proxy gives ids of its own.
             self.by_wire.remove(&wire);
             self.by_wire.insert(id, key);

@@ -40,13 +40,16 @@ end
 
 coroutines.park = coroutine.yield
 
---- Resumes a caller. An error that it raises is its own: it is reported, and others go on.
----@param co thread
-function coroutines.wake(co)
-	if coroutine.status(co) == "suspended" then
-		local ok, message = coroutine.resume(co)
-		if not ok then
-			io.stderr:write(debug.traceback(co, tostring(message)), "\n")
+--- A way to resume callers. An error that one raises is its own: it is reported, and others go on.
+---@param report fun(traceback: string)
+---@return fun(co: thread) wake
+function coroutines.waker(report)
+	return function(co)
+		if coroutine.status(co) == "suspended" then
+			local ok, message = coroutine.resume(co)
+			if not ok then
+				report(debug.traceback(co, tostring(message)))
+			end
 		end
 	end
 end

@@ -4,7 +4,11 @@
 local coroutines = require "silly.store.etcd.loops.coroutines"
 local uv = package.loaded.luv or package.loaded.uv or require "luv"
 
-local luv = { current = coroutines.current, park = coroutines.park, wake = coroutines.wake }
+local luv = { current = coroutines.current, park = coroutines.park }
+
+luv.wake = coroutines.waker(function(traceback)
+	io.stderr:write(traceback, "\n")
+end)
 
 local handle
 

@@ -4,18 +4,13 @@ local coroutines = require "silly.store.etcd.loops.coroutines"
 local vim = vim -- luacheck: ignore 113
 local uv = vim.uv or vim.loop
 
-local neovim = { current = coroutines.current, park = coroutines.park }
+local neovim = {
+	current = coroutines.current,
+	park = coroutines.park,
+	wake = coroutines.waker(vim.api.nvim_err_writeln),
+}
 
 local handle
-
-function neovim.wake(co)
-	if coroutine.status(co) == "suspended" then
-		local ok, message = coroutine.resume(co)
-		if not ok then
-			vim.api.nvim_err_writeln(debug.traceback(co, tostring(message)))
-		end
-	end
-end
 
 function neovim.start(core, pump)
 	if not handle then

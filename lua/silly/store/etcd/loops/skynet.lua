@@ -1,17 +1,13 @@
 -- The loop of skynet: callers wait for their own waiter; one coroutine of the service reads the core's port. Not its
 -- descriptor: skynet would lower that on a thread of its own, unseen by a call that blocks.
 
+local coroutines = require "silly.store.etcd.loops.coroutines"
 local skynet = require "skynet"
 local socket = require "skynet.socket"
 
-local loop = {}
+local loop = { current = coroutines.current }
 
 local watched = false
-
-function loop.current()
-	local co, main = coroutine.running()
-	return co and not main and coroutine.isyieldable() and co or nil -- luacheck: ignore 143
-end
 
 function loop.park(waiter)
 	skynet.wait(waiter)
