@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
@@ -34,7 +35,7 @@ const REBUILD_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Driver {
     /// Whoever holds this drives: a Lua thread for a turn at most, the own thread until `let_go`.
-    tokio: Mutex<Runtime>,
+    tokio: Mutex<Tokio>,
     submitted: Submitted,
     /// Lua threads that sleep until a result of theirs is there.
     sleepers: AtomicUsize,
@@ -44,6 +45,14 @@ pub(super) struct Driver {
     turns: AtomicUsize,
     /// Raised to have the own thread look whether it is needed.
     bell: Wake,
+}
+
+/// tokio, and the operations that were submitted. They are not its tasks: when it breaks it may keep those for ever, and
+/// nobody would hear what has become of them.
+struct Tokio {
+    /// Dropped first: what they leave behind is the runtime's.
+    operations: FuturesUnordered<Task>,
+    runtime: Runtime,
 }
 
 /// Operations on their way to tokio. A batch is taken at once, so that a burst of submissions costs one wake-up; it is
@@ -58,7 +67,7 @@ struct Submitted {
 impl Driver {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
-            tokio: Mutex::new(build()?),
+            tokio: Mutex::new(Tokio::new()?),
             submitted: Submitted::default(),
             sleepers: AtomicUsize::new(0),
             let_go: Notify::new(),
@@ -133,47 +142,62 @@ impl Driver {
     }
 
     /// Runs everything that was submitted until `done`. tokio catches the panics of tasks, but does not survive one of
-    /// its own: then all that was under way ends with it, and what comes later gets a new one.
-    fn drive(&self, mut tokio: MutexGuard<'_, Runtime>, done: impl Future<Output = ()>) {
+    /// Runs everything that was submitted until `done`. tokio does not survive a panic of its own: then all that was
+    /// under way ends with it, and what comes later gets a new one.
+    fn drive(&self, mut tokio: MutexGuard<'_, Tokio>, done: impl Future<Output = ()>) {
+        let Tokio { operations, runtime } = &mut *tokio;
         let work = async {
             tokio::select! {
                 biased;
-                () = self.submitted.dispatch() => {}
+                () = self.submitted.run(operations) => {}
                 () = done => {}
             }
         };
-        if catch_unwind(AssertUnwindSafe(|| tokio.block_on(work))).is_ok() {
+        if catch_unwind(AssertUnwindSafe(|| runtime.block_on(work))).is_ok() {
             return;
         }
         let new = loop {
-            if let Ok(Ok(new)) = catch_unwind(build) {
+            if let Ok(Ok(new)) = catch_unwind(Tokio::new) {
                 break new;
             }
             thread::sleep(REBUILD_PAUSE);
         };
-        let broken = std::mem::replace(&mut *tokio, new);
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+        let Tokio { operations, runtime } = std::mem::replace(&mut *tokio, new);
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            let _context = runtime.enter();
+            drop(operations);
+        }));
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
     }
 }
 
 impl Submitted {
-    /// Spawns what arrives, for ever.
-    async fn dispatch(&self) {
+    /// Runs what has arrived and what arrives, for ever.
+    async fn run(&self, operations: &mut FuturesUnordered<Task>) {
         loop {
-            self.arrived.notified().await;
-            let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-            for task in tasks {
-                tokio::spawn(task);
+            tokio::select! {
+                biased;
+                () = self.arrived.notified() => {
+                    let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+                    operations.extend(tasks);
+                }
+                Some(()) = operations.next() => {}
             }
         }
     }
 }
 
-fn build() -> io::Result<Runtime> {
-    // tokio starts threads for files and names, from whichever thread drives.
-    let block_signals = || std::mem::forget(Blocked::all());
-    Builder::new_current_thread()
-        .enable_all()
-        .on_thread_start(block_signals)
-        .build()
+impl Tokio {
+    fn new() -> io::Result<Self> {
+        // It starts threads for files and names, from whichever thread drives.
+        let block_signals = || std::mem::forget(Blocked::all());
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_start(block_signals)
+            .build()?;
+        Ok(Self {
+            operations: FuturesUnordered::new(),
+            runtime,
+        })
+    }
 }

@@ -1,4 +1,4 @@
--- A loop for coroutines, in the script that requires it: `pump`, called there, resumes those whose calls have completed.
+-- A loop for coroutines that the script itself turns: its `pump` resumes those whose calls have completed.
 
 local loop = { park = coroutine.yield }
 
