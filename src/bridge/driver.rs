@@ -141,7 +141,6 @@ impl Driver {
         }
     }
 
-    /// Runs everything that was submitted until `done`. tokio catches the panics of tasks, but does not survive one of
     /// Runs everything that was submitted until `done`. tokio does not survive a panic of its own: then all that was
     /// under way ends with it, and what comes later gets a new one.
     fn drive(&self, mut tokio: MutexGuard<'_, Tokio>, done: impl Future<Output = ()>) {
