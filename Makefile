@@ -31,8 +31,9 @@ OTHER_ETCD := $(if $(filter x86_64,$(shell uname -m)),$(ETCD_3_5))
 LUA_5_5 := build/lua5.5
 LUA_5_5_SOURCE := build/lua-src
 
-# The libraries that the conformance suite runs with, one for each ABI: LuaJIT takes that of 5.1.
+# The libraries that the conformance suite runs with, one for each ABI, and their profile: LuaJIT takes that of 5.1.
 ABIS := 5.1 5.2 5.3 5.4 5.5
+LIBRARIES ?= dev
 HOSTS := spec/support/etcd run spec/conformance/run
 
 # A short cell of each kind of fault, for `make test`.
@@ -59,7 +60,8 @@ test: deps build $(if $(filter spec spec/hosts_spec.lua,$(SPEC)),libraries) $(OT
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
 
-bench: deps-bench build ## Measure against etcd-client and Go's clientv3; BENCH=quick for a minute, CASES=put,replay narrows
+bench: deps-bench build ## Measure against etcd-client and clientv3; BENCH=quick or hosts, CASES=put,replay narrows
+	$(if $(filter hosts,$(BENCH)),$(MAKE) libraries LIBRARIES=$(PROFILE))
 	cargo build --release --locked --manifest-path bench/Cargo.toml
 	@eval "$$($(MAKE) -s env)" && $(if $(BENCH),BENCH=$(BENCH)) $(if $(CASES),CASES=$(CASES)) \
 		spec/support/etcd run "$(CARGO_TARGET_DIR)/release/bench"
@@ -71,7 +73,7 @@ build: $(filter $(LUA_5_5),$(LUA)) ## Build build/<Lua version>/silly/store/etcd
 
 libraries: $(LUA_5_5) ## Build build/hosts/<Lua version>/ for the conformance suite
 	@for version in $(ABIS); do \
-		$(MAKE) build PROFILE=dev LUA_VERSION=$$version BUILD=build/hosts/$$version || exit; \
+		$(MAKE) build PROFILE=$(LIBRARIES) LUA_VERSION=$$version BUILD=build/hosts/$$version || exit; \
 	done
 
 hosts: deps libraries ## Run the conformance suite on every host that is installed and print the matrix

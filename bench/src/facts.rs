@@ -6,37 +6,38 @@ use std::process::Command;
 
 use crate::cases::Mode;
 
-/// Names and values. What cannot be found out is `-`.
+/// Names and values; what cannot be found out is `-`. Here those of the machine and the tree.
+pub fn machine(root: &Path) -> Vec<(&'static str, String)> {
+    vec![
+        ("date", said(root, "date", &["+%F"])),
+        ("revision", said(root, "git", &["describe", "--always", "--dirty"])),
+        (
+            "processor",
+            format!("{}, {} cores", processor(), said(root, "nproc", &[])),
+        ),
+        ("system", said(root, "uname", &["-srm"])),
+        (
+            "load at the end",
+            said(root, "cut", &["-d", " ", "-f", "1-3", "/proc/loadavg"]),
+        ),
+        ("Rust", said(root, "rustc", &["--version"])),
+    ]
+}
+
+/// Those, and what the contenders and servers are.
 pub fn gather(root: &Path, lua: &str, mode: Mode) -> Vec<(&'static str, String)> {
-    // The first line that a program prints.
-    let said = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).current_dir(root).output();
-        let text = output
-            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-            .unwrap_or_default();
-        text.lines()
-            .next()
-            .map_or_else(|| "-".into(), |line| line.trim().to_owned())
-    };
     let etcd = std::env::var("ETCD").unwrap_or_else(|_| "etcd".into());
     let library = said(
+        root,
         lua,
         &["-e", "print(package.searchpath('silly.store.etcd', package.cpath))"],
     );
     let size = fs::metadata(&library).map_or(0.0, |metadata| metadata.len() as f64 / f64::from(1 << 20));
-    vec![
-        ("date", said("date", &["+%F"])),
-        ("revision", said("git", &["describe", "--always", "--dirty"])),
-        ("processor", format!("{}, {} cores", processor(), said("nproc", &[]))),
-        ("system", said("uname", &["-srm"])),
-        (
-            "load at the end",
-            said("cut", &["-d", " ", "-f", "1-3", "/proc/loadavg"]),
-        ),
-        ("etcd", said(&etcd, &["--version"])),
-        ("Lua", said(lua, &["-v"])),
+    let mut facts = machine(root);
+    facts.extend([
+        ("etcd", said(root, &etcd, &["--version"])),
+        ("Lua", said(root, lua, &["-v"])),
         ("library", format!("{size:.2} MiB")),
-        ("Rust", said("rustc", &["--version"])),
         (
             "etcd-client",
             format!(
@@ -46,13 +47,29 @@ pub fn gather(root: &Path, lua: &str, mode: Mode) -> Vec<(&'static str, String)>
                 locked("tokio")
             ),
         ),
-        ("Go", said("go", &["version"])),
+        ("Go", said(root, "go", &["version"])),
         (
             "clientv3",
-            said("dpkg-query", &["-W", "-f", "${Version}", "golang-etcd-server-dev"]),
+            said(
+                root,
+                "dpkg-query",
+                &["-W", "-f", "${Version}", "golang-etcd-server-dev"],
+            ),
         ),
         ("rounds", mode.rounds().to_string()),
-    ]
+    ]);
+    facts
+}
+
+/// The first line that a program prints.
+fn said(root: &Path, program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).current_dir(root).output();
+    let text = output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
+    text.lines()
+        .next()
+        .map_or_else(|| "-".into(), |line| line.trim().to_owned())
 }
 
 fn processor() -> String {

@@ -1,6 +1,6 @@
 //! The benchmark: every case on both servers by all contenders, in rounds, and a table of the medians.
 //!
-//! In: BENCH=quick for a run of a minute; CASES, the names of the cases to run, separated by commas (default: all);
+//! In: BENCH=quick for a run of a minute, BENCH=hosts for the Lua hosts instead; CASES, the names of the cases to run, separated by commas (default: all);
 //! LUA, the interpreter; ETCD_SUITE_DIR, a folder for etcd. Out: the table, as `results.md` and `results.svg` too, in
 //! this folder, or next to the program if the run was quick or narrowed. With an argument the program is one of its
 //! own helpers: `canned` the canned server, `client` the contender in Rust.
@@ -11,6 +11,7 @@ mod client;
 mod contenders;
 mod data;
 mod facts;
+mod hosts;
 mod measure;
 mod plot;
 mod report;
@@ -38,16 +39,17 @@ async fn main() -> Result<()> {
 }
 
 async fn bench() -> Result<()> {
-    let mode = match &variable("BENCH")[..] {
-        "" => Mode::Full,
-        "quick" => Mode::Quick,
-        other => bail!("BENCH is {other:?}; it may be 'quick'"),
-    };
     let lua = Some(variable("LUA"))
         .filter(|lua| !lua.is_empty())
         .unwrap_or_else(|| "lua5.4".into());
     let bench = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let root = bench.parent().context("no folder above bench/")?;
+    let mode = match &variable("BENCH")[..] {
+        "" => Mode::Full,
+        "quick" => Mode::Quick,
+        "hosts" => return hosts::run(root).await,
+        other => bail!("BENCH is {other:?}; it may be 'quick' or 'hosts'"),
+    };
     let suite = PathBuf::from(env::var_os("ETCD_SUITE_DIR").context("run it by `make bench`")?);
     let cases = chosen()?;
     let contenders = contenders::all(root, &lua).await?;

@@ -83,7 +83,8 @@ async fn etcd(root: &Path, folder: &Path) -> Result<String> {
     Ok(fs::read_to_string(folder.join("endpoint"))?.trim().to_owned())
 }
 
-async fn canned(events: usize) -> Result<(String, Child)> {
+/// Starts the canned server, with a history of so many events.
+pub async fn canned(events: usize) -> Result<(String, Child)> {
     let mut process = Command::new(env::current_exe()?)
         .arg("canned")
         .arg(events.to_string())

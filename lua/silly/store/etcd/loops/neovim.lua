@@ -4,11 +4,11 @@ local coroutines = require "silly.store.etcd.loops.coroutines"
 local vim = vim -- luacheck: ignore 113
 local uv = vim.uv or vim.loop
 
-local neovim = {
-	current = coroutines.current,
-	park = coroutines.park,
-	wake = coroutines.waker(vim.api.nvim_err_writeln),
-}
+local neovim = { current = coroutines.current, park = coroutines.park }
+
+neovim.wake = coroutines.waker(function(traceback)
+	vim.api.nvim_err_writeln(traceback)
+end)
 
 local handle
 
