@@ -1,9 +1,9 @@
--- What a call costs on a host. The hosts' programs of spec/conformance run this in place of the suite: $CONFORMANCE names it.
+-- What a call costs on a host: the programs of spec/conformance/hosts/ run this in place of the suite.
 --
 -- In: a host (see spec/conformance/suite.lua) and $ETCD_ENDPOINTS. Out: a line `CALLERS WALL CPU` for one caller, and
 -- one for many where calls do not block; both times are microseconds per call, CPU is that of the whole process.
 
-local MANY, CALLS = 64, 6400
+local MANY, CALLS = 64, 3200
 
 -- Shares the calls between the callers, and returns when all have been answered.
 local function load(host, client, callers)
@@ -34,8 +34,9 @@ end
 ---@return integer failures
 return function(host)
 	local print = host.print or function(line) io.stdout:write(line, "\n") io.stdout:flush() end
+	local etcd = require "silly.store.etcd"
 	local core = require "silly.store.etcd.core"
-	local client = require "silly.store.etcd".newclient {
+	local client = etcd.newclient {
 		endpoints = { host.endpoint or assert(os.getenv "ETCD_ENDPOINTS", "ETCD_ENDPOINTS is not set") },
 	}
 	local ended = false

@@ -104,7 +104,9 @@ describe("OpenResty #hosts", function()
 	test("serves every phase, also those that nginx does not let wait", function()
 		start(configured { worker = 'require "spec.support.openresty.phases".put()' })
 		assert.is_truthy(get("/phases"):find "\nok\n$")
-		for _, phase in ipairs { "init_worker", "set", "rewrite", "access", "content", "header_filter", "body_filter", "log" } do
+		for _, phase in ipairs {
+			"init_worker", "set", "rewrite", "access", "content", "header_filter", "body_filter", "log",
+		} do
 			await(function() return value(phase) end)
 		end
 		quit()
