@@ -85,11 +85,12 @@ local function await(owner, id, message, info)
 	local waiter = { false, false, false, owner = owner, loop = loop, done = false, co = false }
 	waiters[id] = waiter
 	inflight = inflight + 1
-	if loop.current() then
+	local co = loop.current()
+	if co then
 		watched = true
 		loop.start(core, pump)
+		waiter.co = co
 		while not waiter.done do
-			waiter.co = loop.current()
 			loop.park(waiter)
 		end
 	else
