@@ -5,23 +5,27 @@
 
 local coroutines = {}
 
--- The C functions through which a coroutine can yield: PUC's Lua 5.1 has none.
-local transparent = {}
+-- function -> can a coroutine not yield through it? C's are opaque, but for two, which PUC's Lua 5.1 does not spare.
+local opaque = setmetatable({}, { __mode = "k" })
 if _VERSION ~= "Lua 5.1" or rawget(_G, "jit") then
-	transparent[pcall], transparent[xpcall] = true, true
+	opaque[pcall], opaque[xpcall] = false, false
 end
 
 -- Lua 5.1 and 5.2 do not tell. But a coroutine can yield unless a C function, `table.sort` say, waits for it; or, on
 -- 5.1, a metamethod or an iterator, of which there is no trace.
 local function isyieldable()
 	local level = 2
-	local frame = debug.getinfo(level, "S")
+	local frame = debug.getinfo(level, "f")
 	while frame do
-		if frame.what == "C" and not transparent[debug.getinfo(level, "f").func] then
+		local func = frame.func -- none where a tail call has taken its place
+		if func and opaque[func] == nil then
+			opaque[func] = debug.getinfo(func, "S").what == "C"
+		end
+		if func and opaque[func] then
 			return false
 		end
 		level = level + 1
-		frame = debug.getinfo(level, "S")
+		frame = debug.getinfo(level, "f")
 	end
 	return true
 end
