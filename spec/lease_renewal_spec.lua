@@ -150,6 +150,27 @@ describe("renewal in the background", function()
 		assert.are.equal("keepalive: read: 'seconds' must be a number of seconds, got a string", message)
 	end)
 
+	it("is read from every object of a lease that is kept, and of one that is kept from a write on", function()
+		local kept = assert(client:grant { TTL = 2 }).ID
+		local mine = assert(client:grant { TTL = 2, keepalive = false }).ID
+		local written = assert(client:keepalive { ID = mine })
+		assert(written:write { ID = mine, keepalive = true })
+		for _, renewals in ipairs { assert(client:keepalive { ID = kept }), written } do
+			for _ = 1, 3 do
+				assert.are.equal(2, assert(renewals:read(HANG)).TTL)
+			end
+		end
+	end)
+
+	it("is read as it is now, also where nothing was read before", function()
+		local lease = assert(client:grant { TTL = 2 }).ID
+		local renewals = assert(client:keepalive(lease))
+		assert(client:revoke { ID = lease })
+		local answer, _, info = renewals:read()
+		assert.is_nil(answer)
+		assert.are.equal("lease_expired", info.code)
+	end)
+
 	it("L1: survives a restart of the server", function()
 		local node = server.start()
 		finally(function() node:kill() end)

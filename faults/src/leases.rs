@@ -49,7 +49,8 @@ async fn hold(number: usize, client: Client, history: Arc<History>, mut stop: wa
     };
     client.put(put.clone(), &OPTIONS).await.expect("a key on the lease");
     let renew = LeaseKeepAliveRequest { id: granted.id };
-    let (_, renewals) = client.keep(renew, &OPTIONS).await.expect("a renewal");
+    let (_, renewals) = client.keepalive(renew, true, &OPTIONS).await.expect("a renewal");
+    let renewals = renewals.expect("renewal in the background");
     let mut lease = Lease {
         ttl: Duration::from_secs(TTL.unsigned_abs())
             .as_nanos()

@@ -65,7 +65,8 @@ impl Client {
         }
         self.parts.keeper.found(id);
         if renew {
-            self.parts.keeper.keep(id, ttl, sent);
+            let header = granted.header;
+            self.parts.keeper.keep(LeaseKeepAliveResponse { header, id, ttl }, sent);
         }
         Ok(granted)
     }
@@ -102,25 +103,18 @@ impl Client {
         self.call(Kind::Read, LEASES, &LeaseLeasesRequest {}, options).await
     }
 
-    /// Renews a lease once. One that does not exist is [`Code::NotFound`].
+    /// Renews a lease once; `renew` has it renewed in the background from then on. Where it is, the [`Renewals`] tell
+    /// what becomes of it, first this answer. A lease that does not exist is [`Code::NotFound`].
     pub async fn keepalive(
         &self,
         request: LeaseKeepAliveRequest,
+        renew: bool,
         options: &CallOptions,
-    ) -> Result<LeaseKeepAliveResponse> {
-        self.renew(request, options).await.map(|(_, renewed)| renewed)
-    }
-
-    /// Renews a lease once, and in the background from then on; the [`Renewals`] tell what becomes of it. One that does
-    /// not exist is [`Code::NotFound`].
-    pub async fn keep(
-        &self,
-        request: LeaseKeepAliveRequest,
-        options: &CallOptions,
-    ) -> Result<(LeaseKeepAliveResponse, Renewals)> {
+    ) -> Result<(LeaseKeepAliveResponse, Option<Renewals>)> {
         let (sent, renewed) = self.renew(request, options).await?;
-        let renewals = self.parts.keeper.keep(renewed.id, renewed.ttl, sent);
-        Ok((renewed, renewals))
+        let keeper = &self.parts.keeper;
+        let kept = renew || keeper.keeps(renewed.id);
+        Ok((renewed, kept.then(|| keeper.keep(renewed, sent))))
     }
 
     /// Renews a lease once. With the answer comes the moment when the request was sent.

@@ -143,11 +143,7 @@ impl Call for Keepalive {
     }
 
     async fn run(client: Client, (request, renew): Self::Request, options: CallOptions) -> Result<Self::Response> {
-        if !renew {
-            return Ok((client.keepalive(request, &options).await?, None));
-        }
-        let (renewed, renewals) = client.keep(request, &options).await?;
-        Ok((renewed, Some(renewals)))
+        client.keepalive(request, renew, &options).await
     }
 
     fn encode(lua: &Lua, (response, renewals): Self::Response) -> LuaResult<LuaValue> {

@@ -46,10 +46,10 @@ impl Keeper {
         }
     }
 
-    /// Renews the lease from now on. `sent` is when the request went out that was answered with `ttl` seconds. Must
-    /// be called on the runtime.
-    pub(crate) fn keep(&self, id: i64, ttl: i64, sent: Moment) -> Renewals {
-        let news = self.shared.leases().keep(id, ttl, sent);
+    /// Renews the lease from now on, if it is not kept already. `sent` is when the request went out that was answered
+    /// so. Must be called on the runtime.
+    pub(crate) fn keep(&self, answer: LeaseKeepAliveResponse, sent: Moment) -> Renewals {
+        let news = self.shared.leases().keep(answer, sent);
         self.shared.changed.notify_one();
         self.started.call_once(|| {
             tokio::spawn(persist(self.shared.clone(), self.shared.cluster.clone()));
@@ -58,6 +58,11 @@ impl Keeper {
             news: Mutex::new(news),
             closed: CancellationToken::new(),
         }
+    }
+
+    /// Is the lease renewed?
+    pub(crate) fn keeps(&self, id: i64) -> bool {
+        self.shared.leases().keeps(id)
     }
 
     /// The server has answered that the lease exists: what was believed of it before does not count.
@@ -84,7 +89,7 @@ pub struct Renewals {
     closed: CancellationToken,
 }
 
-/// Answers to renewals. Of those that came while nobody asked there is the newest only.
+/// Answers to renewals, first the one that it began with. Of those that came while nobody asked there is the newest only.
 impl Readable for Renewals {
     type Item = LeaseKeepAliveResponse;
 
@@ -99,7 +104,6 @@ impl Readable for Renewals {
         match news.has_changed() {
             Ok(false) => None,
             Ok(true) => match &*news.borrow_and_update() {
-                News::None => None,
                 News::Renewed(answer) => Some(Ok(*answer)),
                 News::Lost(reason) => Some(Err(reason.clone())),
             },

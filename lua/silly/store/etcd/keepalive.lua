@@ -1,7 +1,7 @@
 -- The object that `client:keepalive` returns: the answer's fields, and a stream for more renewals of the lease.
 --
 -- `write` sends a renewal and waits for its answer; `read` returns the newest answer that was not read yet. Where the
--- lease is renewed in the background too, `read` waits for the next answer to that, and says when the lease is lost.
+-- lease is renewed in the background too, `read` waits for the next, and says when the lease is lost.
 
 local read = require "silly.store.etcd.read"
 
@@ -32,6 +32,7 @@ function keepalive:write(req)
 	if not stream then
 		return nil, message, info
 	end
+	self.renewals = stream.renewals or self.renewals
 	self.answer = stream.answer
 	return true
 end
@@ -79,8 +80,10 @@ local M = {}
 ---@param answer silly.store.etcd.keepalive.response  with the native half in `renewals`, which is taken out
 ---@return silly.store.etcd.keepalive
 function M.new(client, answer)
-	local stream = { client = client, loop = client.loop, answer = answer, renewals = answer.renewals, ended = false }
+	local renewals = answer.renewals
 	answer.renewals = nil
+	local stream = { client = client, loop = client.loop, renewals = renewals, ended = false }
+	stream.answer = not renewals and answer or nil -- else it is the first news
 	stream.header, stream.ID, stream.TTL = answer.header, answer.ID, answer.TTL
 	return setmetatable(stream, mt)
 end

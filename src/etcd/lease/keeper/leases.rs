@@ -32,8 +32,6 @@ const LOST_LIMIT: usize = 1 << 17;
 
 /// What is heard of a lease.
 pub(super) enum News {
-    /// Nothing yet.
-    None,
     /// A renewal was answered.
     Renewed(LeaseKeepAliveResponse),
     /// It is not kept any longer.
@@ -86,8 +84,10 @@ impl Leases {
         self.by_id.is_empty()
     }
 
-    /// Keeps a lease from now on. A request sent at `sent` was answered with `ttl` seconds.
-    pub(super) fn keep(&mut self, id: i64, ttl: i64, sent: Moment) -> watch::Receiver<News> {
+    /// Keeps a lease from now on, if it is not kept already. A request sent at `sent` was answered so: that is the
+    /// first news.
+    pub(super) fn keep(&mut self, answer: LeaseKeepAliveResponse, sent: Moment) -> watch::Receiver<News> {
+        let id = answer.id;
         self.found(id);
         if let Some(reason) = &self.ended {
             return watch::channel(News::Lost(reason.clone())).1;
@@ -97,16 +97,22 @@ impl Leases {
             sent,
             asked: None,
             wake: sent,
-            news: watch::Sender::new(News::None),
+            news: watch::Sender::new(News::Renewed(answer)),
         });
         let news = lease.news.subscribe();
-        self.answered(id, ttl, sent);
+        lease.news.send_replace(News::Renewed(answer));
+        self.answered(id, answer.ttl, sent);
         news
     }
 
     /// The server has the lease, whatever was believed of it.
     pub(super) fn found(&mut self, id: i64) {
         self.lost.remove(&id);
+    }
+
+    /// Is it renewed?
+    pub(super) fn keeps(&self, id: i64) -> bool {
+        self.by_id.contains_key(&id)
     }
 
     /// The lease is kept no longer, for its revocation.
@@ -249,7 +255,7 @@ mod tests {
 
     fn kept(id: i64) -> (Leases, Moment) {
         let (mut leases, start) = (Leases::default(), Moment::now());
-        leases.keep(id, TTL, start);
+        leases.keep(answer(id, TTL), start);
         (leases, start)
     }
 
@@ -266,7 +272,7 @@ mod tests {
     fn leases_that_were_granted_together_are_renewed_one_after_another() {
         let (mut leases, start) = (Leases::default(), Moment::now());
         for n in 0..90 {
-            leases.keep(n * (i64::MAX / 90), TTL, start);
+            leases.keep(answer(n * (i64::MAX / 90), TTL), start);
         }
         let mut renewed = Vec::new();
         for tenth in 20..=30 {
@@ -317,7 +323,7 @@ mod tests {
         leases.due(at(start, 9));
         assert!(leases.is_empty());
 
-        leases.keep(8, TTL, start);
+        leases.keep(answer(8, TTL), start);
         leases.due(at(start, 3));
         leases.renewed(answer(8, 0));
         assert!(leases.is_empty() && leases.schedule.is_empty());
@@ -326,11 +332,11 @@ mod tests {
     #[test]
     fn a_lost_lease_stays_lost_until_it_is_granted_again() {
         let (mut leases, start) = kept(7);
-        let news = leases.keep(7, TTL, start);
+        let news = leases.keep(answer(7, TTL), start);
         leases.due(at(start, 9));
         assert!(matches!(&*news.borrow(), News::Lost(reason) if reason.code == Code::LeaseExpired));
         assert_eq!(leases.check(7, at(start, 9)).unwrap_err().code, Code::LeaseExpired);
-        leases.keep(7, TTL, at(start, 10));
+        leases.keep(answer(7, TTL), at(start, 10));
         assert!(leases.check(7, at(start, 10)).is_ok());
     }
 
