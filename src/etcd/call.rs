@@ -81,6 +81,8 @@ impl Client {
         let (mut retries, mut repairs) = (0, 0);
         // What one attempt may have done, the refusal of another does not undo.
         let mut applied = Applied::No;
+        // Is there a server that may yet answer?
+        let mut hope = false;
         loop {
             let attempt = self.attempt(&route, kind, method, message.clone(), options);
             let failure = match attempt.await {
@@ -103,13 +105,14 @@ impl Client {
             if !kind.repeats(&failure, options) {
                 return Err(kind.error(failure.error, applied));
             }
+            hope |= matches!(failure.again, Again::Reconnect | Again::Later);
             match failure.again {
                 Again::Login | Again::Reconnect if repairs < REPAIRS => {
                     repairs += 1;
                     continue;
                 }
                 Again::Elsewhere | Again::Reconnect | Again::Later if route.advance() => continue,
-                Again::Reconnect | Again::Later if retries < options.retry => retries += 1,
+                Again::Elsewhere | Again::Reconnect | Again::Later if hope && retries < options.retry => retries += 1,
                 _ => return Err(kind.error(failure.error, applied)),
             }
             tokio::select! {
@@ -148,7 +151,10 @@ impl Client {
                     Ok((sent, answer))
                 }
                 Ok(Err(status)) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &pass.token)),
-                Err(_) => Err(Failure::timeout(endpoint, options.timeout)),
+                Err(_) => {
+                    endpoint.doubt(options.timeout);
+                    Err(Failure::timeout(endpoint, options.timeout))
+                }
             }
         }
     }
@@ -167,8 +173,8 @@ impl Client {
         tokio::select! {
             biased;
             () = cluster.closed.cancelled() => Err(Failure::closed(Applied::No)),
-            entered = timeout_at(start + limit, cluster.enter(endpoint, patience)) => {
-                entered.unwrap_or_else(|_| Err(Failure::connect_timeout(endpoint, limit)))
+            entered = timeout_at(start + options.timeout, cluster.enter(endpoint, limit, patience)) => {
+                entered.unwrap_or_else(|_| Err(Failure::connect_timeout(endpoint, options.timeout)))
             }
         }
     }

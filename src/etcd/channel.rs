@@ -10,6 +10,7 @@ use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 use tower_service::Service;
 
@@ -31,19 +32,22 @@ impl Service<Request<Body>> for Connection {
             let (head, body) = request.into_parts();
             let path = head.uri.into_parts().path_and_query.ok_or(RequestError::NotSent)?;
             let exchange = connection.request(path, head.headers).await?;
-            tokio::spawn(send(body, exchange.body));
+            let ended = CancellationToken::new();
+            tokio::spawn(ended.clone().run_until_cancelled_owned(send(body, exchange.body)));
+            let ended = ended.drop_guard();
             let response = exchange.response.await;
             let mut response = response.map_err(|error| connection.broken(error))?;
             response.headers_mut().remove(DETAILS);
             Ok(response.map(|stream| Answer {
                 stream,
                 _open: exchange.open,
+                _ended: ended,
             }))
         })
     }
 }
 
-/// Sends the body of a request as far as the server's window is open. The stream ends early when either side drops it.
+/// Sends the body of a request as far as the server's window is open. It ends early with the answer.
 async fn send(mut body: Body, mut stream: SendStream<Bytes>) {
     loop {
         let frame = tokio::select! {
@@ -71,6 +75,8 @@ async fn send(mut body: Body, mut stream: SendStream<Bytes>) {
 pub(crate) struct Answer {
     stream: RecvStream,
     _open: Open,
+    /// Nobody waits for a window that stays shut.
+    _ended: DropGuard,
 }
 
 impl HttpBody for Answer {

@@ -1,7 +1,9 @@
 //! What every call and stream of a client needs: the servers, the way in, and the word that the client is closed.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request};
@@ -37,12 +39,17 @@ impl Cluster {
         Some(Pass { connection, token })
     }
 
-    /// Connects to a server and logs in, as far as that is not done already. Nothing of the call is sent.
-    /// With `patience` it waits where the server has just refused, if it may be asked again before that is over.
-    pub(crate) async fn enter(&self, endpoint: &Endpoint, patience: Option<Instant>) -> Result<Pass, Failure> {
-        let connection = endpoint
-            .connect(patience)
+    /// Connects to a server, within `limit`, and logs in, as far as that is not done already. Nothing of the call is
+    /// sent. With `patience` it waits where the server has just refused, if it may be asked again before that is over.
+    pub(crate) async fn enter(
+        &self,
+        endpoint: &Endpoint,
+        limit: Duration,
+        patience: Option<Instant>,
+    ) -> Result<Pass, Failure> {
+        let connection = timeout(limit, endpoint.connect(patience))
             .await
+            .map_err(|_| Failure::connect_timeout(endpoint, limit))?
             .map_err(|error| Failure::connect(endpoint, &error))?;
         let token = self.auth.token(endpoint, &connection).await?;
         Ok(Pass { connection, token })

@@ -6,8 +6,9 @@
 //! pings the server; it ends when the last clone is dropped, the socket breaks, or the server falls silent.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,17 +17,21 @@ use h2::{Ping, PingPong, SendStream};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
+use super::dial::dial;
 use super::preface::Preface;
 use super::tls::{self, Tls};
 
 /// A server closes the connection of a client that pings more often than every 5 s, or while no stream is open.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server that owes answers, and from which nothing was heard for so long, gets later requests on another connection.
+const DOUBT_LIMIT: Duration = Duration::from_secs(1);
 
 /// Large enough for a 1.5 MiB value to arrive without waiting for a window update.
 const STREAM_WINDOW: u32 = 2 << 20;
@@ -44,9 +49,8 @@ pub(crate) struct Connection {
     state: Arc<State>,
 }
 
-#[derive(Default)]
-struct State {
-    /// The server takes no more requests here.
+pub(super) struct State {
+    /// The server takes no more requests here, or should get none.
     retired: AtomicBool,
     /// The server has left a ping unanswered.
     silent: AtomicBool,
@@ -54,6 +58,38 @@ struct State {
     open: AtomicUsize,
     /// There is one again.
     opened: Notify,
+    began: Instant,
+    /// When the server was heard from last, in milliseconds since then.
+    heard: AtomicU64,
+    /// Since when it has owed an answer, and when it was heard from before that. Held for the look only.
+    doubted: Mutex<Option<(u64, Instant)>>,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            retired: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            opened: Notify::new(),
+            began: Instant::now(),
+            heard: AtomicU64::new(0),
+            doubted: Mutex::default(),
+        }
+    }
+
+    /// Something has come from the server.
+    pub(super) fn hear(&self) {
+        self.heard.store(self.age(), Ordering::Relaxed);
+    }
+
+    fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// A request under way.
@@ -149,10 +185,10 @@ impl Connection {
     pub(crate) async fn open(address: &Address, tls: Option<&Tls>) -> Result<Self, ConnectError> {
         let authority =
             Authority::try_from(address.authority()).map_err(|error| ConnectError::Socket(error.to_string().into()))?;
-        let state = Arc::<State>::default();
+        let state = Arc::new(State::new());
         let requests = match address {
             Address::Tcp { host, port } => {
-                let socket = TcpStream::connect((host.as_str(), *port)).await?;
+                let socket = dial(host, *port).await?;
                 socket.set_nodelay(true)?;
                 match tls {
                     None => handshake(socket, &state).await?,
@@ -191,6 +227,25 @@ impl Connection {
         Ok(Exchange { response, body, open })
     }
 
+    /// The server has owed an answer for `silence`. If nothing else has come meanwhile, and that goes on for a second,
+    /// later requests go elsewhere: a connection whose other end is gone would swallow them until a ping finds out,
+    /// and those are sent only while requests are under way.
+    pub(crate) fn doubt(&self, silence: Duration) {
+        let heard = self.state.heard();
+        if u128::from(self.state.age() - heard) < silence.as_millis() {
+            return;
+        }
+        let mut doubted = self.state.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = match *doubted {
+            Some((before, since)) if before == heard => since,
+            _ => Instant::now() - silence,
+        };
+        *doubted = Some((heard, since));
+        if since.elapsed() >= DOUBT_LIMIT {
+            self.state.retired.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// What it means that a request under way has failed.
     pub(crate) fn broken(&self, error: h2::Error) -> RequestError {
         if self.state.silent.load(Ordering::Relaxed) {
@@ -214,7 +269,7 @@ async fn handshake<S>(socket: S, state: &Arc<State>) -> Result<SendRequest<Bytes
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (socket, heard) = Preface::new(socket);
+    let (socket, heard) = Preface::new(socket, state.clone());
     let (requests, connection) = client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -255,11 +310,17 @@ async fn silence(mut pings: PingPong, state: &State) {
         if state.open.load(Ordering::Relaxed) == 0 {
             continue;
         }
-        match timeout(PING_TIMEOUT, pings.ping(Ping::opaque())).await {
-            Ok(Ok(_)) => {}
-            // The connection is broken, and says so itself.
-            Ok(Err(_)) => return std::future::pending().await,
-            Err(_) => return,
+        let mut pong = pin!(pings.ping(Ping::opaque()));
+        loop {
+            let heard = state.heard();
+            match timeout(PING_TIMEOUT, &mut pong).await {
+                Ok(Ok(_)) => break,
+                // The connection is broken, and says so itself.
+                Ok(Err(_)) => return std::future::pending().await,
+                // It stands behind an answer that takes its time.
+                Err(_) if state.heard() != heard => {}
+                Err(_) => return,
+            }
         }
     }
 }

@@ -18,6 +18,9 @@ use super::connection::{ConnectError, Connection};
 use super::failure::Failure;
 use super::tls::Tls;
 
+/// A server that could not be reached so often in a row is gone, and its word about the cluster with it.
+const GONE: u32 = 10;
+
 /// How long an attempt to connect goes on. Whoever waits for it may give up earlier.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -68,6 +71,13 @@ impl Endpoint {
         let slot = self.slot();
         let connection = slot.connecting.as_ref()?.peek()?.as_ref().ok()?;
         (!connection.is_closed()).then(|| connection.clone())
+    }
+
+    /// The server has left a request unanswered for `silence`.
+    pub(crate) fn doubt(&self, silence: Duration) {
+        if let Some(connection) = self.connected() {
+            connection.doubt(silence);
+        }
     }
 
     /// The connection to this server, made now if there is none that lives. A server that has just refused is not
@@ -213,7 +223,9 @@ impl Endpoints {
         if cluster_id == 0 || cluster_id == self.cluster_id.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let agrees = |other: &Endpoint| [0, cluster_id].contains(&other.cluster_id.load(Ordering::Relaxed));
+        let agrees = |other: &Endpoint| {
+            [0, cluster_id].contains(&other.cluster_id.load(Ordering::Relaxed)) || other.slot().failures >= GONE
+        };
         if !self.list.iter().all(agrees) {
             return Err(Failure::foreign(endpoint));
         }

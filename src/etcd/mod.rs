@@ -18,6 +18,7 @@ mod cluster;
 mod codec;
 mod config;
 mod connection;
+mod dial;
 mod endpoint;
 mod error;
 mod failure;

@@ -1,4 +1,4 @@
-//! A socket that waits for the server's first word.
+//! A socket that waits for the server's first word, and notes when the last one came.
 //!
 //! A connection counts as made when the server has sent its first HTTP/2 frame: until then nothing that matters has
 //! been sent, so whatever goes wrong is certain to have changed nothing. Under TLS 1.3 that is also when a server says
@@ -6,12 +6,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use super::connection::ConnectError;
+use super::connection::{ConnectError, State};
 
 /// The length of an HTTP/2 frame's head, where its type stands, and the type that a server begins with.
 const HEAD: usize = 9;
@@ -24,6 +25,8 @@ const TLS_ALERT: u8 = 21;
 /// Passes everything on, and tells once what the server began with.
 pub(super) struct Preface<S> {
     socket: S,
+    /// Hears of whatever comes.
+    state: Arc<State>,
     /// Told when the first frame's head has come, or never will. Empty from then on.
     verdict: Option<oneshot::Sender<Result<(), ConnectError>>>,
     head: [u8; HEAD],
@@ -32,11 +35,12 @@ pub(super) struct Preface<S> {
 
 impl<S> Preface<S> {
     /// The socket, and what the server will have begun with.
-    pub(super) fn new(socket: S) -> (Self, oneshot::Receiver<Result<(), ConnectError>>) {
+    pub(super) fn new(socket: S, state: Arc<State>) -> (Self, oneshot::Receiver<Result<(), ConnectError>>) {
         let (verdict, heard) = oneshot::channel();
         (
             Self {
                 socket,
+                state,
                 verdict: Some(verdict),
                 head: [0; HEAD],
                 length: 0,
@@ -73,6 +77,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Preface<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if result.is_ready() {
+            self.state.hear();
+        }
         if self.verdict.is_some() {
             match &result {
                 Poll::Ready(Ok(())) => self.read(&buffer.filled()[before..]),

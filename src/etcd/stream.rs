@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::Token;
@@ -64,6 +65,8 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
         let mut route = cluster.endpoints.route();
         let mut failures = 0;
         let mut repairs = 0;
+        // The failure of a server that may yet answer.
+        let mut hope = None;
         loop {
             let mut answered = false;
             let began = Instant::now();
@@ -84,8 +87,12 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
                 continue;
             }
             repairs = 0;
+            if matches!(failure.again, Again::Reconnect | Again::Later) {
+                hope = Some(failure.clone());
+            }
             if !route.advance() {
-                stream.stranded(&failure);
+                stream.stranded(hope.as_ref().unwrap_or(&failure));
+                hope = None;
                 tokio::select! {
                     () = sleep(backoff::pause(failures)) => {}
                     () = stream.hurried() => {}
@@ -101,6 +108,14 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
 pub(crate) fn requests<Q>() -> (mpsc::Sender<Q>, impl Stream<Item = Q>) {
     let (requests, mut outgoing) = mpsc::channel(64);
     (requests, stream::poll_fn(move |cx| outgoing.poll_recv(cx)))
+}
+
+/// A request that could not be sent within `limit`: the server takes no more, or the stream has ended.
+pub(crate) fn unsent<Q>(endpoint: &Endpoint, limit: Duration, error: &SendTimeoutError<Q>) -> Failure {
+    match error {
+        SendTimeoutError::Timeout(_) => Failure::timeout(endpoint, limit),
+        SendTimeoutError::Closed(_) => Failure::ended(endpoint),
+    }
 }
 
 /// Runs both directions of a stream until one of them ends. `send` goes first, since there may be nothing left to open
@@ -136,8 +151,7 @@ impl<'a, R: Answer> Incoming<'a, R> {
     where
         A: Future<Output = Result<Response<Streaming<R>>, Status>>,
     {
-        let entering = timeout(CONNECT_LIMIT, cluster.enter(endpoint, None)).await;
-        let pass = entering.unwrap_or_else(|_| Err(Failure::connect_timeout(endpoint, CONNECT_LIMIT)))?;
+        let pass = cluster.enter(endpoint, CONNECT_LIMIT, None).await?;
         let request = pass.request(requests);
         let token = pass.token;
         match rpc(pass.connection, request).await {

@@ -56,6 +56,52 @@ fn c7_calls_go_elsewhere_then() {
     });
 }
 
+#[test]
+fn c7_after_an_unanswered_call_the_next_goes_out_on_a_new_connection() {
+    run(async {
+        let etcd = Cluster::start(1, answer).await;
+        let tap = Tap::start(etcd.addresses[0]).await;
+        for timeout in [Duration::from_secs(5), Duration::from_millis(300)] {
+            let client = client(&[tap.address], CallOptions { timeout, ..ONCE });
+            put(&client).await.unwrap();
+            tap.forget();
+            // Short ones are believed once they make a second.
+            let mut unanswered = Duration::ZERO;
+            while outcome(until(put(&client)).await) == Err((Code::DeadlineExceeded, Applied::Maybe)) {
+                unanswered += timeout;
+            }
+            assert_eq!(outcome(put(&client).await), Ok(()));
+            assert!(unanswered <= timeout.max(Duration::from_millis(1200)), "{unanswered:?}");
+        }
+    });
+}
+
+#[test]
+fn c7_a_slow_server_that_answers_other_calls_keeps_its_connection() {
+    run(async {
+        let etcd = Cluster::start(1, |call: Call| async move {
+            match call.method.as_str() {
+                "Range" => answer(call).await,
+                _ => sleep(MINUTE).await,
+            }
+        })
+        .await;
+        let tap = Tap::start(etcd.addresses[0]).await;
+        let client = client(&[tap.address], ONCE);
+        for _ in 0..3 {
+            let unanswered = put(&client);
+            let answered = async {
+                sleep(ONCE.timeout / 2).await;
+                get(&client).await
+            };
+            let (unanswered, answered) = until(async { join!(unanswered, answered) }).await;
+            assert_eq!(outcome(unanswered), Err((Code::DeadlineExceeded, Applied::Maybe)));
+            assert_eq!(outcome(answered), Ok(()));
+        }
+        assert_eq!(tap.connections(), 1);
+    });
+}
+
 /// Answers calls and confirms watches.
 async fn serve(mut call: Call) {
     if call.method != "Watch" {

@@ -7,9 +7,11 @@ use h2::Reason;
 use silly_etcd::etcd::pb::watch_request::RequestUnion;
 use silly_etcd::etcd::pb::{WatchCreateRequest, WatchRequest, WatchResponse};
 use silly_etcd::etcd::{Applied, CallOptions, Code};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use super::support::clock::{run, until};
-use super::support::{Call, Cluster, ONCE};
+use super::support::{Call, Cluster, ONCE, client, listen, ports};
 use super::{answer, get, outcome, put};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -39,6 +41,32 @@ fn every_server_is_asked_once_and_then_retry_times_more() {
                 );
             }
         }
+    });
+}
+
+/// The first word of a server that speaks TLS only.
+const ALERT: &[u8] = b"\x15\x03\x01\x00\x02\x02\x46";
+
+#[test]
+fn a_server_that_cannot_be_talked_to_does_not_end_the_retries() {
+    run(async {
+        let mute = |_, mut socket: TcpStream| async move { socket.write_all(ALERT).await.unwrap() };
+        let alien = listen(ports(1).await, mute)[0];
+        let options = CallOptions { retry: 5, ..ONCE };
+        // Which server a client asks first is up to chance.
+        for _ in 0..10 {
+            let etcd = Cluster::start(1, |call: Call| async move {
+                match call.number {
+                    0 | 1 => refuse(call).await,
+                    _ => answer(call).await,
+                }
+            })
+            .await;
+            let client = client(&[alien, etcd.addresses[0]], options);
+            assert_eq!(outcome(until(put(&client)).await), Ok(()));
+        }
+        let error = put(&client(&[alien], options)).await.unwrap_err();
+        assert_eq!(error.code, Code::Tls, "nothing is left to hope for");
     });
 }
 

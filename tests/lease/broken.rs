@@ -7,7 +7,8 @@ use tokio::select;
 use tokio::time::{advance, sleep};
 
 use super::support::clock::{run, until};
-use super::support::{Fault, ONCE, frames};
+use super::support::tap::Tap;
+use super::support::{Fault, ONCE, client, frames};
 use super::{THIRD, TTL, cluster, grant, renew_all, renewal};
 
 #[test]
@@ -30,6 +31,23 @@ fn l1_a_silent_stream_is_replaced_by_one_to_another_server() {
             }
             assert_eq!(silent.abandoned().await, Some(Reason::CANCEL));
         }
+    });
+}
+
+#[test]
+fn l1_a_dead_connection_to_the_only_server_is_replaced_in_time() {
+    run(async {
+        let (etcd, mut calls) = cluster(1).await;
+        let tap = Tap::start(etcd.addresses[0]).await;
+        let client = client(&[tap.address], ONCE);
+        let lease = grant(&client).await;
+        let mut stream = calls.recv().await.unwrap();
+        advance(THIRD).await;
+        assert_eq!(renew_all(&mut stream, 1).await, [lease].into());
+        tap.forget();
+        let mut stream = until(calls.recv()).await.unwrap();
+        // It lives.
+        assert_eq!(renew_all(&mut stream, 1).await, [lease].into());
     });
 }
 

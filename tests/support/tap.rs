@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
@@ -21,7 +21,9 @@ pub(crate) struct Tap {
 #[derive(Default)]
 struct State {
     pings: AtomicUsize,
-    silent: AtomicBool,
+    /// Connections so far, and how many of them, the first, are dead.
+    made: AtomicUsize,
+    dead: AtomicUsize,
 }
 
 impl Tap {
@@ -42,13 +44,24 @@ impl Tap {
         self.state.pings.load(Ordering::Relaxed)
     }
 
+    /// How many connections the client has made.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.made.load(Ordering::Relaxed)
+    }
+
     /// Has everything that the client sends from now on vanish.
     pub(crate) fn silence(&self) {
-        self.state.silent.store(true, Ordering::Relaxed);
+        self.state.dead.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    /// The same, on the connections that there are; those to come work.
+    pub(crate) fn forget(&self) {
+        self.state.dead.store(self.connections(), Ordering::Relaxed);
     }
 }
 
 async fn pass(client: TcpStream, server: SocketAddr, state: &State) {
+    let number = state.made.fetch_add(1, Ordering::Relaxed);
     let server = TcpStream::connect(server).await.unwrap();
     // The operating system does not know that the test's clock is fast.
     client.set_nodelay(true).unwrap();
@@ -62,7 +75,8 @@ async fn pass(client: TcpStream, server: SocketAddr, state: &State) {
             let found = frames.read(&bytes[..length]).into_iter();
             let pings = found.filter(|(kind, flags)| *kind == PING && flags & ACK == 0);
             state.pings.fetch_add(pings.count(), Ordering::Relaxed);
-            if !state.silent.load(Ordering::Relaxed) && to_server.write_all(&bytes[..length]).await.is_err() {
+            let lives = number >= state.dead.load(Ordering::Relaxed);
+            if lives && to_server.write_all(&bytes[..length]).await.is_err() {
                 break;
             }
         }

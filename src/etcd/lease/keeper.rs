@@ -24,7 +24,7 @@ use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 use crate::etcd::readable::Readable;
-use crate::etcd::stream::{Incoming, Persistent, converse, persist, requests};
+use crate::etcd::stream::{Incoming, Persistent, converse, persist, requests, unsent};
 
 /// The handle that the client holds.
 pub(crate) struct Keeper {
@@ -156,13 +156,13 @@ impl Shared {
     async fn send(&self, endpoint: &Endpoint, requests: mpsc::Sender<LeaseKeepAliveRequest>) -> Result<(), Failure> {
         loop {
             let due = self.leases().due(Moment::now());
-            if due.silent {
-                return Err(Failure::timeout(endpoint, PATIENCE));
+            if let Some(silence) = due.silent {
+                endpoint.doubt(silence);
+                return Err(Failure::timeout(endpoint, silence));
             }
             for id in due.leases {
-                if requests.send(LeaseKeepAliveRequest { id }).await.is_err() {
-                    return Err(Failure::ended(endpoint));
-                }
+                let sent = requests.send_timeout(LeaseKeepAliveRequest { id }, PATIENCE).await;
+                sent.map_err(|error| unsent(endpoint, PATIENCE, &error))?;
             }
             let Some(next) = due.next else { return Ok(()) };
             tokio::select! {

@@ -20,7 +20,7 @@ use crate::etcd::error::Error;
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::watch_client::WatchClient;
 use crate::etcd::pb::{WatchCreateRequest, WatchRequest};
-use crate::etcd::stream::{Incoming, Persistent, converse, persist, requests};
+use crate::etcd::stream::{Incoming, Persistent, converse, persist, requests, unsent};
 use crate::etcd::unary::MAX_MESSAGE;
 
 /// How long a server may take to answer the request for a watch.
@@ -112,8 +112,8 @@ impl Hub {
                 request
             };
             if let Some(request) = request {
-                let sent = requests.send(request).await;
-                sent.map_err(|_| Failure::ended(endpoint))?;
+                let sent = requests.send_timeout(request, ANSWER_LIMIT).await;
+                sent.map_err(|error| unsent(endpoint, ANSWER_LIMIT, &error))?;
                 continue;
             }
             let Some((_, limit)) = unanswered else {
@@ -121,7 +121,10 @@ impl Hub {
                 continue;
             };
             let changed = timeout_at(limit, self.changed.notified()).await;
-            changed.map_err(|_| Failure::timeout(endpoint, ANSWER_LIMIT))?;
+            changed.map_err(|_| {
+                endpoint.doubt(ANSWER_LIMIT);
+                Failure::timeout(endpoint, ANSWER_LIMIT)
+            })?;
         }
     }
 

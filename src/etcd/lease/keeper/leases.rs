@@ -45,8 +45,8 @@ pub(super) struct Due {
     pub(super) leases: Vec<i64>,
     /// When to look again; `None` without leases.
     pub(super) next: Option<Moment>,
-    /// Has the server left a renewal unanswered for too long?
-    pub(super) silent: bool,
+    /// For how long the server has left a renewal unanswered, if that is too long.
+    pub(super) silent: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -160,10 +160,10 @@ impl Leases {
             if lease.end() <= now {
                 self.lose(id, now, "no renewal was answered within its TTL");
             } else if lease.asked.is_some() {
-                due.silent = true;
+                due.silent = Some(patience(lease.ttl));
                 break;
             } else {
-                let wake = lease.end().min(now + PATIENCE.min(lease.ttl / 6));
+                let wake = lease.end().min(now + patience(lease.ttl));
                 self.reschedule(id, Some(now), wake);
                 due.leases.push(id);
             }
@@ -234,6 +234,11 @@ impl Leases {
     }
 }
 
+/// How long a server may take to answer a renewal.
+fn patience(ttl: Duration) -> Duration {
+    PATIENCE.min(ttl / 6)
+}
+
 /// A number from 0 to 1. Ids are random, and so are their upper bits; a small id of the user's own choice gives 0.
 fn fraction(id: i64) -> f64 {
     f64::from((id >> 31) as u32) / f64::from(u32::MAX)
@@ -295,8 +300,8 @@ mod tests {
     fn l1_a_silent_server_is_noticed_before_the_lease_is_lost() {
         let (mut leases, start) = kept(7);
         leases.due(at(start, 3));
-        assert!(!leases.due(at(start, 4)).silent);
-        assert!(leases.due(at(start, 5)).silent);
+        assert!(leases.due(at(start, 4)).silent.is_none());
+        assert_eq!(leases.due(at(start, 5)).silent, Some(Duration::from_millis(1500)));
         leases.restart(at(start, 5));
         assert_eq!(leases.due(at(start, 5)).leases, [7]);
     }
@@ -309,7 +314,7 @@ mod tests {
             let due = leases.due(now);
             asked += due.leases.len();
             match due.next {
-                _ if due.silent => leases.restart(now),
+                _ if due.silent.is_some() => leases.restart(now),
                 Some(next) => now = next,
                 None => {}
             }
