@@ -105,7 +105,7 @@ describe("8 lua_States in each of 8 threads", function()
 end)
 
 describe("signals", function()
-	for _, how in ipairs { "call", "sleep" } do
+	for _, how in ipairs { "call", "early", "sleep" } do
 		it("P8: SIGINT ends a wait: " .. how, function()
 			run("signalled", how, silent.endpoint)
 		end)

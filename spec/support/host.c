@@ -221,11 +221,16 @@ static void on_interrupt(int signal) {
 	lua_sethook(interrupted, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
+static struct {
+	pthread_t target;
+	int early;
+} interruption;
+
 static void *send_interrupt(void *argument) {
-	pthread_t *target = argument;
+	(void)argument;
 	char path[64], state = 0;
 	snprintf(path, sizeof path, "/proc/self/task/%d/syscall", getpid());
-	/* Once it waits in poll for longer than anything else does. */
+	/* Once it waits in epoll, where it drives tokio itself, or in poll for longer than anything else does. */
 	do {
 		FILE *file = fopen(path, "r");
 		long call = -1;
@@ -233,21 +238,24 @@ static void *send_interrupt(void *argument) {
 			call = -1;
 		if (file != NULL)
 			fclose(file);
-		state = call == SYS_poll || call == SYS_ppoll;
+		if (interruption.early)
+			state = call == SYS_epoll_wait || call == SYS_epoll_pwait;
+		else
+			state = call == SYS_poll || call == SYS_ppoll;
 		sched_yield();
 	} while (!state);
-	pthread_kill(*target, SIGINT);
+	pthread_kill(interruption.target, SIGINT);
 	return NULL;
 }
 
-/* interrupt(): SIGINT comes as soon as this thread waits, and is handled as lua.c does. For the main thread. */
+/* interrupt(early): SIGINT comes once this thread waits, and is handled as lua.c does. For the main thread. */
 static int interrupt(lua_State *L) {
-	static pthread_t target;
 	pthread_t thread;
 	interrupted = L;
-	target = pthread_self();
+	interruption.target = pthread_self();
+	interruption.early = lua_toboolean(L, 1);
 	signal(SIGINT, on_interrupt);
-	if (pthread_create(&thread, NULL, send_interrupt, &target) != 0)
+	if (pthread_create(&thread, NULL, send_interrupt, NULL) != 0)
 		return luaL_error(L, "no thread");
 	pthread_detach(thread);
 	return 0;

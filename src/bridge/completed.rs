@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::driver::TURN;
 use super::loopback::Loopback;
 use super::runtime::Runtime;
+use super::signals::Blocked;
 use super::wake::Wake;
 
 pub(super) struct Completed<T> {
@@ -107,42 +108,44 @@ impl<T> Completed<T> {
     /// Blocks the Lua thread until there is a result, the time is over, or a signal came.
     pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
         let Some(runtime) = Runtime::started() else {
-            return self.wake.wait(limit).map(drop);
+            return self.wake.wait(limit, None).map(drop);
         };
         let start = Instant::now();
-        if self.drive(runtime, limit.map_or(TURN, |limit| limit.min(TURN))) {
+        if !self.results().await_as(LuaThread::Drives) {
+            return Ok(());
+        }
+        let (arrived, blocked) = self.drive(runtime, limit.map_or(TURN, |limit| limit.min(TURN)));
+        if arrived {
             return Ok(());
         }
         match limit.map(|limit| limit.saturating_sub(start.elapsed())) {
             Some(Duration::ZERO) => Ok(()),
-            rest => self.sleep(runtime, rest),
+            rest => self.sleep(runtime, rest, blocked.as_ref()),
         }
     }
 
-    /// Drives until there is a result, for `limit` at most. Says whether there is one.
-    fn drive(&self, runtime: &Runtime, limit: Duration) -> bool {
-        if !self.results().await_as(LuaThread::Drives) {
-            return true;
-        }
+    /// Drives until there is a result, for `limit` at most, unless another thread does. Says whether there is one, and
+    /// which signals were held up.
+    fn drive(&self, runtime: &Runtime, limit: Duration) -> (bool, Option<Blocked>) {
         let arrival = async {
             while self.results().queue.is_empty() {
                 self.arrived.notified().await;
             }
         };
-        runtime.turn(async { drop(timeout(limit, arrival).await) });
+        let blocked = runtime.turn(async { drop(timeout(limit, arrival).await) });
         let mut results = self.results();
         results.lua = LuaThread::Busy;
-        !results.queue.is_empty()
+        (!results.queue.is_empty(), blocked)
     }
 
-    /// Sleeps until there is a result, the time is over, or a signal came.
-    fn sleep(&self, runtime: &Runtime, limit: Option<Duration>) -> io::Result<()> {
+    /// Sleeps until there is a result, the time is over, or a signal came: also one that was blocked until now.
+    fn sleep(&self, runtime: &Runtime, limit: Option<Duration>, blocked: Option<&Blocked>) -> io::Result<()> {
         runtime.sleep();
         if !self.results().await_as(LuaThread::Sleeps) {
             runtime.woken();
             return Ok(());
         }
-        let slept = self.wake.wait(limit);
+        let slept = self.wake.wait(limit, blocked.map(Blocked::interrupting));
         let mut results = self.results();
         if results.lua == LuaThread::Sleeps {
             results.lua = LuaThread::Busy;

@@ -23,8 +23,7 @@ use super::wake::Wake;
 /// An operation, to be run to its end.
 pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// For how long a Lua thread drives before it sleeps: longer than most calls take, and short, since meanwhile the
-/// handler of a signal waits.
+/// For how long a Lua thread drives before it sleeps: longer than most calls take, and short, since signals wait.
 pub(super) const TURN: Duration = Duration::from_millis(50);
 
 /// A Lua thread that has not driven for so long is busy with other things.
@@ -94,21 +93,22 @@ impl Driver {
         }
     }
 
-    /// Drives on this Lua thread until `done`. Says no, and does nothing, where another thread drives already.
-    pub(super) fn turn(&self, done: impl Future<Output = ()>) -> bool {
+    /// Drives on this Lua thread until `done`, and returns the signals that it has held up meanwhile. Does nothing where
+    /// another thread drives already.
+    pub(super) fn turn(&self, done: impl Future<Output = ()>) -> Option<Blocked> {
         let tokio = match self.tokio.try_lock() {
             Ok(tokio) => tokio,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
+            Err(TryLockError::WouldBlock) => return None,
         };
-        let blocked = Blocked::pipe();
+        // It fails for no set of signals that there is.
+        let blocked = Blocked::lent().ok()?;
         self.drive(tokio, done);
-        drop(blocked);
         self.turns.fetch_add(1, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             self.bell.raise();
         }
-        true
+        Some(blocked)
     }
 
     /// A Lua thread goes to sleep: somebody must drive.
@@ -133,7 +133,7 @@ impl Driver {
                 return;
             }
             // It fails only for lack of kernel memory.
-            let rung = self.bell.wait(Some(BUSY)).unwrap_or(false);
+            let rung = self.bell.wait(Some(BUSY), None).unwrap_or(false);
             self.bell.lower();
             if !rung && self.turns.load(Ordering::SeqCst) == turns && free() {
                 return;

@@ -13,10 +13,13 @@ use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, send};
 use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::runtime::Runtime;
+
+/// Between two attempts to accept a connection.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a connection may take to show the nonce.
 const INTRODUCTION: Duration = Duration::from_secs(5);
@@ -75,7 +78,11 @@ fn ring(host: &TcpStream) {
 async fn accept(listener: TcpListener, nonce: &[u8]) -> io::Result<TcpStream> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
-        let (mut stream, _) = listener.accept().await?;
+        let Ok((mut stream, _)) = listener.accept().await else {
+            // There are no descriptors, say.
+            sleep(PAUSE).await;
+            continue;
+        };
         let mut shown = vec![0; nonce.len()];
         if let Ok(Ok(_)) = timeout(INTRODUCTION, stream.read_exact(&mut shown)).await
             && shown == nonce

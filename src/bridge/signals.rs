@@ -13,7 +13,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 /// Blocks signals of this thread while it lives. Threads started meanwhile inherit that.
 pub(super) struct Blocked {
     before: SigSet,
-    pipe_only: bool,
+    lent: bool,
 }
 
 impl Blocked {
@@ -21,22 +21,27 @@ impl Blocked {
     pub(super) fn all() -> io::Result<Self> {
         Ok(Self {
             before: SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?,
-            pipe_only: false,
+            lent: false,
         })
     }
 
-    /// SIGPIPE: for a thread of the host's that works for us for a moment.
-    pub(super) fn pipe() -> io::Result<Self> {
-        Ok(Self {
-            before: pipe().thread_swap_mask(SigmaskHow::SIG_BLOCK)?,
-            pipe_only: true,
-        })
+    /// The same for a thread of the host's that works for us for a moment. What comes meanwhile waits for its end, but
+    /// for SIGPIPE, which a write of ours has caused.
+    pub(super) fn lent() -> io::Result<Self> {
+        let mut blocked = Self::all()?;
+        blocked.lent = true;
+        Ok(blocked)
+    }
+
+    /// The signals that may interrupt a wait at the end of that.
+    pub(super) fn interrupting(&self) -> SigSet {
+        self.before | pipe()
     }
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        if self.pipe_only && !self.before.contains(Signal::SIGPIPE) {
+        if self.lent && !self.before.contains(Signal::SIGPIPE) {
             let now = timespec { tv_sec: 0, tv_nsec: 0 };
             // SAFETY: both pointers are to values that live, and no information about the signal is asked for. One that
             // came meanwhile was for this thread, and from a write of ours.

@@ -10,10 +10,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::SigSet;
 
 use super::process::generation;
+
+/// Longer than any process lives.
+const FOREVER: Duration = Duration::from_secs(1 << 40);
 
 /// Descriptors that are free again, and the processes that made them. They are never closed: a host may forget one
 /// later than we do, and would then hit whoever had been given its number.
@@ -51,14 +55,12 @@ impl Wake {
     }
 
     /// Blocks this thread until the descriptor is readable, the time is over, or a signal comes: the host's handler
-    /// has run by then, and whoever waits must get the chance to act on it. Says whether it is readable.
-    pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<bool> {
-        // A millisecond more than asked for rather than one less, which would have the caller wait again.
-        let limit = match limit.map(|limit| limit.as_nanos().div_ceil(1_000_000)) {
-            None => PollTimeout::NONE,
-            Some(milliseconds) => PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX),
-        };
-        match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], limit) {
+    /// has run by then, and whoever waits must get the chance to act on it. While it waits the signals in `mask` are
+    /// blocked, so that one which was blocked until now counts too. Says whether the descriptor is readable.
+    pub(super) fn wait(&self, limit: Option<Duration>, mask: Option<SigSet>) -> io::Result<bool> {
+        // More than the largest time that there is would be refused.
+        let limit = limit.map(|limit| limit.min(FOREVER).into());
+        match ppoll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], limit, mask) {
             Ok(readable) => Ok(readable > 0),
             Err(Errno::EINTR) => Ok(false),
             Err(error) => Err(error.into()),

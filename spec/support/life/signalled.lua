@@ -1,4 +1,4 @@
--- A script that waits where SIGINT must reach it. In: "call" or "sleep", the endpoint of a server that does not answer.
+-- A script that waits where SIGINT must reach it. In: "call", "early" or "sleep", the endpoint of a server that does not answer.
 -- Out: the process sends SIGINT to itself from a child, once it waits; the message of the error that ends the wait.
 
 local host = require "host"
@@ -6,13 +6,13 @@ local etcd = require "silly.store.etcd"
 
 local how, silent = ...
 
-local body = how == "call" and function()
-	etcd.newclient { endpoints = { silent }, timeout = 600 }:get { key = "a" }
+local body = how ~= "sleep" and function()
+	etcd.newclient { endpoints = { silent }, timeout = 600, retry = 1000 }:get { key = "a" }
 end or function()
 	require("silly").run(function() require("silly").sleep(600000) end)
 end
 
-host.interrupt()
+host.interrupt(how == "early")
 local ok, message = pcall(body)
 assert(not ok and tostring(message):find("interrupted!", 1, true), tostring(message))
 -- What the interrupted wait has left behind disturbs nobody.
