@@ -86,7 +86,7 @@ end
 
 -- A loop hands out what there is memory for, and the rest later: no error ends it, and no caller waits for ever.
 local parked = etcd.newclient { endpoints = { endpoint }, loop = loop }
-local n, growths = 0, nil
+local n, growths = 0
 repeat
 	n = n + 1
 	local ended = false
