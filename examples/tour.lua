@@ -120,8 +120,12 @@ step("Watch a key, live and from the past", function()
 	local key, seen = root .. "light", channel.new()
 	local live = assert(client:watch { key = key, prev_kv = true })
 	task.fork(function()
-		for event in live:events() do
-			seen:push((event.prev_kv and event.prev_kv.value or "dark") .. " to " .. event.kv.value)
+		local response = live:read()
+		while response do
+			for _, event in ipairs(response.events) do
+				seen:push((event.prev_kv and event.prev_kv.value or "dark") .. " to " .. event.kv.value)
+			end
+			response = live:read()
 		end
 	end)
 	assert(client:put { key = key, value = "red" })

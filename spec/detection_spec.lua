@@ -11,7 +11,11 @@ local TRACES = {
 	luv = "package.loaded.luv = {}",
 	neovim = "vim = { loop = {} }",
 	openresty = "ngx = { get_phase = print } package.loaded['ngx.semaphore'] = {}",
-	silly = "package.loaded['silly.c'] = {} package.loaded['silly.task'] = {} package.loaded['silly.net.tcp'] = {}",
+	silly = [[
+		for _, name in ipairs { "silly.c", "silly.task", "silly.time", "silly.net.tcp" } do
+			package.loaded[name] = {}
+		end
+	]],
 	skynet = "package.loaded.skynet, package.loaded['skynet.socket'] = {}, {}",
 	standalone = "require 'silly.task'",
 	tarantool = "_TARANTOOL = '3' package.loaded.fiber, package.loaded.socket = {}, {}",

@@ -345,6 +345,33 @@ describe("a loop of a user's own", function()
 		end
 	end)
 
+	it("learns from pump that nothing is under way, also where another loop took the last result", function()
+		client:close()
+		local core = require "silly.store.etcd.core"
+		local function signalled()
+			local info <close> = assert(io.open("/proc/self/fdinfo/" .. core:fd()))
+			return not info:read("a"):find "eventfd%-count:%s+0\n"
+		end
+		local loops, clients = {}, {}
+		for i = 1, 3 do
+			loops[i] = setmetatable({ start = function(_, pump) loops[i].pump = pump end }, { __index = loop })
+			clients[i] = own { loop = loops[i] }
+			local stream = assert(clients[i]:watch { key = prefix .. i })
+			coroutine.wrap(function() stream:read() end)()
+		end
+		for i = 1, 3 do
+			clients[i]:close()
+		end
+		while loops[1].pump() > 0 do
+			core:wait()
+		end
+		for i = 2, 3 do
+			assert.is_true(signalled())
+			assert.are.equal(0, loops[i].pump())
+		end
+		assert.is_false(signalled())
+	end)
+
 	it("does not park where it has no current caller: the call blocks", function()
 		client:close()
 		client = own { loop = loop }

@@ -147,6 +147,18 @@ describe("OpenResty #hosts", function()
 		quit()
 	end)
 
+	test("closes reads that start after the worker was told to end", function()
+		start(configured {})
+		local old = workers()
+		local pipe = io.popen(("curl -sS --max-time 60 http://127.0.0.1:%d/late"):format(PORT))
+		await(function() return value "waits" end)
+		signal "HUP"
+		assert.are.equal("closed\n", pipe:read "a")
+		pipe:close()
+		await(function() return not workers():find(old, 1, true) and workers() ~= "" end)
+		quit()
+	end)
+
 	test("serves a lua_State for each request, which end", function()
 		start(configured { cache = "off" })
 		for _ = 1, 50 do

@@ -88,6 +88,8 @@ impl<T> Completed<T> {
     pub(super) fn put_back(&self, id: u64, result: T) {
         let mut results = self.results();
         results.queue.push_front((id, result));
+        // Whoever has acted on the last signal needs another.
+        results.raised = false;
         self.raise(&mut results);
     }
 

@@ -28,6 +28,21 @@ local function nested(t, client)
 	t.equal(40, count)
 end
 
+-- Making a condition may run a finalizer, whose call hands out the results of the one that is about to wait.
+local function finalized(t, client)
+	local new = condition.new
+	function condition.new()
+		condition.new = new
+		table.sort({ 1, 2, 3 }, function(a, b)
+			assert(client:put { key = t.prefix, value = "" })
+			return a < b
+		end)
+		return new()
+	end
+	t.equal({}, assert(client:get { key = t.prefix .. "none" }).kvs)
+	t.equal(new, condition.new)
+end
+
 local failures = require "spec.conformance.suite" {
 	name = "cqueues",
 	run = function(main)
@@ -42,7 +57,10 @@ local failures = require "spec.conformance.suite" {
 		local changed = condition.new()
 		return { wait = function() changed:wait() end, set = function() changed:signal() end }
 	end,
-	cases = { { name = "a controller runs inside another's coroutine", run = nested } },
+	cases = {
+		{ name = "a controller runs inside another's coroutine", run = nested },
+		{ name = "a finalizer calls where a caller is about to wait", run = finalized },
+	},
 	leave = function() left = true end,
 }
 os.exit(failures == 0 and 0 or 1, true)

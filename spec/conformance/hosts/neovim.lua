@@ -7,6 +7,23 @@ local function fork(f)
 	coroutine.wrap(f)()
 end
 
+-- What is scheduled runs later: until then a signal must not be scheduled again.
+local function scheduled(t, client)
+	local schedule, count = vim.schedule, 0
+	local core = require "silly.store.etcd.core"
+	assert(client:get { key = t.prefix })
+	function vim.schedule(f)
+		count = count + 1
+		schedule(f)
+	end
+	core:poke()
+	for _ = 1, 10 do
+		(vim.uv or vim.loop).run "nowait"
+	end
+	vim.schedule = schedule
+	t.equal(1, count)
+end
+
 local failures = require "spec.conformance.suite" {
 	name = "neovim",
 	run = function(main)
@@ -18,6 +35,7 @@ local failures = require "spec.conformance.suite" {
 		vim.wait(600000, function() return left end, 1)
 	end,
 	fork = fork,
+	cases = { { name = "a signal is scheduled once", run = scheduled } },
 	event = function()
 		local waiting
 		return {

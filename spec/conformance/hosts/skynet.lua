@@ -48,6 +48,16 @@ local function crowd(t)
 	t.equal(SERVICES, ended)
 end
 
+-- A new port takes the place of the loop's, whose connection breaks while a read waits.
+local function broken(t, client)
+	local stream = assert(client:watch { key = t.prefix })
+	t.together {
+		function() t.fails("timeout", stream:read(0.2)) end,
+		function() assert(require("silly.store.etcd.core"):port()) end,
+	}
+	stream:close()
+end
+
 local function suite()
 	local failures = require "spec.conformance.suite" {
 		name = "skynet",
@@ -58,7 +68,10 @@ local function suite()
 			return { wait = function() skynet.wait(token) end, set = function() skynet.wakeup(token) end }
 		end,
 		inside = true,
-		cases = { { name = "many services come and go", run = crowd } },
+		cases = {
+			{ name = "many services come and go", run = crowd },
+			{ name = "the loop's connection breaks", run = broken },
+		},
 		leave = skynet.abort,
 	}
 	if failures > 0 then

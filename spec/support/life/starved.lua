@@ -3,6 +3,8 @@
 
 local host = require "host"
 local etcd = require "silly.store.etcd"
+local core = require "silly.store.etcd.core"
+local loop = require "spec.support.life.loop"
 
 local endpoint, prefix, count = ...
 
@@ -81,3 +83,27 @@ for name, attempt in pairs(attempts) do
 	assert(attempt(), name)
 	print(name, n - 1)
 end
+
+-- A loop hands out what there is memory for, and the rest later: no error ends it, and no caller waits for ever.
+local parked = etcd.newclient { endpoints = { endpoint }, loop = loop }
+local n, growths = 0
+repeat
+	n = n + 1
+	local ended = false
+	assert(coroutine.resume(coroutine.create(function()
+		parked:get { key = prefix, prefix = true }
+		ended = true
+	end)))
+	repeat
+		core:wait()
+		host.fail(n, tonumber(count))
+		loop.pump()
+		growths = host.growths()
+		host.fail()
+	until growths > 0
+	while loop.pump() > 0 do
+		core:wait()
+	end
+	assert(ended)
+until growths < n
+print("pump", n - 1)

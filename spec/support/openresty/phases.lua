@@ -36,4 +36,15 @@ function phases.read()
 	return answer and answer.events[1].kv.value or info.code
 end
 
+--- Says when it waits for the end of the worker, reads then, and answers the code of the failure.
+function phases.late()
+	local stream = assert(shared():watch { key = "openresty/late" })
+	assert(shared():put { key = "openresty/waits", value = tostring(ngx.worker.pid()) })
+	repeat
+		ngx.sleep(0.01)
+	until ngx.worker.exiting()
+	local _, _, info = stream:read()
+	return info.code
+end
+
 return phases

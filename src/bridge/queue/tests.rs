@@ -113,6 +113,25 @@ fn a_port_signals_to_whoever_shows_the_nonce() {
 }
 
 #[test]
+fn p2_a_result_that_is_put_back_is_signalled_again() {
+    let bridge = Bridge::new().unwrap();
+    let (port, nonce) = bridge.port().unwrap();
+    let mut host = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    host.write_all(nonce.as_bytes()).unwrap();
+    let mut signal = [0];
+    host.read_exact(&mut signal).unwrap();
+    for id in [1, 2] {
+        let completed = bridge.completed.get().unwrap();
+        completed.push(Runtime::get().unwrap(), id, ());
+    }
+    host.read_exact(&mut signal).unwrap();
+    let (id, result) = bridge.take().unwrap();
+    bridge.put_back(id, result);
+    host.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    host.read_exact(&mut signal).unwrap();
+}
+
+#[test]
 fn p3_a_bridge_dropped_with_operations_under_way_leaves_nothing_behind() {
     let bridge = Bridge::new().unwrap();
     let (finish, finished) = tokio::sync::oneshot::channel::<()>();

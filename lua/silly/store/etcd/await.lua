@@ -1,7 +1,7 @@
 -- Parks the caller of an operation until its results are there.
 --
--- In: the id of an operation that was submitted. Out: what it returns. One `pump` per lua_State hands out the
--- results of all operations, whatever loop their callers run on.
+-- In: the id of an operation that was submitted. Out: what it returns. The `pump` of each loop hands out the results
+-- of all operations of the lua_State, whatever loop their callers run on.
 
 local core = require "silly.store.etcd.core"
 
@@ -25,9 +25,9 @@ local function finish(id, a, b, c)
 end
 
 -- Hands out what has completed. Returns how many operations have not.
-local function drain()
+local function drain(get)
 	while true do
-		local id, a, b, c = core:next()
+		local id, a, b, c = get(core)
 		if not id then
 			return inflight
 		elseif id > 0 then
@@ -45,23 +45,45 @@ local function drain()
 	end
 end
 
--- Does a loop watch the core? It does from `start` until `pump` has told it that nothing is in flight.
-local watched = false
-
---- Hands out what has completed. Called by the loops, on the Lua thread.
----@return integer inflight  operations that have not completed
-local function pump()
-	local left = drain()
-	watched = watched and left > 0
-	return left
+-- The next result, but none where Lua has no memory for it: an error would end the loop's watcher, and the core has
+-- signalled again. Nothing is called after that, as there is no memory for calls either.
+local function affordable()
+	local ok, id, a, b, c = pcall(core.next, core)
+	if ok then
+		return id, a, b, c
+	end
 end
 
--- The same for a caller that blocks: where it takes the last result, the loop must hear of it too.
-local function take()
-	local left = drain()
-	if watched and left == 0 then
+-- loop -> its pump
+local pumps = setmetatable({}, { __mode = "k" })
+-- The pumps whose loops watch the core: from `start` until they are told that nothing is in flight.
+local watching = {}
+
+-- Where the last result was taken, the loops that still watch must hear of it.
+local function tell(left)
+	if left == 0 and next(watching) then
 		core:poke()
 	end
+end
+
+local function newpump()
+	--- Hands out what has completed. Called by the loop, on the Lua thread.
+	---@return integer inflight  operations that have not completed
+	local function pump()
+		local left = drain(affordable)
+		if left == 0 and watching[pump] then
+			watching[pump] = nil
+			tell(left)
+		end
+		return left
+	end
+	return pump
+end
+
+-- The same for a caller that blocks.
+local function take()
+	local left = drain(core.next)
+	tell(left)
 	return left
 end
 
@@ -87,7 +109,8 @@ local function await(owner, id, message, info)
 	inflight = inflight + 1
 	local co = loop.current()
 	if co then
-		watched = true
+		local pump = pumps[loop] or newpump()
+		pumps[loop], watching[pump] = pump, true
 		loop.start(core, pump)
 		waiter.co = co
 		while not waiter.done do

@@ -18,11 +18,16 @@ end
 
 function loop.park(waiter)
 	waiter.condition = waiter.condition or condition.new()
-	waiter.condition:wait()
+	-- The collector may have run meanwhile, and a finalizer's call have handed this one its results.
+	if not waiter.done then
+		waiter.condition:wait()
+	end
 end
 
 function loop.wake(_, waiter)
-	waiter.condition:signal()
+	if waiter.condition then
+		waiter.condition:signal()
+	end
 end
 
 function loop.start(core, pump)

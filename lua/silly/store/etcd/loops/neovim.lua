@@ -15,7 +15,17 @@ local handle
 function neovim.start(core, pump)
 	if not handle then
 		handle = uv.new_poll(core:fd())
-		handle:start("r", vim.schedule_wrap(pump))
+		local resume
+		-- Once for each signal: it would come again and again until what is scheduled runs.
+		local function readable()
+			handle:stop()
+			resume()
+		end
+		resume = vim.schedule_wrap(function()
+			handle:start("r", readable)
+			pump()
+		end)
+		handle:start("r", readable)
 	end
 end
 

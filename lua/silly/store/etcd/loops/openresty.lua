@@ -3,7 +3,7 @@
 --
 -- The reader ends when nothing has been in flight for a while, so that a lua_State of `lua_code_cache off` can end.
 -- At the end of the worker nginx runs the timer that would have looked for that early: reads that wait for what may
--- never come are closed then, and the reader ends with the last call.
+-- never come are closed then, as are later ones, and the reader ends with the last call.
 
 local semaphore = require "ngx.semaphore"
 
@@ -34,7 +34,14 @@ function openresty.current()
 end
 
 function openresty.park(waiter)
+	if ngx.worker.exiting() and waiter.owner.client then
+		waiter.owner:close()
+	end
 	waiter.semaphore = waiter.semaphore or semaphore.new()
+	-- The collector may have run meanwhile, and a finalizer's call have handed this one its results.
+	if waiter.done then
+		return
+	end
 	parked[waiter] = true
 	openresty.start(core, pump)
 	if not waiter.semaphore:wait(reading and LONG or SHORT) then
@@ -44,7 +51,9 @@ end
 
 function openresty.wake(_, waiter)
 	parked[waiter] = nil
-	waiter.semaphore:post(1)
+	if waiter.semaphore then
+		waiter.semaphore:post(1)
+	end
 end
 
 local function close_streams()

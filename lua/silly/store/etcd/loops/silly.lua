@@ -3,6 +3,7 @@
 
 local task = require "silly.task"
 local tcp = require "silly.net.tcp"
+local time = require "silly.time"
 
 local isyieldable = coroutine.isyieldable -- luacheck: ignore 143
 
@@ -26,15 +27,18 @@ function silly.wake(co)
 end
 
 local function watch(core, pump)
-	local port, nonce = core:port()
-	local conn = port and tcp.connect("127.0.0.1:" .. port)
-	if conn then
-		conn:write(nonce)
-		while conn:read("\n") do
-			pump()
+	repeat
+		local port, nonce = core:port()
+		local conn = port and tcp.connect("127.0.0.1:" .. port)
+		if conn then
+			conn:write(nonce)
+			while conn:read("\n") do
+				pump()
+			end
+			conn:close()
 		end
-		conn:close()
-	end
+		time.sleep(10) -- not too fast where no connection lasts
+	until pump() == 0
 	watched = false
 end
 

@@ -18,15 +18,18 @@ function loop.wake(_, waiter)
 end
 
 local function watch(core, pump)
-	local port, nonce = core:port()
-	local id = port and socket.open("127.0.0.1", port)
-	if id then
-		socket.write(id, nonce)
-		while socket.read(id) do
-			pump()
+	repeat
+		local port, nonce = core:port()
+		local id = port and socket.open("127.0.0.1", port)
+		if id then
+			socket.write(id, nonce)
+			while socket.read(id) do
+				pump()
+			end
+			socket.close(id)
 		end
-		socket.close(id)
-	end
+		skynet.sleep(1) -- not too fast where no connection lasts
+	until pump() == 0
 	watched = false
 end
 

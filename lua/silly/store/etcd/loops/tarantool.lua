@@ -14,12 +14,17 @@ end
 
 function tarantool.park(waiter)
 	waiter.condition = waiter.condition or fiber.cond()
-	waiter.condition:wait()
-	fiber.testcancel()
+	-- The collector may have run meanwhile, and a finalizer's call have let others hand this one its results.
+	if not waiter.done then
+		waiter.condition:wait()
+		fiber.testcancel()
+	end
 end
 
 function tarantool.wake(_, waiter)
-	waiter.condition:signal()
+	if waiter.condition then
+		waiter.condition:signal()
+	end
 end
 
 function tarantool.start(core, pump)
