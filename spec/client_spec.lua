@@ -243,11 +243,18 @@ end)
 describe("a server that stands still", function()
 	local node, client
 
+	-- A client that has reached it before.
+	local function connected()
+		node:resume()
+		local fresh = connect(node.endpoint, { timeout = 0.2, retry = 0 })
+		assert(fresh:get { key = prefix, timeout = 30 })
+		node:pause()
+		return fresh
+	end
+
 	before_each(function()
 		node = node or server.start()
-		client = connect(node.endpoint, { timeout = 0.2, retry = 0 })
-		assert(client:get { key = prefix })
-		node:pause()
+		client = connected()
 	end)
 
 	after_each(function()
@@ -266,6 +273,9 @@ describe("a server that stands still", function()
 			assert.is_nil(answer)
 			assert.are.equal(name .. late:format("0.2"), message)
 			assert.are.same({ code = "deadline_exceeded", applied = applied, endpoint = node.endpoint }, info)
+			-- A connection on which nothing is heard for a second is given up.
+			client:close()
+			client = connected()
 		end
 		local _, message = client:get { key = prefix, timeout = 0.1, retry = 1, retry_sleep = 1 }
 		assert.are.equal("get" .. late:format("0.1"), message)
@@ -304,9 +314,12 @@ describe("a server that stands still", function()
 			task.fork(function() answers[name] = table.pack(call()) end)
 		end
 		node:resume()
+		local function reader(stream)
+			return function() return stream:read() end
+		end
 		local events = assert(connect(node.endpoint):watch { key = prefix }):events()
 		silly.run(function()
-			ask("read", function() return assert(connect(node.endpoint):watch { key = prefix }):read() end)
+			ask("read", reader(assert(connect(node.endpoint):watch { key = prefix })))
 			ask("event", events)
 			events = nil
 			assert(client:get { key = prefix, timeout = 30 })

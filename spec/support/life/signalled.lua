@@ -1,4 +1,4 @@
--- A script that waits where SIGINT must reach it. In: "call", "early" or "sleep", the endpoint of a server that does not answer.
+-- A script that waits where SIGINT must reach it. In: "call", "early" or "sleep", and the endpoint of a silent server.
 -- Out: the process sends SIGINT to itself from a child, once it waits; the message of the error that ends the wait.
 
 local host = require "host"
