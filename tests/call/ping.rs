@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use silly_etcd::etcd::pb::watch_request::RequestUnion;
-use silly_etcd::etcd::pb::{WatchCreateRequest, WatchRequest, WatchResponse};
+use silly_etcd::etcd::pb::{RangeResponse, WatchCreateRequest, WatchRequest, WatchResponse};
 use silly_etcd::etcd::{Applied, CallOptions, Code};
 use tokio::join;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::support::clock::{run, until};
@@ -14,6 +16,8 @@ use super::support::{Call, Cluster, ONCE, client};
 use super::{answer, get, outcome, put};
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Every 10 s a ping, which is waited for for 5 s; and what the test's clock may be late.
 const FOUND: Duration = Duration::from_millis(15_100);
@@ -73,6 +77,41 @@ fn c7_after_an_unanswered_call_the_next_goes_out_on_a_new_connection() {
             assert_eq!(outcome(put(&client).await), Ok(()));
             assert!(unanswered <= timeout.max(Duration::from_millis(1200)), "{unanswered:?}");
         }
+    });
+}
+
+#[test]
+fn c7_a_server_that_is_still_answering_is_not_silent() {
+    run(async {
+        let etcd = Cluster::start(1, |mut call: Call| async move {
+            if call.method == "Put" {
+                return answer(call).await;
+            }
+            let message = RangeResponse {
+                count: 1 << 60,
+                ..RangeResponse::default()
+            };
+            let message = message.encode_to_vec();
+            call.body([&[0, 0, 0, 0, message.len() as u8], &message[..1]].concat());
+            for byte in &message[1..] {
+                sleep(PING_TIMEOUT / 2).await;
+                call.body(vec![*byte]);
+            }
+            call.finish("0", "");
+        })
+        .await;
+        let tap = Tap::start(etcd.addresses[0]).await;
+        let client = client(&[tap.address], PATIENT);
+        put(&client).await.unwrap();
+        let asked = async {
+            while etcd.seen().len() < 2 {
+                yield_now().await;
+            }
+            // Pings vanish from now on.
+            tap.silence();
+        };
+        let (answered, ()) = until(async { join!(get(&client), asked) }).await;
+        assert_eq!(outcome(answered), Ok(()));
     });
 }
 
