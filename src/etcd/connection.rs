@@ -49,6 +49,7 @@ pub(crate) struct Connection {
     state: Arc<State>,
 }
 
+/// What is known of a connection, beside what h2 knows.
 pub(super) struct State {
     /// The server takes no more requests here, or should get none.
     retired: AtomicBool,
@@ -232,7 +233,7 @@ impl Connection {
     /// and those are sent only while requests are under way.
     pub(crate) fn doubt(&self, silence: Duration) {
         let heard = self.state.heard();
-        if u128::from(self.state.age() - heard) < silence.as_millis() {
+        if u128::from(self.state.age().saturating_sub(heard)) < silence.as_millis() {
             return;
         }
         let mut doubted = self.state.doubted.lock().unwrap_or_else(PoisonError::into_inner);
