@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
+use tokio::task::unconstrained;
 
 use super::signals::Blocked;
 use super::wake::Wake;
@@ -148,7 +149,8 @@ impl Driver {
         let work = async {
             tokio::select! {
                 biased;
-                () = self.submitted.run(operations) => {}
+                // Unconstrained, for tokio would forget whom it has made to yield when `done` comes in the same poll.
+                () = unconstrained(self.submitted.run(operations)) => {}
                 () = done => {}
             }
         };
