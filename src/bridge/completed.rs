@@ -147,7 +147,7 @@ impl<T> Completed<T> {
             runtime.woken();
             return Ok(());
         }
-        let slept = self.wake.wait(limit, blocked.map(Blocked::interrupting));
+        let slept = self.wake.wait(limit, blocked.map(Blocked::asleep));
         let mut results = self.results();
         if results.lua == LuaThread::Sleeps {
             results.lua = LuaThread::Busy;

@@ -33,8 +33,8 @@ impl Blocked {
         Ok(blocked)
     }
 
-    /// The signals that may interrupt a wait at the end of that.
-    pub(super) fn interrupting(&self) -> SigSet {
+    /// What stays blocked while the thread sleeps at the end of that: what the host blocks itself, and our SIGPIPE.
+    pub(super) fn asleep(&self) -> SigSet {
         self.before | pipe()
     }
 }

@@ -105,7 +105,7 @@ impl Client {
             if !kind.repeats(&failure, options) {
                 return Err(kind.error(failure.error, applied));
             }
-            hope |= matches!(failure.again, Again::Reconnect | Again::Later);
+            hope |= failure.again.is_hopeful();
             match failure.again {
                 Again::Login | Again::Reconnect if repairs < REPAIRS => {
                     repairs += 1;
@@ -151,10 +151,7 @@ impl Client {
                     Ok((sent, answer))
                 }
                 Ok(Err(status)) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &pass.token)),
-                Err(_) => {
-                    endpoint.doubt(options.timeout);
-                    Err(Failure::timeout(endpoint, options.timeout))
-                }
+                Err(_) => Err(endpoint.unanswered(options.timeout)),
             }
         }
     }

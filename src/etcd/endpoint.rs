@@ -73,11 +73,12 @@ impl Endpoint {
         (!connection.is_closed()).then(|| connection.clone())
     }
 
-    /// The server has left a request unanswered for `silence`.
-    pub(crate) fn doubt(&self, silence: Duration) {
+    /// The failure of a request that the server has left unanswered for `silence`. That speaks against the connection.
+    pub(crate) fn unanswered(&self, silence: Duration) -> Failure {
         if let Some(connection) = self.connected() {
             connection.doubt(silence);
         }
+        Failure::timeout(self, silence)
     }
 
     /// The connection to this server, made now if there is none that lives. A server that has just refused is not

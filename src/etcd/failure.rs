@@ -37,6 +37,13 @@ pub(crate) enum Again {
     Later,
 }
 
+impl Again {
+    /// May the same server answer yet?
+    pub(crate) fn is_hopeful(self) -> bool {
+        matches!(self, Self::Reconnect | Self::Later)
+    }
+}
+
 impl Failure {
     fn new(endpoint: &Endpoint, code: Code, message: String, fate: Fate) -> Self {
         let mut error = Error::new(code, message);

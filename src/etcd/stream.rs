@@ -87,7 +87,7 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
                 continue;
             }
             repairs = 0;
-            if matches!(failure.again, Again::Reconnect | Again::Later) {
+            if failure.again.is_hopeful() {
                 hope = Some(failure.clone());
             }
             if !route.advance() {

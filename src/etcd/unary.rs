@@ -50,9 +50,10 @@ pub(crate) fn pack(message: &impl Message) -> Bytes {
 
 /// The same for a message that holds a secret: it is wiped once it was sent.
 pub(crate) fn pack_secret(message: &impl Message) -> Bytes {
-    let shield = encoding::bytes::encoded_len(SHIELD_FIELD, &vec![0; SHIELD]);
-    let mut packed = Zeroizing::new(begin(shield + message.encoded_len()));
-    encoding::bytes::encode(SHIELD_FIELD, &vec![0; SHIELD], &mut *packed);
+    let shield = vec![0; SHIELD];
+    let length = encoding::bytes::encoded_len(SHIELD_FIELD, &shield) + message.encoded_len();
+    let mut packed = Zeroizing::new(begin(length));
+    encoding::bytes::encode(SHIELD_FIELD, &shield, &mut *packed);
     message.encode_raw(&mut *packed);
     Bytes::from_owner(packed)
 }

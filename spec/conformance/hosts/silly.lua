@@ -6,16 +6,6 @@ package.preload["silly.store.etcd"] = package.loadlib(library, "luaopen_silly_st
 local silly = require "silly"
 local task = require "silly.task"
 
--- A new port takes the place of the loop's, whose connection breaks while a read waits.
-local function broken(t, client)
-	local stream = assert(client:watch { key = t.prefix })
-	t.together {
-		function() t.fails("timeout", stream:read(0.2)) end,
-		function() assert(require("silly.store.etcd.core"):port()) end,
-	}
-	stream:close()
-end
-
 local failures = require "spec.conformance.suite" {
 	name = "silly",
 	-- The program is a task itself.
@@ -37,7 +27,7 @@ local failures = require "spec.conformance.suite" {
 	end,
 	nested = true,
 	inside = true,
-	cases = { { name = "the loop's connection breaks", run = broken } },
+	cases = { require "spec.conformance.cases.port" },
 	leave = function() silly.exit(0) end,
 }
 silly.exit(failures == 0 and 0 or 1)

@@ -48,16 +48,6 @@ local function crowd(t)
 	t.equal(SERVICES, ended)
 end
 
--- A new port takes the place of the loop's, whose connection breaks while a read waits.
-local function broken(t, client)
-	local stream = assert(client:watch { key = t.prefix })
-	t.together {
-		function() t.fails("timeout", stream:read(0.2)) end,
-		function() assert(require("silly.store.etcd.core"):port()) end,
-	}
-	stream:close()
-end
-
 local function suite()
 	local failures = require "spec.conformance.suite" {
 		name = "skynet",
@@ -70,7 +60,7 @@ local function suite()
 		inside = true,
 		cases = {
 			{ name = "many services come and go", run = crowd },
-			{ name = "the loop's connection breaks", run = broken },
+			require "spec.conformance.cases.port",
 		},
 		leave = skynet.abort,
 	}

@@ -157,8 +157,7 @@ impl Shared {
         loop {
             let due = self.leases().due(Moment::now());
             if let Some(silence) = due.silent {
-                endpoint.doubt(silence);
-                return Err(Failure::timeout(endpoint, silence));
+                return Err(endpoint.unanswered(silence));
             }
             for id in due.leases {
                 let sent = requests.send_timeout(LeaseKeepAliveRequest { id }, PATIENCE).await;

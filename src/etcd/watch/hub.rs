@@ -121,10 +121,7 @@ impl Hub {
                 continue;
             };
             let changed = timeout_at(limit, self.changed.notified()).await;
-            changed.map_err(|_| {
-                endpoint.doubt(ANSWER_LIMIT);
-                Failure::timeout(endpoint, ANSWER_LIMIT)
-            })?;
+            changed.map_err(|_| endpoint.unanswered(ANSWER_LIMIT))?;
         }
     }
 
