@@ -1,7 +1,7 @@
 -- Hosts: the conformance suite in each host and version of Lua that is installed here.
 -- In: spec/conformance/run, which names them and starts each as a process, and the libraries of `make libraries`.
 -- Out: one test for each; pending, with what is missing, where a host is not installed. And the sample of each host, in
--- examples/hosts/, follows the changes of a configuration.
+-- examples/hosts/, follows the changes of a configuration. A library is no good for another version, and says so.
 
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
@@ -20,6 +20,24 @@ describe("the conformance suite #hosts", function()
 			local seen = select(2, output:gsub("%f[^\n]ok %d+ ", ""))
 			assert.are.equal(tonumber(cases), seen)
 			assert.is_true(tonumber(passed) > 30)
+		end)
+	end
+end)
+
+describe("the library #hosts", function()
+	local VERSIONS = { "5.1", "5.2", "5.3", "5.4", "5.5" }
+
+	for _, built in ipairs(VERSIONS) do
+		it("for " .. built .. " is refused by every other version", function()
+			for _, version in ipairs(VERSIONS) do
+				local lua = version == "5.5" and "build/lua5.5" or "lua" .. version
+				if version ~= built and server.sh("command -v " .. lua) == 0 then
+					local status, output = server.sh(("LUA_CPATH='build/hosts/%s/?.so' %s -e 'require \"silly.store.etcd\"' 2>&1")
+						:format(built, lua))
+					assert.are.equal(1, status)
+					assert.is_truthy(output:find "undefined symbol" or output:find "another version of Lua", output)
+				end
+			end
 		end)
 	end
 end)

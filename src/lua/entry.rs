@@ -1,7 +1,8 @@
 //! The C function that Lua calls for `require "silly.store.etcd"`.
 //!
 //! In: a lua_State. Out: the module, or a Lua error. mlua sets itself up in the state first, and where there is no
-//! memory for that it panics outside of what it catches, or reads what it has not written.
+//! memory for that it panics outside of what it catches, or reads what it has not written. It does the same in a state
+//! of another version.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -14,12 +15,23 @@ use mlua::prelude::*;
 /// More than mlua needs to set itself up.
 const ROOM: usize = 64 << 10;
 
+/// The version whose layout mlua was built with. Older ones lack functions that the library calls, so that it does not
+/// load there; from 5.4 on the newer Lua has them all.
+#[cfg(feature = "lua54")]
+const VERSION: f64 = 504.0;
+#[cfg(feature = "lua55")]
+const VERSION: f64 = 505.0;
+
 /// # Safety
 /// Lua calls it, with a state that runs.
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn luaopen_silly_store_etcd(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: the state outlives this call, and nothing in this frame needs to be dropped when `luaL_error` leaves it.
     unsafe {
+        #[cfg(any(feature = "lua54", feature = "lua55"))]
+        if ffi::lua_version(state) != VERSION {
+            return ffi::luaL_error(state, c"silly.store.etcd is built for another version of Lua than this".as_ptr());
+        }
         if !has_room(state) {
             ffi::lua_gc(state, ffi::LUA_GCCOLLECT, 0);
         }

@@ -27,7 +27,7 @@ local failures = require "spec.conformance.suite" {
 	end,
 	nested = true,
 	inside = true,
-	cases = { require "spec.conformance.cases.port" },
+	cases = { (require "spec.conformance.cases.port") },
 	leave = function() silly.exit(0) end,
 }
 silly.exit(failures == 0 and 0 or 1)

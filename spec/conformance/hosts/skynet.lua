@@ -60,7 +60,7 @@ local function suite()
 		inside = true,
 		cases = {
 			{ name = "many services come and go", run = crowd },
-			require "spec.conformance.cases.port",
+			(require "spec.conformance.cases.port"),
 		},
 		leave = skynet.abort,
 	}
