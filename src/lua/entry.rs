@@ -30,7 +30,10 @@ unsafe extern "C-unwind" fn luaopen_silly_store_etcd(state: *mut ffi::lua_State)
     unsafe {
         #[cfg(any(feature = "lua54", feature = "lua55"))]
         if ffi::lua_version(state) != VERSION {
-            return ffi::luaL_error(state, c"silly.store.etcd is built for another version of Lua than this".as_ptr());
+            return ffi::luaL_error(
+                state,
+                c"silly.store.etcd is built for another version of Lua than this".as_ptr(),
+            );
         }
         if !has_room(state) {
             ffi::lua_gc(state, ffi::LUA_GCCOLLECT, 0);
