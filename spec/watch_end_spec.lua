@@ -76,16 +76,17 @@ describe("the end of a watch", function()
 
 	it("comes with the collector", function()
 		watches.await(node, 0)
-		local kept = assert(client:watch { key = prefix })
-		assert(client:watch { key = prefix })
+		local streams = { assert(client:watch { key = prefix }), assert(client:watch { key = prefix }) }
 		watches.await(node, 2)
+		streams[2] = nil
 		collectgarbage()
 		collectgarbage()
 		watches.await(node, 1)
 		put(prefix)
-		read(kept)
-		assert(connect():watch { key = prefix })
+		read(streams[1])
+		streams[2] = assert(connect():watch { key = prefix })
 		watches.await(node, 2)
+		streams[2] = nil
 		collectgarbage()
 		collectgarbage()
 		watches.await(node, 1)
