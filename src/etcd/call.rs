@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -57,67 +58,71 @@ impl Kind {
 
 impl Client {
     /// Calls `method` with `message` until it answers, fails for good, or has been tried often enough.
-    pub(crate) async fn call<R: Answer>(
+    pub(crate) fn call<R: Answer>(
         &self,
         kind: Kind,
         method: &'static str,
-        message: &impl Message,
+        message: impl Message,
         options: &CallOptions,
-    ) -> Result<R> {
-        let answer = self.timed(kind, method, message, options).await;
-        answer.map(|(_, answer)| answer)
+    ) -> impl Future<Output = Result<R>> {
+        self.timed(kind, method, message, options).map_ok(|(_, answer)| answer)
     }
 
     /// The same. With the answer comes the moment when the request for it was sent.
-    pub(crate) async fn timed<R: Answer>(
+    pub(crate) fn timed<R: Answer>(
         &self,
         kind: Kind,
         method: &'static str,
-        message: &impl Message,
+        message: impl Message,
         options: &CallOptions,
-    ) -> Result<(Moment, R)> {
-        let message = pack(message);
-        let mut route = self.cluster().endpoints.route();
-        let (mut retries, mut repairs) = (0, 0);
-        // What one attempt may have done, the refusal of another does not undo.
-        let mut applied = Applied::No;
-        // Is there a server that may yet answer?
-        let mut hope = false;
-        loop {
-            let attempt = self.attempt(&route, kind, method, message.clone(), options);
-            let failure = match attempt.await {
-                Ok(answer) => {
-                    route.keep();
-                    return Ok(answer);
+    ) -> impl Future<Output = Result<(Moment, R)>> {
+        // Now, since a future has room for all that it was given as long as it lives.
+        let message = pack(&message);
+        async move {
+            let mut route = self.cluster().endpoints.route();
+            let (mut retries, mut repairs) = (0, 0);
+            // What one attempt may have done, the refusal of another does not undo.
+            let mut applied = Applied::No;
+            // Is there a server that may yet answer?
+            let mut hope = false;
+            loop {
+                let attempt = self.attempt(&route, kind, method, &message, options);
+                let failure = match attempt.await {
+                    Ok(answer) => {
+                        route.keep();
+                        return Ok(answer);
+                    }
+                    Err(failure) => failure,
+                };
+                if failure.error.applied == Applied::Maybe {
+                    applied = Applied::Maybe;
                 }
-                Err(failure) => failure,
-            };
-            if failure.error.applied == Applied::Maybe {
-                applied = Applied::Maybe;
-            }
-            match failure.again {
-                // A server that says no has answered, too.
-                Again::Never => route.keep(),
-                // Also if this call ends here, for a write is not repeated.
-                Again::Elsewhere | Again::Later => route.leave(),
-                Again::Login | Again::Reconnect => {}
-            }
-            if !kind.repeats(&failure, options) {
-                return Err(kind.error(failure.error, applied));
-            }
-            hope |= failure.again.is_hopeful();
-            match failure.again {
-                Again::Login | Again::Reconnect if repairs < REPAIRS => {
-                    repairs += 1;
-                    continue;
+                match failure.again {
+                    // A server that says no has answered, too.
+                    Again::Never => route.keep(),
+                    // Also if this call ends here, for a write is not repeated.
+                    Again::Elsewhere | Again::Later => route.leave(),
+                    Again::Login | Again::Reconnect => {}
                 }
-                Again::Elsewhere | Again::Reconnect | Again::Later if route.advance() => continue,
-                Again::Elsewhere | Again::Reconnect | Again::Later if hope && retries < options.retry => retries += 1,
-                _ => return Err(kind.error(failure.error, applied)),
-            }
-            tokio::select! {
-                () = self.cluster().closed.cancelled() => return Err(kind.error(Error::closed(), applied)),
-                () = sleep(options.retry_sleep) => {}
+                if !kind.repeats(&failure, options) {
+                    return Err(kind.error(failure.error, applied));
+                }
+                hope |= failure.again.is_hopeful();
+                match failure.again {
+                    Again::Login | Again::Reconnect if repairs < REPAIRS => {
+                        repairs += 1;
+                        continue;
+                    }
+                    Again::Elsewhere | Again::Reconnect | Again::Later if route.advance() => continue,
+                    Again::Elsewhere | Again::Reconnect | Again::Later if hope && retries < options.retry => {
+                        retries += 1
+                    }
+                    _ => return Err(kind.error(failure.error, applied)),
+                }
+                tokio::select! {
+                    () = self.cluster().closed.cancelled() => return Err(kind.error(Error::closed(), applied)),
+                    () = sleep(options.retry_sleep) => {}
+                }
             }
         }
     }
@@ -128,7 +133,7 @@ impl Client {
         route: &Route<'_>,
         kind: Kind,
         method: &'static str,
-        message: Bytes,
+        message: &Bytes,
         options: &CallOptions,
     ) -> Result<(Moment, R), Failure> {
         let (cluster, endpoint) = (self.cluster(), route.endpoint());
@@ -138,9 +143,9 @@ impl Client {
             // Boxed, since it happens once and would make every call larger.
             None => Box::pin(self.enter(route, options)).await?,
         };
-        let headers = pass.headers(kind != Kind::SerializableRead);
+        let headers = || pass.headers(kind != Kind::SerializableRead);
         let sent = Moment::now();
-        let answered = timeout_at(end, unary(pass.connection, method, headers, message));
+        let answered = timeout_at(end, unary(&pass.connection, method, headers, message));
         tokio::select! {
             biased;
             () = cluster.closed.cancelled() => Err(Failure::closed(Applied::Maybe)),

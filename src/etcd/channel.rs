@@ -31,7 +31,7 @@ impl Service<Request<Body>> for Connection {
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let path = head.uri.into_parts().path_and_query.ok_or(RequestError::NotSent)?;
-            let exchange = connection.request(path, head.headers).await?;
+            let exchange = connection.ready().await?.send(path, head.headers)?;
             let ended = CancellationToken::new();
             tokio::spawn(ended.clone().run_until_cancelled_owned(send(body, exchange.body)));
             let ended = ended.drop_guard();

@@ -42,11 +42,19 @@ const MAX_HEADERS: u32 = 16 << 10;
 
 /// A cheap handle on a connection; clones share it.
 #[derive(Clone)]
-pub(crate) struct Connection {
+pub(crate) struct Connection(Arc<Parts>);
+
+struct Parts {
     requests: SendRequest<Bytes>,
     scheme: Scheme,
     authority: Authority,
     state: Arc<State>,
+}
+
+/// The server takes one request more.
+pub(crate) struct Ready<'a> {
+    connection: &'a Parts,
+    requests: SendRequest<Bytes>,
 }
 
 /// What is known of a connection, beside what h2 knows.
@@ -199,60 +207,75 @@ impl Connection {
             Address::Unix(path) => handshake(UnixStream::connect(path).await?, &state).await?,
         };
         let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             requests,
             scheme,
             authority,
             state,
-        })
+        })))
     }
 
     /// Has the connection ended? A request on it would come back unsent.
     pub(crate) fn is_closed(&self) -> bool {
-        self.state.retired.load(Ordering::Relaxed)
+        self.0.state.retired.load(Ordering::Relaxed)
     }
 
-    /// Begins a request to the method `path`. Waits for the server to take it, if it takes no more at present.
-    pub(crate) async fn request(&self, path: PathAndQuery, headers: HeaderMap) -> Result<Exchange, RequestError> {
-        let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri(path);
-        *request.headers_mut() = headers;
-        let unsent = |_| {
-            self.state.retired.store(true, Ordering::Relaxed);
-            RequestError::NotSent
-        };
-        let mut requests = self.requests.clone().ready().await.map_err(unsent)?;
-        let open = Open::new(&self.state);
-        let (response, body) = requests.send_request(request, false).map_err(unsent)?;
-        Ok(Exchange { response, body, open })
+    /// Waits for the server to take a request, if it takes no more at present.
+    pub(crate) async fn ready(&self) -> Result<Ready<'_>, RequestError> {
+        let connection = &*self.0;
+        let requests = connection.requests.clone().ready().await;
+        let requests = requests.map_err(|_| connection.unsent())?;
+        Ok(Ready { connection, requests })
     }
 
     /// The server has owed an answer for `silence`. If nothing else has come meanwhile, and that goes on for a second,
     /// later requests go elsewhere: a connection whose other end is gone would swallow them until a ping finds out,
     /// and those are sent only while requests are under way.
     pub(crate) fn doubt(&self, silence: Duration) {
-        let heard = self.state.heard();
-        if u128::from(self.state.age().saturating_sub(heard)) < silence.as_millis() {
+        let state = &self.0.state;
+        let heard = state.heard();
+        if u128::from(state.age().saturating_sub(heard)) < silence.as_millis() {
             return;
         }
-        let mut doubted = self.state.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut doubted = state.doubted.lock().unwrap_or_else(PoisonError::into_inner);
         let since = match *doubted {
             Some((before, since)) if before == heard => since,
             _ => Instant::now() - silence,
         };
         *doubted = Some((heard, since));
         if since.elapsed() >= DOUBT_LIMIT {
-            self.state.retired.store(true, Ordering::Relaxed);
+            state.retired.store(true, Ordering::Relaxed);
         }
     }
 
     /// What it means that a request under way has failed.
     pub(crate) fn broken(&self, error: h2::Error) -> RequestError {
-        if self.state.silent.load(Ordering::Relaxed) {
+        if self.0.state.silent.load(Ordering::Relaxed) {
             return RequestError::Silent;
         }
         RequestError::Broken(error)
+    }
+}
+
+impl Ready<'_> {
+    /// Begins a request to the method `path`.
+    pub(crate) fn send(mut self, path: PathAndQuery, headers: HeaderMap) -> Result<Exchange, RequestError> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.connection.uri(path);
+        *request.headers_mut() = headers;
+        let open = Open::new(&self.connection.state);
+        let begun = self.requests.send_request(request, false);
+        let (response, body) = begun.map_err(|_| self.connection.unsent())?;
+        Ok(Exchange { response, body, open })
+    }
+}
+
+impl Parts {
+    /// The connection was gone before a request left.
+    fn unsent(&self) -> RequestError {
+        self.state.retired.store(true, Ordering::Relaxed);
+        RequestError::NotSent
     }
 
     fn uri(&self, path: PathAndQuery) -> Uri {

@@ -1,6 +1,7 @@
 //! The KV service: put, get, delete, txn, compact.
 //!
-//! Each call takes the request as it goes over the wire and answers with the response as it came.
+//! Each call takes the request as it goes over the wire and answers with the response as it came. Functions that
+//! only pass it on are not `async`: such a one holds room for its request until the end.
 
 use super::call::Kind;
 use super::client::Client;
@@ -22,34 +23,42 @@ impl Client {
     /// Stores a value under a key. Not under a lease that this client knows to be lost.
     pub async fn put(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
         self.parts.keeper.check(request.lease)?;
-        self.call(Kind::Write, PUT, &request, options).await
+        self.call(Kind::Write, PUT, request, options).await
     }
 
     /// Reads a key or a range of keys.
-    pub async fn get(&self, request: RangeRequest, options: &CallOptions) -> Result<RangeResponse> {
+    pub fn get(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
         let kind = if request.serializable {
             Kind::SerializableRead
         } else {
             Kind::Read
         };
-        self.call(kind, RANGE, &request, options).await
+        self.call(kind, RANGE, request, options)
     }
 
     /// Deletes a key or a range of keys.
-    pub async fn delete(&self, request: DeleteRangeRequest, options: &CallOptions) -> Result<DeleteRangeResponse> {
-        self.call(Kind::Write, DELETE_RANGE, &request, options).await
+    pub fn delete(
+        &self,
+        request: DeleteRangeRequest,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<DeleteRangeResponse>> {
+        self.call(Kind::Write, DELETE_RANGE, request, options)
     }
 
     /// Compares, then runs one of two lists of operations, atomically. One that only reads is repeated like a read.
     pub async fn txn(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
         self.check_leases(&request)?;
         let kind = if reads_only(&request) { Kind::Read } else { Kind::Write };
-        self.call(kind, TXN, &request, options).await
+        self.call(kind, TXN, request, options).await
     }
 
     /// Forgets the history before a revision.
-    pub async fn compact(&self, request: CompactionRequest, options: &CallOptions) -> Result<CompactionResponse> {
-        self.call(Kind::Write, COMPACT, &request, options).await
+    pub fn compact(
+        &self,
+        request: CompactionRequest,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<CompactionResponse>> {
+        self.call(Kind::Write, COMPACT, request, options)
     }
 }
 

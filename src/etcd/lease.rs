@@ -46,7 +46,7 @@ impl Client {
         }
         let id = request.id;
         let kind = if chosen { Kind::Idempotent } else { Kind::Write };
-        let (sent, ttl, granted) = match self.timed::<LeaseGrantResponse>(kind, GRANT, &request, options).await {
+        let (sent, ttl, granted) = match self.timed::<LeaseGrantResponse>(kind, GRANT, request, options).await {
             Err(error) if chosen && error.message == EXISTS => {
                 // The lease was granted, whatever becomes of the question about it.
                 let granted = self.granted(id, options).await;
@@ -90,17 +90,17 @@ impl Client {
     /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the answer.
     pub async fn revoke(&self, request: LeaseRevokeRequest, options: &CallOptions) -> Result<LeaseRevokeResponse> {
         self.parts.keeper.forget(request.id);
-        self.call(Kind::Write, REVOKE, &request, options).await
+        self.call(Kind::Write, REVOKE, request, options).await
     }
 
     /// How long a lease still lives, in seconds; -1 for one that does not exist.
     pub async fn ttl(&self, request: LeaseTimeToLiveRequest, options: &CallOptions) -> Result<LeaseTimeToLiveResponse> {
-        self.call(Kind::Read, TIME_TO_LIVE, &request, options).await
+        self.call(Kind::Read, TIME_TO_LIVE, request, options).await
     }
 
     /// All leases of the cluster.
     pub async fn leases(&self, options: &CallOptions) -> Result<LeaseLeasesResponse> {
-        self.call(Kind::Read, LEASES, &LeaseLeasesRequest {}, options).await
+        self.call(Kind::Read, LEASES, LeaseLeasesRequest {}, options).await
     }
 
     /// Renews a lease once; `renew` has it renewed in the background from then on. Where it is, the [`Renewals`] tell
@@ -124,7 +124,7 @@ impl Client {
         options: &CallOptions,
     ) -> Result<(Moment, LeaseKeepAliveResponse)> {
         // A stream of one request has one answer, like any call.
-        let renewed = self.timed::<LeaseKeepAliveResponse>(Kind::Idempotent, KEEP_ALIVE, &request, options);
+        let renewed = self.timed::<LeaseKeepAliveResponse>(Kind::Idempotent, KEEP_ALIVE, request, options);
         let (sent, renewed) = renewed.await?;
         if renewed.id != request.id {
             return Err(other_lease(request.id, renewed.id));

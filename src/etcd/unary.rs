@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::RecvStream;
 use http::header::{CONTENT_TYPE, TE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use prost::Message;
 use prost::encoding;
 use tonic::Status;
@@ -21,6 +21,9 @@ pub(crate) const MAX_MESSAGE: usize = 1 << 30;
 
 /// Details of a status that etcd does not send. tonic panics when they are malformed.
 pub(crate) const DETAILS: &str = "grpc-status-details-bin";
+
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// What precedes a message: a flag, 1 where it is compressed, and its length.
 const HEAD: usize = 5;
@@ -67,40 +70,46 @@ fn begin(length: usize) -> Vec<u8> {
     packed
 }
 
-/// Sends a packed message to `method` and waits for the answer.
+/// Sends a packed message to `method` and waits for the answer. What is large is made where nothing is awaited: memory
+/// for each call under way, and for moving it about, is a good part of what it costs.
 pub(crate) async fn unary<R: Message + Default>(
-    connection: Connection,
+    connection: &Connection,
     method: &'static str,
-    headers: HeaderMap,
-    message: Bytes,
+    headers: impl FnOnce() -> HeaderMap,
+    message: &Bytes,
 ) -> Result<R, Status> {
-    let path = PathAndQuery::from_static(method);
-    let mut exchange = connection.request(path, headers).await.map_err(failed)?;
     let broken = |error| failed(connection.broken(error));
-    exchange.body.send_data(message, true).map_err(broken)?;
-    let (mut head, mut stream) = exchange.response.await.map_err(broken)?.into_parts();
-    if let Some(status) = status(&mut head.headers) {
-        return Err(missing(status));
-    }
-    if head.status != StatusCode::OK {
-        return Err(Status::unavailable(format!("{FOREIGN} {}", head.status)));
-    }
-    if let Some(encoding) = head
-        .headers
-        .get("grpc-encoding")
-        .filter(|encoding| *encoding != "identity")
-    {
-        return Err(Status::unimplemented(format!("{ENCODED} {encoding:?}")));
-    }
+    let ready = connection.ready().await.map_err(failed)?;
+    let (response, _open) = {
+        let mut exchange = ready
+            .send(PathAndQuery::from_static(method), headers())
+            .map_err(failed)?;
+        exchange.body.send_data(message.clone(), true).map_err(broken)?;
+        (exchange.response, exchange.open)
+    };
+    let mut stream = accept(response.await.map_err(broken)?)?;
     let message = receive(&mut stream).await?;
     let mut trailers = stream.trailers().await.map_err(failed)?.unwrap_or_default();
     match (status(&mut trailers), message) {
         (None, _) => Err(Status::unavailable(CUT)),
-        (Some(status), None) => Err(missing(status)),
-        (Some(status), Some(message)) if status.code() == tonic::Code::Ok => {
-            R::decode(message).map_err(|error| Status::internal(error.to_string()))
-        }
-        (Some(status), Some(_)) => Err(status),
+        (Some(Ok(())), Some(message)) => R::decode(message).map_err(|error| Status::internal(error.to_string())),
+        (Some(Ok(())), None) => Err(empty()),
+        (Some(Err(status)), _) => Err(status),
+    }
+}
+
+/// The body of an answer whose head promises one.
+fn accept(response: Response<RecvStream>) -> Result<RecvStream, Status> {
+    let (mut head, stream) = response.into_parts();
+    if let Some(status) = status(&mut head.headers) {
+        return Err(status.err().unwrap_or_else(empty));
+    }
+    if head.status != StatusCode::OK {
+        return Err(Status::unavailable(format!("{FOREIGN} {}", head.status)));
+    }
+    match head.headers.get(ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(Status::unimplemented(format!("{ENCODED} {encoding:?}"))),
+        _ => Ok(stream),
     }
 }
 
@@ -155,17 +164,17 @@ fn length(begun: &[u8]) -> Result<Option<usize>, Status> {
 }
 
 /// The status in these headers.
-fn status(headers: &mut HeaderMap) -> Option<Status> {
+fn status(headers: &mut HeaderMap) -> Option<Result<(), Status>> {
+    if headers.get(STATUS)? == "0" {
+        return Some(Ok(()));
+    }
     headers.remove(DETAILS);
-    Status::from_header_map(headers)
+    Status::from_header_map(headers).map(Err)
 }
 
 /// The status of an answer without a message.
-fn missing(status: Status) -> Status {
-    match status.code() {
-        tonic::Code::Ok => Status::internal("the answer has no message"),
-        _ => status,
-    }
+fn empty() -> Status {
+    Status::internal("the answer has no message")
 }
 
 /// The status of a request whose connection failed; the cause goes with it.

@@ -4,6 +4,7 @@
 //! changed. Fields that it inherits through a metatable count, and a metamethod that raises is an answer like any
 //! other.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,14 +23,48 @@ const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 /// A table that is being read.
 pub(super) struct Fields<'a> {
     call: &'a str,
-    /// Where it lies in the request: empty for the request itself, else like `success[1].put`.
-    path: String,
+    place: Place<'a>,
     table: LuaTable,
     /// What the table itself holds, so that most fields, which are absent, cost no look-up.
     own: Vec<Own>,
     inherits: bool,
     /// What has been asked for.
     known: Vec<&'static str>,
+}
+
+/// Where a table lies in the request. It becomes a text, `success[1].put`, only where something is wrong.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// It is the request.
+    Request,
+    /// Under this name in the table that lies there.
+    Field(&'a Place<'a>, &'static str),
+    /// In the list of this name, as the item of this number.
+    Item(&'a Place<'a>, &'static str, usize),
+}
+
+impl Place<'_> {
+    /// The text for `name` in the table that lies here.
+    fn of(&self, name: &str) -> String {
+        match self {
+            Place::Request => name.to_owned(),
+            place => format!("{place}.{name}"),
+        }
+    }
+
+    fn is_request(&self) -> bool {
+        matches!(self, Place::Request)
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Request => Ok(()),
+            Place::Field(place, name) => f.write_str(&place.of(name)),
+            Place::Item(place, name, number) => write!(f, "{}[{number}]", place.of(name)),
+        }
+    }
 }
 
 /// A field that the table itself holds.
@@ -73,29 +108,29 @@ impl Name {
 impl<'a> Fields<'a> {
     /// The fields of a request of `call`.
     pub(super) fn new(call: &'a str, request: LuaValue) -> Result<Self, Invalid> {
-        Self::open(call, String::new(), request)
+        Self::open(call, Place::Request, request)
     }
 
-    /// The fields of the table `value` that lies at `path` in this one.
-    pub(super) fn nested(&self, path: &str, value: LuaValue) -> Result<Self, Invalid> {
-        let path = if self.path.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{}.{path}", self.path)
-        };
-        Self::open(self.call, path, value)
+    /// The fields of the table `value` in the field `name`.
+    pub(super) fn nested(&self, name: &'static str, value: LuaValue) -> Result<Fields<'_>, Invalid> {
+        Fields::open(self.call, Place::Field(&self.place, name), value)
     }
 
-    fn open(call: &'a str, path: String, value: LuaValue) -> Result<Self, Invalid> {
+    /// The fields of the table `value`, the item `number` of the list in the field `name`.
+    pub(super) fn item(&self, name: &'static str, number: usize, value: LuaValue) -> Result<Fields<'_>, Invalid> {
+        Fields::open(self.call, Place::Item(&self.place, name, number), value)
+    }
+
+    fn open(call: &'a str, place: Place<'a>, value: LuaValue) -> Result<Self, Invalid> {
         let LuaValue::Table(table) = value else {
-            let at = if path.is_empty() {
-                String::new()
-            } else {
-                format!("field '{path}' ")
-            };
+            let field = (!place.is_request()).then(|| place.to_string());
+            let at = field
+                .as_ref()
+                .map(|field| format!("field '{field}' "))
+                .unwrap_or_default();
             return Err(Invalid {
                 message: format!("{call}: {at}must be a table, got {}", article(&value)),
-                field: Some(path).filter(|path| !path.is_empty()),
+                field,
             });
         };
         let mut own = Vec::with_capacity(8);
@@ -107,7 +142,7 @@ impl<'a> Fields<'a> {
         let inherits = table.metatable().is_some();
         let fields = Self {
             call,
-            path,
+            place,
             table,
             own,
             inherits,
@@ -119,12 +154,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field's value, nil if it is absent.
+    /// A field's value, nil if it is absent. To be asked for once.
     pub(super) fn value(&mut self, name: &'static str) -> Result<LuaValue, Invalid> {
         self.known.push(name);
-        let own = self.own.iter().find(|own| own.name.is(name));
+        let own = self.own.iter_mut().find(|own| own.name.is(name));
         match own {
-            Some(own) => Ok(own.value.clone()),
+            Some(own) => Ok(std::mem::replace(&mut own.value, LuaNil)),
             None if self.inherits => self.table.get(name).map_err(|error| self.raised(name, &error)),
             None => Ok(LuaNil),
         }
@@ -315,7 +350,7 @@ impl<'a> Fields<'a> {
 
     /// An error about the table itself.
     pub(super) fn error(&self, reason: &str) -> Invalid {
-        let field = Some(self.path.clone()).filter(|path| !path.is_empty());
+        let field = (!self.place.is_request()).then(|| self.place.to_string());
         let place = field.as_deref().unwrap_or("the request");
         Invalid {
             message: format!("{}: {place} {reason}", self.call),
@@ -328,15 +363,10 @@ impl<'a> Fields<'a> {
     }
 
     fn at(&self, name: &str, text: &str) -> Invalid {
-        let dot = if self.path.is_empty() { "" } else { "." };
-        let place = if self.path.is_empty() {
-            String::new()
-        } else {
-            format!("{}: ", self.path)
-        };
+        let colon = if self.place.is_request() { "" } else { ": " };
         Invalid {
-            message: format!("{}: {place}{text}", self.call),
-            field: Some(format!("{}{dot}{name}", self.path)),
+            message: format!("{}: {}{colon}{text}", self.call, self.place),
+            field: Some(self.place.of(name)),
         }
     }
 }

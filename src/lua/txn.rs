@@ -61,7 +61,7 @@ impl Reader {
             return Err(fields.field("compare", "has too many comparisons"));
         }
         let compares = compares.into_iter().enumerate().map(|(i, value)| {
-            let mut fields = fields.nested(&format!("compare[{}]", i + 1), value)?;
+            let mut fields = fields.item("compare", i + 1, value)?;
             let compare = compare(&mut fields)?;
             fields.check()?;
             Ok(compare)
@@ -91,7 +91,7 @@ impl Reader {
                 return Err(fields.field(name, "contains itself"));
             }
             self.around.push(table);
-            let request = self.operation(&mut fields.nested(&format!("{name}[{}]", i + 1), value)?)?;
+            let request = self.operation(&mut fields.item(name, i + 1, value)?)?;
             self.around.pop();
             operations.push(RequestOp { request: Some(request) });
         }

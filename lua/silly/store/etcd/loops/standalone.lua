@@ -4,29 +4,29 @@
 
 local standalone = {}
 
-local function runtime()
-	local task = package.loaded["silly.task"]
-	return type(task) == "table" and task.standalone and task or nil
-end
+-- The runtime, from the first call in one of its tasks on.
+local task
 
 function standalone.current()
-	local task = runtime()
-	return task and task.inside()
+	local loaded = package.loaded["silly.task"]
+	if type(loaded) == "table" and loaded.standalone then
+		task = loaded
+		return task.inside()
+	end
 end
 
 function standalone.park()
-	runtime().park "WAIT" -- without looking again at what `current` has just seen
+	task.park "WAIT" -- without looking again at what `current` has just seen
 end
 
 function standalone.wake(co)
-	local task = runtime()
 	if task.status(co) == "WAIT" then
 		task.enqueue(co)
 	end
 end
 
 function standalone.start(_, pump)
-	runtime().poll(pump)
+	task.poll(pump)
 end
 
 return standalone
