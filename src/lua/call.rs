@@ -44,7 +44,7 @@ pub(super) trait Answer: Send {
 
 /// Decodes a request of call `C` and submits it.
 pub(super) fn submit<C: Call>(lua: &Lua, client: &Client, request: LuaValue) -> LuaResult<LuaMultiValue> {
-    let decoded = Fields::new(C::NAME, request).and_then(|mut fields| {
+    let decoded = Fields::new(lua, C::NAME, request).and_then(|mut fields| {
         let request = C::decode(&mut fields)?;
         let options = fields.options(client.options())?;
         fields.check()?;

@@ -4,11 +4,12 @@ use mlua::prelude::*;
 
 use super::failure::Invalid;
 use super::fields::Fields;
+use super::value::Value;
 use crate::etcd::{Address, CallOptions, Config, Credentials, Pem, TlsConfig};
 
 /// The configuration in `conf`, or what is wrong with it.
-pub(super) fn decode(conf: LuaValue) -> Result<Config, Invalid> {
-    let mut fields = Fields::new("newclient", conf)?;
+pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
+    let mut fields = Fields::new(lua, "newclient", conf)?;
     let listed = fields.list("endpoints")?;
     if listed.is_empty() {
         return Err(fields.field("endpoints", "must list at least one server"));
@@ -32,13 +33,9 @@ pub(super) fn decode(conf: LuaValue) -> Result<Config, Invalid> {
 }
 
 /// Reads `tls`. Without it, endpoints that say `https` have it with the system's authorities.
-fn tls(conf: &mut Fields<'_>, endpoints: &[LuaValue]) -> Result<Option<TlsConfig>, Invalid> {
+fn tls(conf: &mut Fields<'_>, endpoints: &[Value]) -> Result<Option<TlsConfig>, Invalid> {
     let scheme = |prefix: &str| {
-        let says = |value: &LuaValue| {
-            value
-                .as_string()
-                .is_some_and(|text| text.as_bytes().starts_with(prefix.as_bytes()))
-        };
+        let says = |value: &Value| matches!(value, Value::Text(text) if text.starts_with(prefix.as_bytes()));
         endpoints.iter().filter(|value| says(value)).count()
     };
     let (https, plain) = (scheme("https://"), scheme("http://") + scheme("unix://"));
@@ -99,11 +96,11 @@ fn credentials(fields: &mut Fields<'_>) -> Result<Option<Credentials>, Invalid> 
     }
 }
 
-fn endpoint(value: &LuaValue) -> Result<Address, String> {
-    let LuaValue::String(text) = value else {
-        return Err(format!("must be a string, got {}", super::integer::article(value)));
+fn endpoint(value: &Value) -> Result<Address, String> {
+    let Value::Text(text) = value else {
+        return Err(format!("must be a string, got {}", value.article()));
     };
-    let text = text.to_string_lossy();
+    let text = String::from_utf8_lossy(text);
     text.parse().map_err(|reason| {
         // It may be a password.
         let got = if text.contains('@') {

@@ -62,7 +62,7 @@ fn unwritable(lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue> {
 impl LuaUserData for Core {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // newclient(conf) -> client | nil, message
-        methods.add_method("newclient", |lua, _, conf: LuaValue| match config::decode(conf) {
+        methods.add_method("newclient", |lua, _, conf: LuaValue| match config::decode(lua, conf) {
             Ok(config) => NativeClient::new(Client::new(config)).into_lua_multi(lua),
             Err(invalid) => failure::invalid(lua, &invalid),
         });

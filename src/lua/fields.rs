@@ -11,7 +11,8 @@ use bytes::Bytes;
 use mlua::prelude::*;
 
 use super::failure::{Invalid, one_line};
-use super::integer::{self, article};
+use super::integer;
+use super::value::{Own, Value, own};
 use crate::etcd::CallOptions;
 
 /// No server takes a list as long as that.
@@ -22,6 +23,7 @@ const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
 /// A table that is being read.
 pub(super) struct Fields<'a> {
+    lua: &'a Lua,
     call: &'a str,
     place: Place<'a>,
     table: LuaTable,
@@ -67,101 +69,58 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// A field that the table itself holds.
-struct Own {
-    key: LuaValue,
-    name: Name,
-    value: LuaValue,
-}
-
-/// The text of a key, to compare it with many names.
-struct Name {
-    /// `LONGEST` + 1 if no field has such a name.
-    length: usize,
-    text: [u8; LONGEST],
-}
-
-/// No field has a longer name.
-const LONGEST: usize = 24;
-
-impl Name {
-    fn of(key: &LuaValue) -> Self {
-        let mut name = Self {
-            length: LONGEST + 1,
-            text: [0; LONGEST],
-        };
-        if let LuaValue::String(key) = key {
-            let key = key.as_bytes();
-            if let Some(text) = name.text.get_mut(..key.len()) {
-                text.copy_from_slice(&key);
-                name.length = key.len();
-            }
-        }
-        name
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.text.get(..self.length) == Some(name.as_bytes())
-    }
-}
-
 impl<'a> Fields<'a> {
     /// The fields of a request of `call`.
-    pub(super) fn new(call: &'a str, request: LuaValue) -> Result<Self, Invalid> {
-        Self::open(call, Place::Request, request)
+    pub(super) fn new(lua: &'a Lua, call: &'a str, request: LuaValue) -> Result<Self, Invalid> {
+        Self::open(lua, call, Place::Request, request.into())
     }
 
     /// The fields of the table `value` in the field `name`.
-    pub(super) fn nested(&self, name: &'static str, value: LuaValue) -> Result<Fields<'_>, Invalid> {
-        Fields::open(self.call, Place::Field(&self.place, name), value)
+    pub(super) fn nested(&self, name: &'static str, value: Value) -> Result<Fields<'_>, Invalid> {
+        Fields::open(self.lua, self.call, Place::Field(&self.place, name), value)
     }
 
     /// The fields of the table `value`, the item `number` of the list in the field `name`.
-    pub(super) fn item(&self, name: &'static str, number: usize, value: LuaValue) -> Result<Fields<'_>, Invalid> {
-        Fields::open(self.call, Place::Item(&self.place, name, number), value)
+    pub(super) fn item(&self, name: &'static str, number: usize, value: Value) -> Result<Fields<'_>, Invalid> {
+        Fields::open(self.lua, self.call, Place::Item(&self.place, name, number), value)
     }
 
-    fn open(call: &'a str, place: Place<'a>, value: LuaValue) -> Result<Self, Invalid> {
-        let LuaValue::Table(table) = value else {
+    fn open(lua: &'a Lua, call: &'a str, place: Place<'a>, value: Value) -> Result<Self, Invalid> {
+        let Value::Other(LuaValue::Table(table)) = value else {
             let field = (!place.is_request()).then(|| place.to_string());
             let at = field
                 .as_ref()
                 .map(|field| format!("field '{field}' "))
                 .unwrap_or_default();
             return Err(Invalid {
-                message: format!("{call}: {at}must be a table, got {}", article(&value)),
+                message: format!("{call}: {at}must be a table, got {}", value.article()),
                 field,
             });
         };
-        let mut own = Vec::with_capacity(8);
-        let read = table.for_each(|key: LuaValue, value: LuaValue| {
-            let name = Name::of(&key);
-            own.push(Own { key, name, value });
-            Ok(())
-        });
-        let inherits = table.metatable().is_some();
-        let fields = Self {
+        let read = own(lua, &table);
+        let mut fields = Self {
+            lua,
             call,
             place,
             table,
-            own,
-            inherits,
+            own: Vec::new(),
+            inherits: false,
             known: Vec::with_capacity(24),
         };
-        match read {
-            Ok(()) => Ok(fields),
-            Err(error) => Err(fields.error(&format!("could not be read: {}", one_line(&error)))),
-        }
+        (fields.own, fields.inherits) = read.map_err(|error| fields.unreadable(&error))?;
+        Ok(fields)
     }
 
     /// A field's value, nil if it is absent. To be asked for once.
-    pub(super) fn value(&mut self, name: &'static str) -> Result<LuaValue, Invalid> {
+    pub(super) fn value(&mut self, name: &'static str) -> Result<Value, Invalid> {
         self.known.push(name);
-        let own = self.own.iter_mut().find(|own| own.name.is(name));
-        match own {
-            Some(own) => Ok(std::mem::replace(&mut own.value, LuaNil)),
-            None if self.inherits => self.table.get(name).map_err(|error| self.raised(name, &error)),
-            None => Ok(LuaNil),
+        match self.own.iter_mut().find(|own| own.name.is(name)) {
+            Some(own) => Ok(std::mem::replace(&mut own.value, Value::NIL)),
+            None if self.inherits => {
+                let inherited = self.table.get::<LuaValue>(name);
+                inherited.map(Value::from).map_err(|error| self.raised(name, &error))
+            }
+            None => Ok(Value::NIL),
         }
     }
 
@@ -173,9 +132,9 @@ impl<'a> Fields<'a> {
     /// A byte string that may be absent.
     pub(super) fn optional_bytes(&mut self, name: &'static str) -> Result<Option<Bytes>, Invalid> {
         match self.value(name)? {
-            LuaValue::Nil => Ok(None),
-            LuaValue::String(text) => Ok(Some(Bytes::copy_from_slice(&text.as_bytes()))),
-            other => Err(self.field(name, &format!("must be a string, got {}", article(&other)))),
+            Value::Other(LuaNil) => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            other => Err(self.field(name, &format!("must be a string, got {}", other.article()))),
         }
     }
 
@@ -193,9 +152,9 @@ impl<'a> Fields<'a> {
     /// A boolean that may be absent.
     pub(super) fn optional_flag(&mut self, name: &'static str) -> Result<Option<bool>, Invalid> {
         match self.value(name)? {
-            LuaValue::Nil => Ok(None),
-            LuaValue::Boolean(flag) => Ok(Some(flag)),
-            other => Err(self.field(name, &format!("must be a boolean, got {}", article(&other)))),
+            Value::Other(LuaNil) => Ok(None),
+            Value::Other(LuaValue::Boolean(flag)) => Ok(Some(flag)),
+            other => Err(self.field(name, &format!("must be a boolean, got {}", other.article()))),
         }
     }
 
@@ -207,7 +166,7 @@ impl<'a> Fields<'a> {
     /// An int64 that may be absent.
     pub(super) fn optional_integer(&mut self, name: &'static str) -> Result<Option<i64>, Invalid> {
         match self.value(name)? {
-            LuaValue::Nil => Ok(None),
+            Value::Other(LuaNil) => Ok(None),
             value => integer::decode(&value)
                 .map(Some)
                 .map_err(|reason| self.field(name, &reason)),
@@ -238,7 +197,7 @@ impl<'a> Fields<'a> {
     /// One of `names`; its number, 0 if absent.
     pub(super) fn choice(&mut self, name: &'static str, names: &[&str]) -> Result<i32, Invalid> {
         match self.value(name)? {
-            LuaValue::Nil => Ok(0),
+            Value::Other(LuaNil) => Ok(0),
             value => self.chosen(name, &value, names),
         }
     }
@@ -246,29 +205,30 @@ impl<'a> Fields<'a> {
     /// One of `names` that must be there; its number.
     pub(super) fn required_choice(&mut self, name: &'static str, names: &[&str]) -> Result<i32, Invalid> {
         match self.value(name)? {
-            LuaValue::Nil => Err(self.missing(name)),
+            Value::Other(LuaNil) => Err(self.missing(name)),
             value => self.chosen(name, &value, names),
         }
     }
 
     /// The number of the name that `value`, of the field `name`, is.
-    pub(super) fn chosen(&self, name: &str, value: &LuaValue, names: &[&str]) -> Result<i32, Invalid> {
-        let found = names.iter().position(|candidate| is(value, candidate));
+    pub(super) fn chosen(&self, name: &str, value: &Value, names: &[&str]) -> Result<i32, Invalid> {
+        let is = |name: &&str| matches!(value, Value::Text(text) if text == name.as_bytes());
+        let found = names.iter().position(is);
         found.map(|at| at as i32).ok_or_else(|| {
             let got = match value {
-                LuaValue::String(text) => format!("'{}'", text.to_string_lossy().escape_debug()),
-                other => article(other),
+                Value::Text(text) => format!("'{}'", String::from_utf8_lossy(text).escape_debug()),
+                other => other.article(),
             };
             self.field(name, &format!("must be one of {}, got {got}", names.join(", ")))
         })
     }
 
     /// A list, empty if absent.
-    pub(super) fn list(&mut self, name: &'static str) -> Result<Vec<LuaValue>, Invalid> {
+    pub(super) fn list(&mut self, name: &'static str) -> Result<Vec<Value>, Invalid> {
         let list = match self.value(name)? {
-            LuaValue::Nil => return Ok(Vec::new()),
-            LuaValue::Table(list) => list,
-            other => return Err(self.field(name, &format!("must be a list, got {}", article(&other)))),
+            Value::Other(LuaNil) => return Ok(Vec::new()),
+            Value::Other(LuaValue::Table(list)) => list,
+            other => return Err(self.field(name, &format!("must be a list, got {}", other.article()))),
         };
         let length = list.raw_len();
         if length > MAX_ITEMS {
@@ -287,7 +247,7 @@ impl<'a> Fields<'a> {
         if read.is_err() || items.contains(&LuaNil) {
             return Err(self.field(name, "must be a list, with the keys 1 to n only"));
         }
-        Ok(items)
+        Ok(items.into_iter().map(Value::from).collect())
     }
 
     /// A number of seconds, fractions allowed, that may be absent.
@@ -314,11 +274,19 @@ impl<'a> Fields<'a> {
 
     /// All fields have been asked for: an error if the table has others.
     pub(super) fn check(&self) -> Result<(), Invalid> {
-        let unknown = self
-            .own
-            .iter()
-            .find(|own| !self.known.iter().any(|name| own.name.is(name)));
-        let Some(Own { key, .. }) = unknown else {
+        let is_known = |own: &Own| self.known.iter().any(|name| own.name.is(name));
+        if self.own.iter().all(is_known) {
+            return Ok(());
+        }
+        let mut unknown = None;
+        let read = self.table.for_each(|key: LuaValue, _: LuaValue| {
+            if unknown.is_none() && !self.known.iter().any(|name| is(&key, name)) {
+                unknown = Some(key);
+            }
+            Ok(())
+        });
+        read.map_err(|error| self.unreadable(&error))?;
+        let Some(key) = unknown else {
             return Ok(());
         };
         let LuaValue::String(key) = key else {
@@ -358,6 +326,10 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn unreadable(&self, error: &LuaError) -> Invalid {
+        self.error(&format!("could not be read: {}", one_line(error)))
+    }
+
     fn raised(&self, name: &str, error: &LuaError) -> Invalid {
         self.at(name, &format!("field '{name}' could not be read: {}", one_line(error)))
     }
@@ -377,12 +349,12 @@ fn is(value: &LuaValue, text: &str) -> bool {
 }
 
 /// A number of seconds that is not negative, or nil.
-pub(super) fn seconds(value: &LuaValue) -> Result<Option<Duration>, String> {
+pub(super) fn seconds(value: &Value) -> Result<Option<Duration>, String> {
     let seconds = match value {
-        LuaValue::Nil => return Ok(None),
-        LuaValue::Integer(seconds) => *seconds as f64,
-        LuaValue::Number(seconds) => *seconds,
-        other => return Err(format!("must be a number of seconds, got {}", article(other))),
+        Value::Other(LuaNil) => return Ok(None),
+        Value::Other(LuaValue::Integer(seconds)) => *seconds as f64,
+        Value::Other(LuaValue::Number(seconds)) => *seconds,
+        other => return Err(format!("must be a number of seconds, got {}", other.article())),
     };
     Duration::try_from_secs_f64(seconds)
         .map(|duration| Some(duration.min(FOREVER)))

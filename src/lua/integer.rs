@@ -1,31 +1,24 @@
 //! 64-bit integers as requests give them: an integer, a float without a fraction, or a decimal or 0x string.
 //!
-//! In: a Lua value. Out: the number it stands for exactly, or what is wrong with it. `table` has the other direction.
+//! In: a value. Out: the number it stands for exactly, or what is wrong with it. `table` has the other direction.
 
 use mlua::prelude::*;
+
+use super::value::Value;
 
 const INEXACT: &str = "is not exact in this Lua, pass a string";
 
 /// Reads an int64, or says what is wrong with it.
-pub(super) fn decode(value: &LuaValue) -> Result<i64, String> {
+pub(super) fn decode(value: &Value) -> Result<i64, String> {
     match value {
-        LuaValue::Integer(integer) if exact(*integer as f64) => Ok(*integer),
-        LuaValue::Integer(_) => Err(INEXACT.to_owned()),
-        LuaValue::Number(number) => from_float(*number),
-        LuaValue::String(text) => match text.to_str() {
-            Ok(text) => from_text(&text),
+        Value::Other(LuaValue::Integer(integer)) if exact(*integer as f64) => Ok(*integer),
+        Value::Other(LuaValue::Integer(_)) => Err(INEXACT.to_owned()),
+        Value::Other(LuaValue::Number(number)) => from_float(*number),
+        Value::Text(text) => match str::from_utf8(text) {
+            Ok(text) => from_text(text),
             Err(_) => Err("must be an integer, got a string that is none".to_owned()),
         },
-        other => Err(format!("must be an integer, got {}", article(other))),
-    }
-}
-
-/// `a string`, `nil`, `a table`: how messages name what they got.
-pub(super) fn article(value: &LuaValue) -> String {
-    match value {
-        LuaValue::Nil => "nil".to_owned(),
-        LuaValue::Integer(_) | LuaValue::Number(_) => "a number".to_owned(),
-        other => format!("a {}", other.type_name()),
+        Value::Other(_) => Err(format!("must be an integer, got {}", value.article())),
     }
 }
 

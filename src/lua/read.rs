@@ -58,12 +58,12 @@ impl<S: Readable> Reader<S> {
         }
     }
 
-    fn read(&self, lua: &Lua, limit: &LuaValue) -> LuaResult<LuaMultiValue> {
+    fn read(&self, lua: &Lua, limit: LuaValue) -> LuaResult<LuaMultiValue> {
         let name = self.name;
         let Some(Open { stream, .. }) = self.open.get() else {
             return failure::forked(lua, name);
         };
-        let limit = match seconds(limit) {
+        let limit = match seconds(&limit.into()) {
             Ok(limit) => limit,
             Err(reason) => {
                 let invalid = Invalid {
@@ -104,7 +104,7 @@ impl<S: Readable> Reader<S> {
 impl<S: Readable> LuaUserData for Reader<S> {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // read(seconds?) -> value | nil, message, info | id of an operation that waits until there may be a value
-        methods.add_method("read", |lua, reader, limit: LuaValue| reader.read(lua, &limit));
+        methods.add_method("read", |lua, reader, limit: LuaValue| reader.read(lua, limit));
 
         methods.add_method("close", |_, reader, ()| {
             reader.close();
