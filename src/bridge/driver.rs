@@ -5,6 +5,7 @@
 //! thread takes over as soon as somebody sleeps, and when no Lua thread has driven for a while. It lets go when the
 //! last sleeper is woken, which then drives by itself. Lua threads that never wait here never drive.
 
+use std::future::pending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -197,8 +198,11 @@ impl Tokio {
             .enable_all()
             .on_thread_start(block_signals)
             .build()?;
+        // When it has polled all that it has, it wants to be polled again at once. One of these never is after the first
+        // time, so that it never has.
+        let idle: Task = Box::pin(pending());
         Ok(Self {
-            operations: FuturesUnordered::new(),
+            operations: FuturesUnordered::from_iter([idle]),
             runtime,
         })
     }
