@@ -1,9 +1,9 @@
 //! The benchmark: every case on both servers by all contenders, in rounds, and a table of the medians.
 //!
-//! In: BENCH=quick for a run of a minute, BENCH=hosts for the Lua hosts instead; CASES, the names of the cases to run, separated by commas (default: all);
-//! LUA, the interpreter; ETCD_SUITE_DIR, a folder for etcd. Out: the table, as `results.md` and `results.svg` too, in
-//! this folder, or next to the program if the run was quick or narrowed. With an argument the program is one of its
-//! own helpers: `canned` the canned server, `client` the contender in Rust.
+//! In: BENCH=quick for a run of a minute, BENCH=hosts for the Lua hosts instead; CASES, the names of the cases to run,
+//! separated by commas (default: all); LUA, the interpreter; ETCD_SUITE_DIR, a folder for etcd. Out: the table, as
+//! `results.md` and `results.svg` too, in this folder, or next to the program if the run was quick or narrowed. With an
+//! argument the program is one of its own helpers: `canned` the canned server, `client` the contender in Rust.
 
 mod canned;
 mod cases;
