@@ -10,6 +10,7 @@ local server = require "spec.support.etcd"
 local NOWHERE = { endpoints = { "unix:///nowhere/etcd.sock" }, retry = 0 }
 local nowhere = etcd.newclient(NOWHERE)
 local NAN, HUGE = 0 / 0, math.huge
+local LONG = ("x"):rep(1 << 20)
 local function noop() end
 
 -- Values of types that no field takes.
@@ -231,6 +232,11 @@ for _, place in ipairs(places) do
 			assert.is_truthy(bad(copy(needs, "\xff\xfe\xfd\xfc\xfb", 1), "\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}"))
 		end)
 
+		it("shows only the beginning of a long text", function()
+			local message = bad(copy(needs, LONG, true), LONG, "unknown field 'xxx")
+			assert.is_true(#message < 200, #message)
+		end)
+
 		it("refuses a key that is no string", function()
 			for _, key in ipairs { 1, 2, -1, 1.5, true, HUGE, {}, noop, io.stdout } do
 				bad(copy(needs, key, true), tostring(key), "unknown field [" .. tostring(key))
@@ -413,6 +419,15 @@ describe("integers", function()
 	end)
 end)
 
+describe("a long text", function()
+	it("is shown only in its beginning", function()
+		for field, value in pairs { sort_order = LONG, limit = LONG, revision = ("9"):rep(1 << 20) } do
+			local message = refused("get", { key = "k", [field] = value }, field)
+			assert.is_true(#message < 200, #message)
+		end
+	end)
+end)
+
 describe("an address", function()
 	for given, expected in pairs {
 		["127.0.0.1:2379"] = "127.0.0.1:2379", ["etcd-1.example.com:1"] = "etcd-1.example.com:1",
@@ -440,6 +455,11 @@ describe("an address", function()
 			assert.is_nil(message:find("secret", 1, true), message)
 		end)
 	end
+
+	it("is shown only in its beginning", function()
+		local message = refused("newclient", { endpoints = { LONG } }, nil, "field 'endpoints[1]'")
+		assert.is_true(#message < 200, #message)
+	end)
 
 	it("is a string", function()
 		for _, given in ipairs(list({ 1, 1.5, true, {} }, others)) do

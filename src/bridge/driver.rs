@@ -198,8 +198,8 @@ impl Tokio {
             .enable_all()
             .on_thread_start(block_signals)
             .build()?;
-        // When it has polled all that it has, it wants to be polled again at once. One of these never is after the first
-        // time, so that it never has.
+        // FuturesUnordered wakes its own task when one poll has polled as many futures as it holds. This one is polled
+        // once and never again, so that there is always one that was not.
         let idle: Task = Box::pin(pending());
         Ok(Self {
             operations: FuturesUnordered::from_iter([idle]),

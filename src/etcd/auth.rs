@@ -164,7 +164,7 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
     };
     let message = pack_secret(&request);
     request.password.zeroize();
-    let answer = unary::<AuthenticateResponse>(&connection, AUTHENTICATE, headers, &message);
+    let answer = unary::<AuthenticateResponse>(&connection, AUTHENTICATE, || (headers(), message));
     match timeout(LOGIN_LIMIT, answer).await {
         Ok(Ok(answer)) => sensitive(&answer.token),
         Ok(Err(status)) if status.message() == NOT_ENABLED => Ok(None),

@@ -143,9 +143,9 @@ impl Client {
             // Boxed, since it happens once and would make every call larger.
             None => Box::pin(self.enter(route, options)).await?,
         };
-        let headers = || pass.headers(kind != Kind::SerializableRead);
+        let request = || (pass.headers(kind != Kind::SerializableRead), message.clone());
         let sent = Moment::now();
-        let answered = timeout_at(end, unary(&pass.connection, method, headers, message));
+        let answered = timeout_at(end, unary(&pass.connection, method, request));
         tokio::select! {
             biased;
             () = cluster.closed.cancelled() => Err(Failure::closed(Applied::Maybe)),

@@ -94,13 +94,17 @@ impl Client {
     }
 
     /// How long a lease still lives, in seconds; -1 for one that does not exist.
-    pub async fn ttl(&self, request: LeaseTimeToLiveRequest, options: &CallOptions) -> Result<LeaseTimeToLiveResponse> {
-        self.call(Kind::Read, TIME_TO_LIVE, request, options).await
+    pub fn ttl(
+        &self,
+        request: LeaseTimeToLiveRequest,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<LeaseTimeToLiveResponse>> {
+        self.call(Kind::Read, TIME_TO_LIVE, request, options)
     }
 
     /// All leases of the cluster.
-    pub async fn leases(&self, options: &CallOptions) -> Result<LeaseLeasesResponse> {
-        self.call(Kind::Read, LEASES, LeaseLeasesRequest {}, options).await
+    pub fn leases(&self, options: &CallOptions) -> impl Future<Output = Result<LeaseLeasesResponse>> {
+        self.call(Kind::Read, LEASES, LeaseLeasesRequest {}, options)
     }
 
     /// Renews a lease once; `renew` has it renewed in the background from then on. Where it is, the [`Renewals`] tell

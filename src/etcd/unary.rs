@@ -70,21 +70,19 @@ fn begin(length: usize) -> Vec<u8> {
     packed
 }
 
-/// Sends a packed message to `method` and waits for the answer. What is large is made where nothing is awaited: memory
-/// for each call under way, and for moving it about, is a good part of what it costs.
+/// Sends headers and a packed message to `method` and waits for the answer. They are asked for when the server takes
+/// them, so that a call under way does not hold them: making room and moving it about is a good part of what one costs.
 pub(crate) async fn unary<R: Message + Default>(
     connection: &Connection,
     method: &'static str,
-    headers: impl FnOnce() -> HeaderMap,
-    message: &Bytes,
+    request: impl FnOnce() -> (HeaderMap, Bytes),
 ) -> Result<R, Status> {
     let broken = |error| failed(connection.broken(error));
     let ready = connection.ready().await.map_err(failed)?;
     let (response, _open) = {
-        let mut exchange = ready
-            .send(PathAndQuery::from_static(method), headers())
-            .map_err(failed)?;
-        exchange.body.send_data(message.clone(), true).map_err(broken)?;
+        let (headers, message) = request();
+        let mut exchange = ready.send(PathAndQuery::from_static(method), headers).map_err(failed)?;
+        exchange.body.send_data(message, true).map_err(broken)?;
         (exchange.response, exchange.open)
     };
     let mut stream = accept(response.await.map_err(broken)?)?;

@@ -2,7 +2,7 @@
 
 use mlua::prelude::*;
 
-use super::failure::Invalid;
+use super::failure::{Invalid, excerpt};
 use super::fields::Fields;
 use super::value::Value;
 use crate::etcd::{Address, CallOptions, Config, Credentials, Pem, TlsConfig};
@@ -16,7 +16,9 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     }
     let mut endpoints = Vec::with_capacity(listed.len());
     for (i, value) in listed.iter().enumerate() {
-        endpoints.push(endpoint(value).map_err(|reason| fields.field(&format!("endpoints[{}]", i + 1), &reason))?);
+        endpoints.push(
+            endpoint(value.clone().into()).map_err(|reason| fields.field(&format!("endpoints[{}]", i + 1), &reason))?,
+        );
     }
     let tls = tls(&mut fields, &listed)?;
     let credentials = credentials(&mut fields)?;
@@ -33,14 +35,18 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
 }
 
 /// Reads `tls`. Without it, endpoints that say `https` have it with the system's authorities.
-fn tls(conf: &mut Fields<'_>, endpoints: &[Value]) -> Result<Option<TlsConfig>, Invalid> {
+fn tls(conf: &mut Fields<'_>, endpoints: &[LuaValue]) -> Result<Option<TlsConfig>, Invalid> {
     let scheme = |prefix: &str| {
-        let says = |value: &Value| matches!(value, Value::Text(text) if text.starts_with(prefix.as_bytes()));
+        let says = |value: &LuaValue| {
+            value
+                .as_string()
+                .is_some_and(|text| text.as_bytes().starts_with(prefix.as_bytes()))
+        };
         endpoints.iter().filter(|value| says(value)).count()
     };
     let (https, plain) = (scheme("https://"), scheme("http://") + scheme("unix://"));
     let value = conf.value("tls")?;
-    if value.is_nil() {
+    if matches!(value, Value::Nil) {
         return match https {
             0 => Ok(None),
             n if n == endpoints.len() => Ok(Some(TlsConfig::default())),
@@ -96,17 +102,17 @@ fn credentials(fields: &mut Fields<'_>) -> Result<Option<Credentials>, Invalid> 
     }
 }
 
-fn endpoint(value: &Value) -> Result<Address, String> {
+fn endpoint(value: Value) -> Result<Address, String> {
     let Value::Text(text) = value else {
         return Err(format!("must be a string, got {}", value.article()));
     };
-    let text = String::from_utf8_lossy(text);
+    let text = String::from_utf8_lossy(&text);
     text.parse().map_err(|reason| {
         // It may be a password.
         let got = if text.contains('@') {
             String::new()
         } else {
-            format!(", got '{}'", text.escape_debug())
+            format!(", got '{}'", excerpt(&text))
         };
         format!("is not an address: {reason}{got}")
     })

@@ -1,8 +1,8 @@
 //! The C function that Lua calls for `require "silly.store.etcd"`.
 //!
 //! In: a lua_State. Out: the module, or a Lua error. mlua sets itself up in the state first, and where there is no
-//! memory for that it panics outside of what it catches, or reads what it has not written. It does the same in a state
-//! of another version.
+//! memory for that it panics outside of what it catches, or reads what it has not written. In a state of another version
+//! of Lua it reads what is not there.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -15,8 +15,8 @@ use mlua::prelude::*;
 /// More than mlua needs to set itself up.
 const ROOM: usize = 64 << 10;
 
-/// The version whose layout mlua was built with. Older ones lack functions that the library calls, so that it does not
-/// load there; from 5.4 on the newer Lua has them all.
+/// The version of Lua that the library is built for. Only these two need to look: the library for any other does not load
+/// elsewhere, for lack of a function that it calls.
 #[cfg(feature = "lua54")]
 const VERSION: f64 = 504.0;
 #[cfg(feature = "lua55")]

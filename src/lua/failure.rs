@@ -17,6 +17,15 @@ pub(super) struct Invalid {
     pub(super) field: Option<String>,
 }
 
+/// The beginning of a text, in one line, as messages show it.
+pub(super) fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", text[..end].escape_debug()),
+        None => text.escape_debug().to_string(),
+    }
+}
+
 /// The values for an error of the client.
 pub(super) fn push(lua: &Lua, call: &str, error: &Error) -> LuaResult<LuaMultiValue> {
     let info = table::build(lua, |t| {

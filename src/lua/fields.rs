@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use mlua::prelude::*;
 
-use super::failure::{Invalid, one_line};
+use super::failure::{Invalid, excerpt, one_line};
 use super::integer;
-use super::value::{Own, Value, own};
+use super::value::{self, Field, Value};
 use crate::etcd::CallOptions;
 
 /// No server takes a list as long as that.
@@ -28,7 +28,7 @@ pub(super) struct Fields<'a> {
     place: Place<'a>,
     table: LuaTable,
     /// What the table itself holds, so that most fields, which are absent, cost no look-up.
-    own: Vec<Own>,
+    own: Vec<Field>,
     inherits: bool,
     /// What has been asked for.
     known: Vec<&'static str>,
@@ -81,8 +81,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The fields of the table `value`, the item `number` of the list in the field `name`.
-    pub(super) fn item(&self, name: &'static str, number: usize, value: Value) -> Result<Fields<'_>, Invalid> {
-        Fields::open(self.lua, self.call, Place::Item(&self.place, name, number), value)
+    pub(super) fn item(&self, name: &'static str, number: usize, value: LuaValue) -> Result<Fields<'_>, Invalid> {
+        Fields::open(
+            self.lua,
+            self.call,
+            Place::Item(&self.place, name, number),
+            value.into(),
+        )
     }
 
     fn open(lua: &'a Lua, call: &'a str, place: Place<'a>, value: Value) -> Result<Self, Invalid> {
@@ -97,7 +102,7 @@ impl<'a> Fields<'a> {
                 field,
             });
         };
-        let read = own(lua, &table);
+        let read = value::read(lua, &table);
         let mut fields = Self {
             lua,
             call,
@@ -113,15 +118,17 @@ impl<'a> Fields<'a> {
 
     /// A field's value, nil if it is absent. To be asked for once.
     pub(super) fn value(&mut self, name: &'static str) -> Result<Value, Invalid> {
+        debug_assert!(!self.known.contains(&name), "{name} was asked for before");
         self.known.push(name);
-        match self.own.iter_mut().find(|own| own.name.is(name)) {
-            Some(own) => Ok(std::mem::replace(&mut own.value, Value::NIL)),
-            None if self.inherits => {
-                let inherited = self.table.get::<LuaValue>(name);
-                inherited.map(Value::from).map_err(|error| self.raised(name, &error))
-            }
-            None => Ok(Value::NIL),
-        }
+        let left = match self.own.iter_mut().find(|field| field.name.is(name)) {
+            Some(field) => match std::mem::replace(&mut field.value, Value::Nil) {
+                Value::Other(left) => left,
+                value => return Ok(value),
+            },
+            None if self.inherits => self.table.get(name).map_err(|error| self.raised(name, &error))?,
+            None => return Ok(Value::Nil),
+        };
+        Ok(left.into())
     }
 
     /// A byte string that must be there.
@@ -132,7 +139,7 @@ impl<'a> Fields<'a> {
     /// A byte string that may be absent.
     pub(super) fn optional_bytes(&mut self, name: &'static str) -> Result<Option<Bytes>, Invalid> {
         match self.value(name)? {
-            Value::Other(LuaNil) => Ok(None),
+            Value::Nil => Ok(None),
             Value::Text(text) => Ok(Some(text)),
             other => Err(self.field(name, &format!("must be a string, got {}", other.article()))),
         }
@@ -152,7 +159,7 @@ impl<'a> Fields<'a> {
     /// A boolean that may be absent.
     pub(super) fn optional_flag(&mut self, name: &'static str) -> Result<Option<bool>, Invalid> {
         match self.value(name)? {
-            Value::Other(LuaNil) => Ok(None),
+            Value::Nil => Ok(None),
             Value::Other(LuaValue::Boolean(flag)) => Ok(Some(flag)),
             other => Err(self.field(name, &format!("must be a boolean, got {}", other.article()))),
         }
@@ -166,7 +173,7 @@ impl<'a> Fields<'a> {
     /// An int64 that may be absent.
     pub(super) fn optional_integer(&mut self, name: &'static str) -> Result<Option<i64>, Invalid> {
         match self.value(name)? {
-            Value::Other(LuaNil) => Ok(None),
+            Value::Nil => Ok(None),
             value => integer::decode(&value)
                 .map(Some)
                 .map_err(|reason| self.field(name, &reason)),
@@ -197,7 +204,7 @@ impl<'a> Fields<'a> {
     /// One of `names`; its number, 0 if absent.
     pub(super) fn choice(&mut self, name: &'static str, names: &[&str]) -> Result<i32, Invalid> {
         match self.value(name)? {
-            Value::Other(LuaNil) => Ok(0),
+            Value::Nil => Ok(0),
             value => self.chosen(name, &value, names),
         }
     }
@@ -205,18 +212,18 @@ impl<'a> Fields<'a> {
     /// One of `names` that must be there; its number.
     pub(super) fn required_choice(&mut self, name: &'static str, names: &[&str]) -> Result<i32, Invalid> {
         match self.value(name)? {
-            Value::Other(LuaNil) => Err(self.missing(name)),
+            Value::Nil => Err(self.missing(name)),
             value => self.chosen(name, &value, names),
         }
     }
 
     /// The number of the name that `value`, of the field `name`, is.
     pub(super) fn chosen(&self, name: &str, value: &Value, names: &[&str]) -> Result<i32, Invalid> {
-        let is = |name: &&str| matches!(value, Value::Text(text) if text == name.as_bytes());
-        let found = names.iter().position(is);
+        let same = |name: &&str| matches!(value, Value::Text(text) if text == name.as_bytes());
+        let found = names.iter().position(same);
         found.map(|at| at as i32).ok_or_else(|| {
             let got = match value {
-                Value::Text(text) => format!("'{}'", String::from_utf8_lossy(text).escape_debug()),
+                Value::Text(text) => format!("'{}'", excerpt(&String::from_utf8_lossy(text))),
                 other => other.article(),
             };
             self.field(name, &format!("must be one of {}, got {got}", names.join(", ")))
@@ -224,9 +231,9 @@ impl<'a> Fields<'a> {
     }
 
     /// A list, empty if absent.
-    pub(super) fn list(&mut self, name: &'static str) -> Result<Vec<Value>, Invalid> {
+    pub(super) fn list(&mut self, name: &'static str) -> Result<Vec<LuaValue>, Invalid> {
         let list = match self.value(name)? {
-            Value::Other(LuaNil) => return Ok(Vec::new()),
+            Value::Nil => return Ok(Vec::new()),
             Value::Other(LuaValue::Table(list)) => list,
             other => return Err(self.field(name, &format!("must be a list, got {}", other.article()))),
         };
@@ -247,7 +254,7 @@ impl<'a> Fields<'a> {
         if read.is_err() || items.contains(&LuaNil) {
             return Err(self.field(name, "must be a list, with the keys 1 to n only"));
         }
-        Ok(items.into_iter().map(Value::from).collect())
+        Ok(items)
     }
 
     /// A number of seconds, fractions allowed, that may be absent.
@@ -274,7 +281,7 @@ impl<'a> Fields<'a> {
 
     /// All fields have been asked for: an error if the table has others.
     pub(super) fn check(&self) -> Result<(), Invalid> {
-        let is_known = |own: &Own| self.known.iter().any(|name| own.name.is(name));
+        let is_known = |field: &Field| self.known.iter().any(|name| field.name.is(name));
         if self.own.iter().all(is_known) {
             return Ok(());
         }
@@ -287,23 +294,24 @@ impl<'a> Fields<'a> {
         });
         read.map_err(|error| self.unreadable(&error))?;
         let Some(key) = unknown else {
-            return Ok(());
+            return Err(self.error("has changed while it was read"));
         };
         let LuaValue::String(key) = key else {
             let shown = key.to_string().unwrap_or_else(|_| key.type_name().to_owned());
-            return Err(self.at(&shown, &format!("unknown field [{}]", shown.escape_debug())));
+            return Err(self.at(&shown, &format!("unknown field [{}]", excerpt(&shown))));
         };
         let key = key.to_string_lossy();
         let distance = |name: &&&str| strsim::damerau_levenshtein(&key.to_lowercase(), &name.to_lowercase());
         let nearest = self
             .known
             .iter()
+            .filter(|name| name.len().abs_diff(key.len()) <= 3)
             .min_by_key(distance)
             .filter(|name| distance(name) <= 3 && distance(name) * 2 <= key.len() + 1);
         let hint = nearest
             .map(|name| format!(" (did you mean '{name}'?)"))
             .unwrap_or_default();
-        Err(self.at(&key, &format!("unknown field '{}'{hint}", key.escape_debug())))
+        Err(self.at(&key, &format!("unknown field '{}'{hint}", excerpt(&key))))
     }
 
     /// An error about one field: `put: field 'key' must be ...`.
@@ -351,7 +359,7 @@ fn is(value: &LuaValue, text: &str) -> bool {
 /// A number of seconds that is not negative, or nil.
 pub(super) fn seconds(value: &Value) -> Result<Option<Duration>, String> {
     let seconds = match value {
-        Value::Other(LuaNil) => return Ok(None),
+        Value::Nil => return Ok(None),
         Value::Other(LuaValue::Integer(seconds)) => *seconds as f64,
         Value::Other(LuaValue::Number(seconds)) => *seconds,
         other => return Err(format!("must be a number of seconds, got {}", other.article())),

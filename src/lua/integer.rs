@@ -4,6 +4,7 @@
 
 use mlua::prelude::*;
 
+use super::failure::excerpt;
 use super::value::Value;
 
 const INEXACT: &str = "is not exact in this Lua, pass a string";
@@ -18,7 +19,7 @@ pub(super) fn decode(value: &Value) -> Result<i64, String> {
             Ok(text) => from_text(text),
             Err(_) => Err("must be an integer, got a string that is none".to_owned()),
         },
-        Value::Other(_) => Err(format!("must be an integer, got {}", value.article())),
+        Value::Nil | Value::Other(_) => Err(format!("must be an integer, got {}", value.article())),
     }
 }
 
@@ -54,11 +55,11 @@ fn from_text(text: &str) -> Result<i64, String> {
         None => (10, digits),
     };
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-        return Err(format!("must be an integer, got '{}'", text.escape_debug()));
+        return Err(format!("must be an integer, got '{}'", excerpt(text)));
     }
     let value = i128::from_str_radix(digits, radix).map(|value| if negative { -value } else { value });
     value
         .ok()
         .and_then(|value| i64::try_from(value).ok())
-        .ok_or_else(|| format!("is beyond 64 bits: {text}"))
+        .ok_or_else(|| format!("is beyond 64 bits: {}", excerpt(text)))
 }

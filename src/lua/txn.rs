@@ -12,6 +12,7 @@ use super::failure::Invalid;
 use super::fields::Fields;
 use super::kv;
 use super::table::{Table, build};
+use super::value::Value;
 use crate::etcd::pb::compare::{CompareTarget, TargetUnion};
 use crate::etcd::pb::request_op::Request;
 use crate::etcd::pb::response_op::Response;
@@ -103,7 +104,7 @@ impl Reader {
         let mut found = None;
         for name in NAMES {
             let value = fields.value(name)?;
-            if !value.is_nil() && found.replace((name, value)).is_some() {
+            if !matches!(value, Value::Nil) && found.replace((name, value)).is_some() {
                 return Err(fields.field(name, "is a second operation, one is allowed"));
             }
         }

@@ -3,7 +3,7 @@
 //! In: a Lua table. Out: its fields, each a name and a value. Nothing of the table is called or changed.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::slice;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use mlua::prelude::*;
 
 /// A value of a request.
 pub(super) enum Value {
+    Nil,
     /// A string, by its bytes.
     Text(Bytes),
     /// Anything else.
@@ -19,27 +20,13 @@ pub(super) enum Value {
 }
 
 impl Value {
-    pub(super) const NIL: Self = Self::Other(LuaNil);
-
-    pub(super) fn is_nil(&self) -> bool {
-        matches!(self, Self::Other(LuaNil))
-    }
-
     /// `a string`, `nil`, `a table`: how messages name what they got.
     pub(super) fn article(&self) -> String {
         match self {
+            Self::Nil => "nil".to_owned(),
             Self::Text(_) => "a string".to_owned(),
-            Self::Other(LuaNil) => "nil".to_owned(),
             Self::Other(LuaValue::Integer(_) | LuaValue::Number(_)) => "a number".to_owned(),
             Self::Other(other) => format!("a {}", other.type_name()),
-        }
-    }
-
-    /// Tells one table from another.
-    pub(super) fn to_pointer(&self) -> *const c_void {
-        match self {
-            Self::Text(text) => text.as_ptr().cast(),
-            Self::Other(other) => other.to_pointer(),
         }
     }
 }
@@ -47,6 +34,7 @@ impl Value {
 impl From<LuaValue> for Value {
     fn from(value: LuaValue) -> Self {
         match value {
+            LuaNil => Self::Nil,
             LuaValue::String(text) => Self::Text(Bytes::copy_from_slice(&text.as_bytes())),
             other => Self::Other(other),
         }
@@ -59,9 +47,6 @@ pub(super) struct Name {
     length: usize,
     text: [u8; LONGEST],
 }
-
-/// What `own` needs at most beyond the values that are left: a key, a value, and one more.
-const SLOTS: c_int = 4;
 
 /// No field has a longer name.
 const LONGEST: usize = 24;
@@ -87,42 +72,47 @@ impl Name {
 }
 
 /// A field that a table itself holds.
-pub(super) struct Own {
+pub(super) struct Field {
     pub(super) name: Name,
     pub(super) value: Value,
 }
 
+/// A longer string is copied only where it is asked for: one string may stand in many fields.
+const SHORT: usize = 1 << 10;
+
+/// Free slots of the stack while a field is read; Lua's own functions have twenty.
+const SLOTS: c_int = 8;
+
 /// The fields that `table` itself holds, and whether it has a metatable.
-pub(super) fn own(lua: &Lua, table: &LuaTable) -> LuaResult<(Vec<Own>, bool)> {
-    let mut own = Vec::with_capacity(8);
+pub(super) fn read(lua: &Lua, table: &LuaTable) -> LuaResult<(Vec<Field>, bool)> {
+    let mut fields = Vec::with_capacity(8);
     let mut inherits = false;
     // SAFETY: the stack of the protected call has the table first, then the values that are left for mlua, then the key
-    // and the value at hand. What leaves the call by `longjmp`, `luaL_checkstack` or `lua_next`, leaves nothing behind
-    // that would have to be dropped: `own` lives outside.
-    let complex: LuaMultiValue = unsafe {
+    // and the value at hand. `luaL_checkstack` and `lua_next` may leave the call by `longjmp`; nothing is held then that
+    // would have to be dropped, for `fields` lives outside.
+    let left: LuaMultiValue = unsafe {
         lua.exec_raw(table, |state| {
             inherits = ffi::lua_getmetatable(state, 1) != 0;
             ffi::lua_settop(state, 1);
             ffi::lua_pushnil(state);
             while ffi::lua_next(state, 1) != 0 {
+                ffi::luaL_checkstack(state, SLOTS, c"too many values".as_ptr());
                 let value = plain(state, -1);
-                if value.is_nil() {
-                    ffi::luaL_checkstack(state, SLOTS, c"too many tables in it".as_ptr());
-                    ffi::lua_insert(state, -2);
-                } else {
-                    ffi::lua_settop(state, -2);
+                match value {
+                    Value::Nil => ffi::lua_insert(state, -2),
+                    _ => ffi::lua_settop(state, -2),
                 }
                 let name = Name::of(text(state, -1));
-                own.push(Own { name, value });
+                fields.push(Field { name, value });
             }
             ffi::lua_remove(state, 1);
         })?
     };
-    let places = own.iter_mut().filter(|own| own.value.is_nil());
-    for (own, value) in places.zip(complex) {
-        own.value = Value::Other(value);
+    let unread = fields.iter_mut().filter(|field| matches!(field.value, Value::Nil));
+    for (field, value) in unread.zip(left) {
+        field.value = Value::Other(value);
     }
-    Ok((own, inherits))
+    Ok((fields, inherits))
 }
 
 /// The string at `index`.
@@ -141,23 +131,24 @@ unsafe fn text<'a>(state: *mut ffi::lua_State, index: c_int) -> Option<&'a [u8]>
     }
 }
 
-/// The value at `index`; nil for one that Lua refers to.
+/// The value at `index`; nil for one that is left for mlua: what Lua refers to, and long strings.
 ///
 /// # Safety
 /// `state` runs and has a value there.
 unsafe fn plain(state: *mut ffi::lua_State, index: c_int) -> Value {
     // SAFETY: none of these raises an error or changes the stack.
     unsafe {
-        if let Some(text) = text(state, index) {
-            return Value::Text(Bytes::copy_from_slice(text));
-        }
-        Value::Other(match ffi::lua_type(state, index) {
+        let value = match ffi::lua_type(state, index) {
             ffi::LUA_TBOOLEAN => LuaValue::Boolean(ffi::lua_toboolean(state, index) != 0),
             ffi::LUA_TNUMBER if ffi::lua_isinteger(state, index) != 0 => {
                 LuaValue::Integer(ffi::lua_tointeger(state, index) as LuaInteger)
             }
             ffi::LUA_TNUMBER => LuaValue::Number(ffi::lua_tonumber(state, index)),
-            _ => LuaNil,
-        })
+            _ => match text(state, index) {
+                Some(text) if text.len() <= SHORT => return Value::Text(Bytes::copy_from_slice(text)),
+                _ => return Value::Nil,
+            },
+        };
+        Value::Other(value)
     }
 }

@@ -4,7 +4,7 @@
 
 local standalone = {}
 
--- The runtime, from the first call in one of its tasks on.
+-- The runtime, from the first call on after it was loaded.
 local task
 
 function standalone.current()
