@@ -333,4 +333,17 @@ mod tests {
         route.keep();
         assert_eq!(endpoints.route().endpoint().name, route.endpoint().name);
     }
+
+    #[test]
+    fn a_server_of_another_cluster_is_refused_until_the_others_are_gone() {
+        let endpoints = endpoints(2);
+        let [old, new] = &endpoints.list[..] else { panic!() };
+        assert!(endpoints.recognise(old, 1).is_ok());
+        assert!(endpoints.recognise(new, 2).is_err());
+        old.slot().failures = GONE - 1;
+        assert!(endpoints.recognise(new, 2).is_err());
+        old.slot().failures = GONE;
+        assert!(endpoints.recognise(new, 2).is_ok());
+        assert!(endpoints.recognise(new, 2).is_ok());
+    }
 }

@@ -1,15 +1,16 @@
 //! What a login takes, and what goes with its token.
 
+use std::future::pending;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use silly_etcd::etcd::Code;
-use silly_etcd::etcd::pb::{AuthenticateRequest, PutResponse};
-use tokio::time::advance;
+use silly_etcd::etcd::pb::{AuthenticateRequest, PutRequest, PutResponse};
+use silly_etcd::etcd::{CallOptions, Code};
+use tokio::time::{advance, timeout};
 
-use super::support::clock::run;
+use super::support::clock::{run, until};
 use super::support::unary::call_all;
-use super::support::{Call, Cluster};
+use super::support::{Call, Cluster, ONCE};
 use super::{client, let_in, permit, put};
 
 #[test]
@@ -74,6 +75,30 @@ fn a2_a_wrong_password_is_tried_once_a_second() {
             assert_eq!(etcd.methods(), vec!["Authenticate"; second]);
             advance(Duration::from_secs(1)).await;
         }
+    });
+}
+
+#[test]
+fn a_login_that_hangs_is_left_for_another_server() {
+    run(async {
+        let etcd = Cluster::start(2, |mut call: Call| async move {
+            match call.method.as_str() {
+                "Authenticate" if call.number == 0 => pending().await,
+                "Authenticate" => let_in(call),
+                _ => call.reply(&PutResponse::default()),
+            }
+        })
+        .await;
+        let client = client(&etcd);
+        let patient = CallOptions {
+            timeout: Duration::from_secs(20),
+            ..ONCE
+        };
+        let answer = timeout(Duration::from_secs(6), client.put(PutRequest::default(), &patient));
+        until(answer).await.unwrap().unwrap();
+        let seen = etcd.seen();
+        assert_eq!(etcd.methods(), ["Authenticate", "Authenticate", "Put"]);
+        assert_ne!(seen[0].server, seen[1].server);
     });
 }
 

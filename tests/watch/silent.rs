@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use silly_etcd::etcd::Code;
+use silly_etcd::etcd::pb::WatchCreateRequest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::support::clock::{run, until};
-use super::support::{Cluster, Fault, ONCE, client, listen, ports};
+use super::support::{Cluster, Fault, ONCE, client, frames, listen, ports};
 use super::{START, create, created, events, read, watching};
 
 /// A way to `server` on which every connection falls silent for good once `freeze` is told.
@@ -77,5 +79,34 @@ fn w3_a_watch_goes_on_at_once_when_its_member_is_killed_or_has_no_leader() {
             second.send(&events(id, &[START]));
             assert_eq!(read(&watcher).await, [START], "{name}");
         }
+    });
+}
+
+#[test]
+fn a_watch_lets_go_of_a_server_that_takes_no_message() {
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    run(async {
+        let gone = Arc::new(Notify::new());
+        let told = gone.clone();
+        let serve = move |_, mut socket: TcpStream| {
+            let gone = gone.clone();
+            async move {
+                let shut = frames::settings(Some((INITIAL_WINDOW_SIZE, 0)));
+                socket.write_all(&shut).await.unwrap();
+                let mut bytes = [0; 4096];
+                while let Ok(1..) = socket.read(&mut bytes).await {}
+                gone.notify_one();
+            }
+        };
+        let address = listen(ports(1).await, serve)[0];
+        let client = client(&[address], ONCE);
+        let request = WatchCreateRequest {
+            start_revision: START,
+            ..WatchCreateRequest::default()
+        };
+        let ended = until(client.watch(request, &ONCE)).await;
+        assert_eq!(ended.err().unwrap().code, Code::DeadlineExceeded);
+        client.close();
+        until(told.notified()).await;
     });
 }
