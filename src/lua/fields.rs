@@ -54,8 +54,12 @@ impl Place<'_> {
         }
     }
 
-    fn is_request(&self) -> bool {
-        matches!(self, Place::Request)
+    /// The text for the table that lies here, unless that is the request.
+    fn text(&self) -> Option<String> {
+        match self {
+            Place::Request => None,
+            place => Some(place.to_string()),
+        }
     }
 }
 
@@ -92,7 +96,7 @@ impl<'a> Fields<'a> {
 
     fn open(lua: &'a Lua, call: &'a str, place: Place<'a>, value: Value) -> Result<Self, Invalid> {
         let Value::Other(LuaValue::Table(table)) = value else {
-            let field = (!place.is_request()).then(|| place.to_string());
+            let field = place.text();
             let at = field
                 .as_ref()
                 .map(|field| format!("field '{field}' "))
@@ -326,7 +330,7 @@ impl<'a> Fields<'a> {
 
     /// An error about the table itself.
     pub(super) fn error(&self, reason: &str) -> Invalid {
-        let field = (!self.place.is_request()).then(|| self.place.to_string());
+        let field = self.place.text();
         let place = field.as_deref().unwrap_or("the request");
         Invalid {
             message: format!("{}: {place} {reason}", self.call),
@@ -343,9 +347,9 @@ impl<'a> Fields<'a> {
     }
 
     fn at(&self, name: &str, text: &str) -> Invalid {
-        let colon = if self.place.is_request() { "" } else { ": " };
+        let place = self.place.text().map(|place| format!("{place}: ")).unwrap_or_default();
         Invalid {
-            message: format!("{}: {}{colon}{text}", self.call, self.place),
+            message: format!("{}: {place}{text}", self.call),
             field: Some(self.place.of(name)),
         }
     }
