@@ -10,7 +10,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_server(false)
         .build_transport(false)
-        .codec_path("crate::etcd::codec::Codec")
         .bytes(".")
         .compile_fds(schema)?;
 

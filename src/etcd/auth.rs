@@ -9,15 +9,15 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use http::HeaderValue;
-use tokio::time::{Instant, timeout};
-use tonic::Status;
+use tokio::time::{Instant, timeout_at};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::cause::{Cause, Retry};
 use super::connection::Connection;
 use super::endpoint::Endpoint;
-use super::failure::{Again, Failure};
+use super::failure::Failure;
+use super::grpc::{HalfClose, headers, pack_secret, unary};
 use super::pb::{AuthenticateRequest, AuthenticateResponse};
-use super::unary::{headers, pack_secret, unary};
 
 /// Who the client is.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
 /// What calls carry; `None` where the server has authentication switched off.
 pub(crate) type Token = Option<HeaderValue>;
 
-type Login = Shared<BoxFuture<'static, Result<Token, Status>>>;
+type Login = Shared<BoxFuture<'static, Result<Token, Cause>>>;
 
 pub(crate) struct Auth {
     /// None without authentication, and once the client is closed.
@@ -85,13 +85,13 @@ impl Auth {
         let Some(credentials) = self.credentials() else {
             return Ok(None);
         };
-        let failure = |status: &Status| Failure::login(endpoint, status);
+        let failure = |cause: &Cause| Failure::login(endpoint, cause);
         let login = {
             let mut slot = self.slot();
             let usable = slot.as_ref().is_some_and(|attempt| match attempt.login.peek() {
                 Some(Ok(_)) => true,
                 None => attempt.endpoint == endpoint.name,
-                Some(Err(status)) => failure(status).again == Again::Never && attempt.began.elapsed() < REFUSED_PAUSE,
+                Some(Err(cause)) => failure(cause).retry == Retry::Never && attempt.began.elapsed() < REFUSED_PAUSE,
             });
             if !usable {
                 *slot = None;
@@ -103,20 +103,20 @@ impl Auth {
             });
             attempt.login.clone()
         };
-        login.await.map_err(|status| failure(&status))
+        login.await.map_err(|cause| failure(&cause))
     }
 
     /// Sees a call fail that carried `token`. If it was refused for that, the next call logs in again, unless another
     /// has done so; where no login can help, the failure is final.
     pub(crate) fn judge(&self, mut failure: Failure, token: &Token) -> Failure {
-        if failure.again == Again::Login {
+        if failure.retry == Retry::Login {
             let mut slot = self.slot();
             let current = slot.as_ref().and_then(|attempt| attempt.login.peek());
             if current.is_some_and(|login| login.as_ref().is_ok_and(|current| current == token)) {
                 *slot = None;
             }
             if !self.can_login() {
-                failure.again = Again::Never;
+                failure.retry = Retry::Never;
             }
         }
         failure
@@ -147,12 +147,12 @@ impl Auth {
 fn begin(credentials: Arc<Credentials>, connection: Connection) -> Login {
     let ended = tokio::spawn(login(credentials, connection));
     ended
-        .map(|ended| ended.unwrap_or_else(|error| Err(Status::internal(error.to_string()))))
+        .map(|ended| ended.unwrap_or_else(|error| Err(Cause::Malformed(error.to_string()))))
         .boxed()
         .shared()
 }
 
-async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<Token, Status> {
+async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<Token, Cause> {
     let (user, password) = match &*credentials {
         Credentials::Token(token) => return sensitive(token),
         Credentials::Password { user, password } => (user, password),
@@ -164,19 +164,20 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
     };
     let message = pack_secret(&request);
     request.password.zeroize();
-    let answer = unary::<AuthenticateResponse>(&connection, AUTHENTICATE, || (headers(), message));
-    match timeout(LOGIN_LIMIT, answer).await {
+    let end = Instant::now() + connection.patience(LOGIN_LIMIT);
+    let request = || (headers(), message);
+    let answer = unary::<AuthenticateResponse>(&connection, AUTHENTICATE, HalfClose::Request, end, request);
+    match timeout_at(end, answer).await {
         Ok(Ok(answer)) => sensitive(&answer.token),
-        Ok(Err(status)) if status.message() == NOT_ENABLED => Ok(None),
-        Ok(Err(status)) => Err(status),
-        Err(_) => Err(Status::deadline_exceeded("no answer to the login")),
+        Ok(Err(Cause::Status(_, text))) if text == NOT_ENABLED => Ok(None),
+        Ok(Err(cause)) => Err(cause),
+        Err(_) => Err(Cause::Timeout(LOGIN_LIMIT)),
     }
 }
 
 /// A token as a header that no log shows.
-fn sensitive(token: &str) -> Result<Token, Status> {
-    let malformed = |_| Status::unauthenticated("the token is no header value");
-    let mut value = HeaderValue::try_from(token).map_err(malformed)?;
+fn sensitive(token: &str) -> Result<Token, Cause> {
+    let mut value = HeaderValue::try_from(token).map_err(|_| Cause::Unsendable)?;
     value.set_sensitive(true);
     Ok(Some(value))
 }

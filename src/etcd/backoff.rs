@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::random;
+
 const FIRST: Duration = Duration::from_millis(25);
 const LAST: Duration = Duration::from_secs(1);
 
@@ -9,7 +11,7 @@ const LAST: Duration = Duration::from_secs(1);
 /// that the clients of a restarted server do not come all at once.
 pub(crate) fn pause(failures: u32) -> Duration {
     let full = FIRST.saturating_mul(1 << failures.min(16)).min(LAST);
-    full.mul_f64(0.5 + fastrand::f64() / 2.0)
+    full.mul_f64(0.5 + random::fraction() / 2.0)
 }
 
 #[cfg(test)]

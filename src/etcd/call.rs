@@ -10,18 +10,19 @@ use futures_util::TryFutureExt;
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::cause::{Cause, Retry};
 use super::client::Client;
 use super::clock::Moment;
-use super::cluster::Pass;
+use super::cluster::{Authorized, Cluster};
 use super::config::CallOptions;
 use super::endpoint::Route;
-use super::error::{Applied, Error, Result};
-use super::failure::{Again, Failure};
-use super::pb::Answer;
-use super::unary::{pack, unary};
+use super::error::{Applied, Attempts, Error, Result};
+use super::failure::Failure;
+use super::grpc::{HalfClose, pack, unary};
+use super::pb::Response;
 
-/// How often a call may go out again at once to the same server: a token can wear out between two attempts, and a
-/// connection can close, hardly more often.
+/// How often in a row something may go out again at once to the same server without getting any further: a token can
+/// wear out between two attempts, and a connection can close, hardly more often.
 pub(crate) const REPAIRS: u32 = 3;
 
 /// How long a server may take to be reached where there are others, or by a stream that keeps trying.
@@ -36,6 +37,8 @@ pub(crate) enum Kind {
     SerializableRead,
     /// It writes what a repetition writes no second time.
     Idempotent,
+    /// It renews a lease: idempotent, on a stream of one request, and its time of sending counts.
+    Renewal,
     /// It writes: at most once.
     Write,
 }
@@ -46,138 +49,238 @@ impl Kind {
         self != Self::Write || options.retry_unknown || failure.error.applied == Applied::No
     }
 
-    /// The error of a call of which all attempts together `applied`.
-    fn error(self, error: Error, applied: Applied) -> Error {
-        let reads = matches!(self, Self::Read | Self::SerializableRead);
-        Error {
-            applied: if reads { Applied::No } else { applied },
-            ..error
+    fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::SerializableRead)
+    }
+
+    fn half_close(self) -> HalfClose {
+        match self {
+            Self::Renewal => HalfClose::Answer,
+            _ => HalfClose::Request,
         }
     }
+
+    /// When a request of this kind goes out. Only of what has to do with leases it matters, and the clock has its price.
+    fn moment(self) -> Option<Moment> {
+        matches!(self, Self::Idempotent | Self::Renewal).then(Moment::now)
+    }
+}
+
+/// The answer to a call.
+pub(crate) struct Answered<R> {
+    pub(crate) response: R,
+    /// When the request for it was sent, for calls that have to do with leases.
+    pub(crate) sent: Option<Moment>,
+    /// May an earlier attempt have been applied as well? Then a comparison may have failed for that.
+    pub(crate) earlier: Applied,
+}
+
+/// What a call has to say.
+struct Request<'a> {
+    kind: Kind,
+    method: &'static str,
+    message: Bytes,
+    options: &'a CallOptions,
 }
 
 impl Client {
     /// Calls `method` with `message` until it answers, fails for good, or has been tried often enough.
-    pub(crate) fn call<R: Answer>(
+    pub(crate) fn call<R: Response>(
         &self,
         kind: Kind,
         method: &'static str,
         message: impl Message,
         options: &CallOptions,
     ) -> impl Future<Output = Result<R>> {
-        self.timed(kind, method, message, options).map_ok(|(_, answer)| answer)
+        let call = self.cluster().call(kind, method, message, options);
+        call.map_ok(|answered| answered.response)
     }
+}
 
-    /// The same. With the answer comes the moment when the request for it was sent.
-    pub(crate) fn timed<R: Answer>(
+impl Cluster {
+    /// The same, with what else is known of the answer.
+    pub(crate) fn call<R: Response>(
         &self,
         kind: Kind,
         method: &'static str,
         message: impl Message,
         options: &CallOptions,
-    ) -> impl Future<Output = Result<(Moment, R)>> {
-        // Now, since a future has room for all that it was given as long as it lives.
-        let message = pack(&message);
+    ) -> impl Future<Output = Result<Answered<R>>> {
+        // Packed now, since a future has room for all that it was given as long as it lives.
+        let request = Request {
+            kind,
+            method,
+            message: pack(&message),
+            options,
+        };
         async move {
-            let mut route = self.cluster().endpoints.route();
+            let mut route = self.endpoints.route();
+            let began = Instant::now();
+            let mut end = began + options.timeout;
             let (mut retries, mut repairs) = (0, 0);
-            // What one attempt may have done, the refusal of another does not undo.
-            let mut applied = Applied::No;
-            // Is there a server that may yet answer?
-            let mut hope = false;
+            let mut past = Past::default();
             loop {
-                let attempt = self.attempt(&route, kind, method, &message, options);
-                let failure = match attempt.await {
-                    Ok(answer) => {
+                let failure = match self.attempt(&route, &request, end).await {
+                    Ok((sent, response)) => {
                         route.keep();
-                        return Ok(answer);
+                        let earlier = past.applied(kind);
+                        return Ok(Answered {
+                            response,
+                            sent,
+                            earlier,
+                        });
                     }
                     Err(failure) => failure,
                 };
-                if failure.error.applied == Applied::Maybe {
-                    applied = Applied::Maybe;
-                }
-                match failure.again {
+                past.note(&failure);
+                match failure.retry {
                     // A server that says no has answered, too.
-                    Again::Never => route.keep(),
+                    Retry::Never => route.keep(),
                     // Also if this call ends here, for a write is not repeated.
-                    Again::Elsewhere | Again::Later => route.leave(),
-                    Again::Login | Again::Reconnect => {}
+                    Retry::Elsewhere | Retry::Later => route.leave(),
+                    Retry::Login | Retry::Reconnect => {}
                 }
                 if !kind.repeats(&failure, options) {
-                    return Err(kind.error(failure.error, applied));
+                    return Err(past.error(kind, failure.error, began));
                 }
-                hope |= failure.again.is_hopeful();
-                match failure.again {
-                    Again::Login | Again::Reconnect if repairs < REPAIRS => {
-                        repairs += 1;
+                if matches!(failure.retry, Retry::Login | Retry::Reconnect)
+                    && (repairs < REPAIRS || failure.progress && failure.retry == Retry::Reconnect)
+                    && Instant::now() < end
+                {
+                    repairs += 1;
+                    past.repaired();
+                    continue;
+                }
+                repairs = 0;
+                match failure.retry {
+                    Retry::Elsewhere | Retry::Reconnect | Retry::Later if route.advance() => {
+                        end = Instant::now() + options.timeout;
                         continue;
                     }
-                    Again::Elsewhere | Again::Reconnect | Again::Later if route.advance() => continue,
-                    Again::Elsewhere | Again::Reconnect | Again::Later if hope && retries < options.retry => {
-                        retries += 1
+                    Retry::Elsewhere | Retry::Reconnect | Retry::Later if past.hope && retries < options.retry => {
+                        retries += 1;
                     }
-                    _ => return Err(kind.error(failure.error, applied)),
+                    _ => return Err(past.error(kind, failure.error, began)),
                 }
                 tokio::select! {
-                    () = self.cluster().closed.cancelled() => return Err(kind.error(Error::closed(), applied)),
+                    () = self.closed.cancelled() => return Err(past.error(kind, Error::closed(), began)),
                     () = sleep(options.retry_sleep) => {}
                 }
+                end = Instant::now() + options.timeout;
             }
         }
     }
 
     /// One attempt at one server: connects and logs in where that is needed, then sends the request.
-    async fn attempt<R: Answer>(
+    async fn attempt<R: Response>(
         &self,
         route: &Route<'_>,
-        kind: Kind,
-        method: &'static str,
-        message: &Bytes,
-        options: &CallOptions,
-    ) -> Result<(Moment, R), Failure> {
-        let (cluster, endpoint) = (self.cluster(), route.endpoint());
-        let end = Instant::now() + options.timeout;
-        let pass = match cluster.entered(endpoint) {
-            Some(pass) => pass,
+        request: &Request<'_>,
+        end: Instant,
+    ) -> Result<(Option<Moment>, R), Failure> {
+        let endpoint = route.endpoint();
+        let timeout = request.options.timeout;
+        let authorized = match self.ready(endpoint, end - timeout) {
+            Some(authorized) => authorized,
             // Boxed, since it happens once and would make every call larger.
-            None => Box::pin(self.enter(route, options)).await?,
+            None => Box::pin(self.get_ready(route, request.options, end)).await?,
         };
-        let request = || (pass.headers(kind != Kind::SerializableRead), message.clone());
-        let sent = Moment::now();
-        let answered = timeout_at(end, unary(&pass.connection, method, request));
-        tokio::select! {
+        let mut sent = None;
+        let headers = || {
+            sent = request.kind.moment();
+            let leader = request.kind != Kind::SerializableRead;
+            (authorized.headers(leader), request.message.clone())
+        };
+        let connection = &authorized.connection;
+        let answers = connection.answers();
+        let answer = unary(connection, request.method, request.kind.half_close(), end, headers);
+        let answered = tokio::select! {
             biased;
-            () = cluster.closed.cancelled() => Err(Failure::closed(Applied::Maybe)),
-            answered = answered => match answered {
-                Ok(Ok(answer)) => {
-                    let answer: R = answer;
-                    cluster.endpoints.recognise(endpoint, answer.cluster_id())?;
-                    Ok((sent, answer))
-                }
-                Ok(Err(status)) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &pass.token)),
-                Err(_) => Err(endpoint.unanswered(options.timeout)),
+            () = self.closed.cancelled() => return Err(Failure::closed(Applied::Maybe)),
+            answered = timeout_at(end, answer) => answered,
+        };
+        let cause = match answered {
+            Ok(Ok(response)) => {
+                let response: R = response;
+                self.endpoints.recognise(endpoint, response.cluster_id())?;
+                return Ok((sent, response));
             }
-        }
+            Ok(Err(cause)) => cause,
+            Err(_) => {
+                connection.doubt(timeout);
+                Cause::Timeout(timeout)
+            }
+        };
+        // Where other calls were answered meanwhile it is not the member.
+        let alone = route.is_exhausted() && !(matches!(cause, Cause::Timeout(_)) && connection.answers() > answers);
+        Err(self.judge(endpoint, &authorized, &cause, alone))
     }
 
     /// Connects and logs in.
-    async fn enter(&self, route: &Route<'_>, options: &CallOptions) -> Result<Pass, Failure> {
-        let (cluster, endpoint) = (self.cluster(), route.endpoint());
-        let limit = if cluster.endpoints.are_several() {
+    async fn get_ready(&self, route: &Route<'_>, options: &CallOptions, end: Instant) -> Result<Authorized, Failure> {
+        let endpoint = route.endpoint();
+        let limit = if self.endpoints.are_several() {
             options.timeout.min(CONNECT_LIMIT)
         } else {
             options.timeout
         };
-        let start = Instant::now();
         // Nobody waits for a server that has just refused while there are others, or for longer than a pause lasts.
-        let patience = route.is_exhausted().then_some(start + limit.min(options.retry_sleep));
+        let patience = Instant::now() + limit.min(options.retry_sleep);
+        let patience = route.is_exhausted().then_some(patience);
         tokio::select! {
             biased;
-            () = cluster.closed.cancelled() => Err(Failure::closed(Applied::No)),
-            entered = timeout_at(start + options.timeout, cluster.enter(endpoint, limit, patience)) => {
-                entered.unwrap_or_else(|_| Err(Failure::connect_timeout(endpoint, options.timeout)))
+            () = self.closed.cancelled() => Err(Failure::closed(Applied::No)),
+            ready = timeout_at(end, self.connect_and_login(endpoint, limit, patience)) => {
+                ready.unwrap_or_else(|_| Err(Failure::new(endpoint, &Cause::ConnectTimeout(options.timeout))))
             }
+        }
+    }
+}
+
+/// The attempts of a call that have failed.
+#[derive(Default)]
+struct Past {
+    /// Empty where there are none.
+    attempts: Option<Box<Attempts>>,
+    /// What one attempt may have done, the refusal of another does not undo.
+    maybe: bool,
+    /// Is there a server that may yet respond?
+    hope: bool,
+}
+
+impl Past {
+    fn note(&mut self, failure: &Failure) {
+        self.maybe |= failure.error.applied == Applied::Maybe;
+        self.hope |= failure.retry.is_hopeful();
+        self.attempts.get_or_insert_default().note(&failure.error);
+    }
+
+    /// The attempt that failed last goes on at once, and counts as none.
+    fn repaired(&mut self) {
+        if let Some(attempts) = &mut self.attempts {
+            attempts.count -= 1;
+        }
+    }
+
+    fn applied(&self, kind: Kind) -> Applied {
+        if self.maybe && !kind.reads() {
+            Applied::Maybe
+        } else {
+            Applied::No
+        }
+    }
+
+    /// The error of the call, whose last attempt failed with `error`.
+    fn error(self, kind: Kind, error: Error, began: Instant) -> Error {
+        let applied = self.applied(kind);
+        let attempts = self.attempts.map(|mut attempts| {
+            attempts.elapsed = began.elapsed();
+            attempts
+        });
+        Error {
+            applied,
+            attempts,
+            ..error
         }
     }
 }

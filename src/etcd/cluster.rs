@@ -5,14 +5,13 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataMap;
-use tonic::{Extensions, Request};
 
 use super::auth::{Auth, Token};
+use super::cause::Cause;
 use super::connection::Connection;
 use super::endpoint::{Endpoint, Endpoints};
 use super::failure::Failure;
-use super::unary::headers;
+use super::grpc::headers;
 
 const TOKEN: HeaderName = HeaderName::from_static("token");
 const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
@@ -26,37 +25,50 @@ pub(crate) struct Cluster {
 }
 
 /// A connection, and the token to use on it.
-pub(crate) struct Pass {
+#[derive(Clone)]
+pub(crate) struct Authorized {
     pub(crate) connection: Connection,
     pub(crate) token: Token,
 }
 
 impl Cluster {
-    /// The pass to a server that a client is connected to and logged in at.
-    pub(crate) fn entered(&self, endpoint: &Endpoint) -> Option<Pass> {
+    /// A server that the client is connected to and logged in at, if it is both.
+    pub(crate) fn ready(&self, endpoint: &Endpoint, now: Instant) -> Option<Authorized> {
         let token = self.auth.present()?;
-        let connection = endpoint.connected()?;
-        Some(Pass { connection, token })
+        let connection = endpoint.connected(now)?;
+        Some(Authorized { connection, token })
     }
 
     /// Connects to a server, within `limit`, and logs in, as far as that is not done already. Nothing of the call is
     /// sent. With `patience` it waits where the server has just refused, if it may be asked again before that is over.
-    pub(crate) async fn enter(
+    pub(crate) async fn connect_and_login(
         &self,
         endpoint: &Endpoint,
         limit: Duration,
         patience: Option<Instant>,
-    ) -> Result<Pass, Failure> {
+    ) -> Result<Authorized, Failure> {
         let connection = timeout(limit, endpoint.connect(patience))
             .await
-            .map_err(|_| Failure::connect_timeout(endpoint, limit))?
-            .map_err(|error| Failure::connect(endpoint, &error))?;
+            .map_err(|_| Failure::new(endpoint, &Cause::ConnectTimeout(limit)))?
+            .map_err(|error| Failure::new(endpoint, &Cause::Unreachable(error)))?;
         let token = self.auth.token(endpoint, &connection).await?;
-        Ok(Pass { connection, token })
+        Ok(Authorized { connection, token })
+    }
+
+    /// The failure of a request that was made on `authorized` and brought no answer: what it says of the token and of
+    /// the connection. `alone` says whether no other server is left to be asked.
+    pub(crate) fn judge(&self, endpoint: &Endpoint, authorized: &Authorized, cause: &Cause, alone: bool) -> Failure {
+        let mut failure = Failure::new(endpoint, cause);
+        failure.progress = authorized.connection.answers() > 0;
+        // One address may stand for several members, and the next connection lead to another.
+        if failure.member && alone {
+            authorized.connection.retire();
+        }
+        self.auth.judge(failure, &authorized.token)
     }
 }
 
-impl Pass {
+impl Authorized {
     /// The headers of a request: the token and, where a `leader` is asked for, the wish to be refused at once by a
     /// member that knows none.
     pub(crate) fn headers(&self, leader: bool) -> HeaderMap {
@@ -68,11 +80,5 @@ impl Pass {
             headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
         }
         headers
-    }
-
-    /// A request of a stream, which a member that knows no leader ends at once.
-    pub(crate) fn request<Q>(&self, message: Q) -> Request<Q> {
-        let metadata = MetadataMap::from_headers(self.headers(true));
-        Request::from_parts(metadata, Extensions::default(), message)
     }
 }

@@ -6,32 +6,26 @@
 //! pings the server; it ends when the last clone is dropped, the socket breaks, or the server falls silent.
 
 use std::io;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
-use h2::{Ping, PingPong, SendStream};
+use h2::{Reason, SendStream};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
-use super::dial::dial;
-use super::preface::Preface;
+use super::cause::Cause;
+use super::dial::{lookup, race};
+use super::frames::Frames;
+use super::gate::{Gate, Permit, Purpose};
+use super::liveness::{Liveness, Pace};
 use super::tls::{self, Tls};
-
-/// A server closes the connection of a client that pings more often than every 5 s, or while no stream is open.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A server that owes answers, and from which nothing was heard for so long, gets later requests on another connection.
-const DOUBT_LIMIT: Duration = Duration::from_secs(1);
 
 /// Large enough for a 1.5 MiB value to arrive without waiting for a window update.
 const STREAM_WINDOW: u32 = 2 << 20;
@@ -39,6 +33,10 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// The headers of an answer. etcd's are a few hundred bytes.
 const MAX_HEADERS: u32 = 16 << 10;
+
+/// What h2 allows small frames to cost before it closes the connection, 256 bytes less their size each: a window full
+/// of the smallest events is legal, and takes less memory than that.
+const SMALL_FRAMES: usize = 64 << 20;
 
 /// A cheap handle on a connection; clones share it.
 #[derive(Clone)]
@@ -48,57 +46,14 @@ struct Parts {
     requests: SendRequest<Bytes>,
     scheme: Scheme,
     authority: Authority,
+    peer: Option<SocketAddr>,
     state: Arc<State>,
-}
-
-/// The server takes one request more.
-pub(crate) struct Ready<'a> {
-    connection: &'a Parts,
-    requests: SendRequest<Bytes>,
 }
 
 /// What is known of a connection, beside what h2 knows.
 pub(super) struct State {
-    /// The server takes no more requests here, or should get none.
-    retired: AtomicBool,
-    /// The server has left a ping unanswered.
-    silent: AtomicBool,
-    /// Requests under way.
-    open: AtomicUsize,
-    /// There is one again.
-    opened: Notify,
-    began: Instant,
-    /// When the server was heard from last, in milliseconds since then.
-    heard: AtomicU64,
-    /// Since when it has owed an answer, and when it was heard from before that. Held for the look only.
-    doubted: Mutex<Option<(u64, Instant)>>,
-}
-
-impl State {
-    fn new() -> Self {
-        Self {
-            retired: AtomicBool::new(false),
-            silent: AtomicBool::new(false),
-            open: AtomicUsize::new(0),
-            opened: Notify::new(),
-            began: Instant::now(),
-            heard: AtomicU64::new(0),
-            doubted: Mutex::default(),
-        }
-    }
-
-    /// Something has come from the server.
-    pub(super) fn hear(&self) {
-        self.heard.store(self.age(), Ordering::Relaxed);
-    }
-
-    fn heard(&self) -> u64 {
-        self.heard.load(Ordering::Relaxed)
-    }
-
-    fn age(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
+    pub(super) liveness: Liveness,
+    pub(super) gate: Gate,
 }
 
 /// A request under way.
@@ -108,29 +63,11 @@ pub(crate) struct Exchange {
     /// What follows its head.
     pub(crate) body: SendStream<Bytes>,
     /// Held until the answer has come.
-    pub(crate) open: Open,
-}
-
-/// Keeps the pings going.
-pub(crate) struct Open(Arc<State>);
-
-impl Open {
-    fn new(state: &Arc<State>) -> Self {
-        if state.open.fetch_add(1, Ordering::Relaxed) == 0 {
-            state.opened.notify_one();
-        }
-        Self(state.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
+    pub(crate) permit: Permit,
 }
 
 /// Why no connection could be made. Nothing was sent. Cloned to every caller that waited for it.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// The server could not be reached.
     #[error("{0}")]
@@ -145,19 +82,23 @@ impl From<&io::Error> for ConnectError {
         if let Some(problem) = tls::problem(error) {
             return Self::Tls(problem.into());
         }
-        let text = match error.kind() {
-            // The operating system's texts carry error numbers that help nobody.
-            io::ErrorKind::BrokenPipe => "connection closed".to_owned(),
-            io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-            io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
-            io::ErrorKind::HostUnreachable => "host unreachable".to_owned(),
-            io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
-            io::ErrorKind::NotFound => "no such socket".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied by the operating system".to_owned(),
-            _ => error.to_string(),
-        };
-        Self::Socket(text.into())
+        Self::Socket(socket_problem(error).into())
     }
+}
+
+/// What is wrong with a socket. The operating system's texts carry error numbers that help nobody.
+fn socket_problem(error: &io::Error) -> String {
+    let text = match error.kind() {
+        io::ErrorKind::BrokenPipe => "connection closed",
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::ConnectionReset => "connection reset",
+        io::ErrorKind::HostUnreachable => "host unreachable",
+        io::ErrorKind::NetworkUnreachable => "network unreachable",
+        io::ErrorKind::NotFound => "no such socket",
+        io::ErrorKind::PermissionDenied => "permission denied by the operating system",
+        _ => return error.to_string(),
+    };
+    text.to_owned()
 }
 
 impl From<io::Error> for ConnectError {
@@ -175,109 +116,156 @@ impl From<h2::Error> for ConnectError {
     }
 }
 
-/// Why a request on a connection got no response.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RequestError {
-    /// The connection was gone before the request left: it may be sent again on another.
-    #[error("connection closed")]
-    NotSent,
-    /// The server left a ping unanswered, with the request under way.
-    #[error("the server has fallen silent")]
-    Silent,
-    /// The connection broke with the request under way.
-    #[error("{0}")]
-    Broken(#[source] h2::Error),
-}
-
 impl Connection {
-    /// Connects to `address`, with TLS where `tls` is given. Bounded by the caller's deadline only.
-    pub(crate) async fn open(address: &Address, tls: Option<&Tls>) -> Result<Self, ConnectError> {
+    /// Connects to `address`, with TLS where `tls` is given. Of several addresses of a host the one behind `last` is
+    /// tried first, and the first that is ready to take requests wins. Bounded by the caller's deadline only.
+    pub(crate) async fn open(
+        address: &Address,
+        tls: Option<&Tls>,
+        last: Option<SocketAddr>,
+        pace: &Pace,
+    ) -> Result<Self, ConnectError> {
         let authority =
             Authority::try_from(address.authority()).map_err(|error| ConnectError::Socket(error.to_string().into()))?;
-        let state = Arc::new(State::new());
-        let requests = match address {
-            Address::Tcp { host, port } => {
-                let socket = dial(host, *port).await?;
-                socket.set_nodelay(true)?;
-                match tls {
-                    None => handshake(socket, &state).await?,
-                    Some(tls) => handshake(tls.connect(host, socket).await?, &state).await?,
-                }
-            }
-            Address::Unix(path) => handshake(UnixStream::connect(path).await?, &state).await?,
-        };
         let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let state = || {
+            Arc::new(State {
+                liveness: Liveness::new(pace.clone()),
+                gate: Gate::new(),
+            })
+        };
+        let (requests, state, peer) = match address {
+            Address::Tcp { host, port } => {
+                let addresses = lookup(host, *port, last).await?;
+                let connect = |peer: SocketAddr| {
+                    let state = state();
+                    async move {
+                        let socket = TcpStream::connect(peer).await?;
+                        socket.set_nodelay(true)?;
+                        let requests = match tls {
+                            None => handshake(socket, &state).await?,
+                            Some(tls) => handshake(tls.connect(host, socket).await?, &state).await?,
+                        };
+                        Ok((requests, state, Some(peer)))
+                    }
+                };
+                race(&addresses, connect).await?
+            }
+            Address::Unix(path) => {
+                let state = state();
+                (handshake(UnixStream::connect(path).await?, &state).await?, state, None)
+            }
+        };
         Ok(Self(Arc::new(Parts {
             requests,
             scheme,
             authority,
+            peer,
             state,
         })))
     }
 
-    /// Has the connection ended? A request on it would come back unsent.
+    /// The address at the other end.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer
+    }
+
+    /// Is it to take no more requests: it has ended, has been given up, or has all its streams taken for long?
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.state.retired.load(Ordering::Relaxed)
+        self.0.state.liveness.is_retired() || self.0.state.gate.is_taken()
     }
 
-    /// Waits for the server to take a request, if it takes no more at present.
-    pub(crate) async fn ready(&self) -> Result<Ready<'_>, RequestError> {
-        let connection = &*self.0;
-        let requests = connection.requests.clone().ready().await;
-        let requests = requests.map_err(|_| connection.unsent())?;
-        Ok(Ready { connection, requests })
+    /// Has nothing come from the server for so long that it must be asked first whether it is there?
+    pub(crate) fn is_dormant(&self, now: Instant) -> bool {
+        self.0.state.liveness.is_dormant(now)
     }
 
-    /// The server has owed an answer for `silence`. If nothing else has come meanwhile, and that goes on for a second,
-    /// later requests go elsewhere: a connection whose other end is gone would swallow them until a ping finds out,
-    /// and those are sent only while requests are under way.
+    /// Asks the server whether it is there, if nothing has come for long. Says no where that ends the connection.
+    pub(crate) async fn wake_up(&self) -> bool {
+        if !self.is_dormant(Instant::now()) {
+            return true;
+        }
+        self.0.state.liveness.probe().await;
+        !self.is_closed()
+    }
+
+    /// Later requests are to go elsewhere. What is under way goes on.
+    pub(crate) fn retire(&self) {
+        self.0.state.liveness.retire();
+    }
+
+    /// `limit`, or some round trips where the line is slower than that.
+    pub(crate) fn patience(&self, limit: Duration) -> Duration {
+        self.0.state.liveness.patience(limit)
+    }
+
+    /// The server has left a request unanswered for `silence`, which speaks against the connection.
     pub(crate) fn doubt(&self, silence: Duration) {
-        let state = &self.0.state;
-        let heard = state.heard();
-        if u128::from(state.age().saturating_sub(heard)) < silence.as_millis() {
-            return;
-        }
-        let mut doubted = state.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = match *doubted {
-            Some((before, since)) if before == heard => since,
-            _ => Instant::now() - silence,
-        };
-        *doubted = Some((heard, since));
-        if since.elapsed() >= DOUBT_LIMIT {
-            state.retired.store(true, Ordering::Relaxed);
+        self.0.state.liveness.doubt(silence);
+    }
+
+    /// How many responses have begun on it.
+    pub(crate) fn answers(&self) -> u64 {
+        self.0.state.liveness.answers()
+    }
+
+    /// A response has begun.
+    pub(crate) fn answered(&self) {
+        self.0.state.liveness.answered();
+    }
+
+    /// Waits, until `end` at the latest, for the server to allow one more stream.
+    pub(crate) async fn permit(&self, purpose: Purpose, end: Instant) -> Result<Permit, Cause> {
+        match Permit::at_once(&self.0.state, purpose) {
+            Some(permit) => Ok(permit),
+            None => Box::pin(self.queue(purpose, end)).await,
         }
     }
 
-    /// What it means that a request under way has failed.
-    pub(crate) fn broken(&self, error: h2::Error) -> RequestError {
-        if self.0.state.silent.load(Ordering::Relaxed) {
-            return RequestError::Silent;
+    async fn queue(&self, purpose: Purpose, end: Instant) -> Result<Permit, Cause> {
+        let limit = end.saturating_duration_since(Instant::now());
+        let queued = |_| Cause::Queued(self.0.state.gate.describe(), limit);
+        let permit = timeout_at(end, Permit::wait(&self.0.state, purpose));
+        permit.await.map_err(queued)
+    }
+
+    /// Begins a request to the method `path`.
+    pub(crate) fn send(&self, permit: Permit, path: &'static str, headers: HeaderMap) -> Result<Exchange, Cause> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.0.uri(PathAndQuery::from_static(path));
+        *request.headers_mut() = headers;
+        match self.0.requests.clone().send_request(request, false) {
+            Ok((response, body)) => Ok(Exchange { response, body, permit }),
+            Err(_) => {
+                self.retire();
+                Err(Cause::NotSent)
+            }
         }
-        RequestError::Broken(error)
+    }
+
+    /// What it means that a request under way has failed. Once its response has begun, it was taken, whatever the
+    /// server says later.
+    pub(crate) fn broken(&self, error: &h2::Error, begun: bool) -> Cause {
+        if self.0.state.liveness.is_silent() {
+            return Cause::Cut("the server has fallen silent".to_owned());
+        }
+        // A server that goes away names the last request that it took; this one came after it.
+        let gone = error.is_go_away() && error.is_remote();
+        if !begun && (gone || error.reason() == Some(Reason::REFUSED_STREAM)) {
+            self.retire();
+            return Cause::Refused;
+        }
+        Cause::Cut(error.get_io().map_or_else(|| error.to_string(), problem))
     }
 }
 
-impl Ready<'_> {
-    /// Begins a request to the method `path`.
-    pub(crate) fn send(mut self, path: PathAndQuery, headers: HeaderMap) -> Result<Exchange, RequestError> {
-        let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.connection.uri(path);
-        *request.headers_mut() = headers;
-        let open = Open::new(&self.connection.state);
-        let begun = self.requests.send_request(request, false);
-        let (response, body) = begun.map_err(|_| self.connection.unsent())?;
-        Ok(Exchange { response, body, open })
-    }
+/// Why a connection broke.
+fn problem(error: &io::Error) -> String {
+    tls::problem(error).unwrap_or_else(|| socket_problem(error))
 }
 
 impl Parts {
-    /// The connection was gone before a request left.
-    fn unsent(&self) -> RequestError {
-        self.state.retired.store(true, Ordering::Relaxed);
-        RequestError::NotSent
-    }
-
     fn uri(&self, path: PathAndQuery) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
@@ -293,18 +281,24 @@ async fn handshake<S>(socket: S, state: &Arc<State>) -> Result<SendRequest<Bytes
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (socket, heard) = Preface::new(socket, state.clone());
+    let (socket, heard) = Frames::new(socket, state.clone());
+    let begun = Instant::now();
     let (requests, connection) = client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADERS)
         .enable_push(false)
+        // h2 counts late frames of requests that were given up, to protect servers from their clients. A client that
+        // closes its own connection for them harms only itself.
+        .max_local_error_reset_streams(None)
+        .data_frame_budget(SMALL_FRAMES)
         .handshake(socket)
         .await?;
     tokio::spawn(serve(connection, state.clone()));
     heard
         .await
         .unwrap_or_else(|_| Err(ConnectError::Socket("the server broke the connection".into())))?;
+    state.liveness.measured(begun.elapsed());
     Ok(requests)
 }
 
@@ -318,33 +312,8 @@ where
         tokio::select! {
             // The requests that break with it learn the reason themselves.
             _ = connection => {}
-            () = silence(pings, &state) => state.silent.store(true, Ordering::Relaxed),
+            () = state.liveness.ping(pings, &state.gate) => {}
         }
     }
-    state.retired.store(true, Ordering::Relaxed);
-}
-
-/// Pings the server while requests are under way. Completes when it does not answer.
-async fn silence(mut pings: PingPong, state: &State) {
-    loop {
-        while state.open.load(Ordering::Relaxed) == 0 {
-            state.opened.notified().await;
-        }
-        sleep(PING_INTERVAL).await;
-        if state.open.load(Ordering::Relaxed) == 0 {
-            continue;
-        }
-        let mut pong = pin!(pings.ping(Ping::opaque()));
-        loop {
-            let heard = state.heard();
-            match timeout(PING_TIMEOUT, &mut pong).await {
-                Ok(Ok(_)) => break,
-                // The connection is broken, and says so itself.
-                Ok(Err(_)) => return std::future::pending().await,
-                // It stands behind an answer that takes its time.
-                Err(_) if state.heard() != heard => {}
-                Err(_) => return,
-            }
-        }
-    }
+    state.liveness.retire();
 }

@@ -3,6 +3,7 @@
 //! In: the configured addresses. Out: for each call a [`Route`], the order in which to try them. Runs on the runtime.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,15 +15,19 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::address::Address;
 use super::backoff;
+use super::cause::Cause;
 use super::connection::{ConnectError, Connection};
 use super::failure::Failure;
+use super::liveness::Pace;
+use super::random;
 use super::tls::Tls;
 
 /// A server that could not be reached so often in a row is gone, and its word about the cluster with it.
 const GONE: u32 = 10;
 
-/// How long an attempt to connect goes on. Whoever waits for it may give up earlier.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
+/// How long an attempt to connect goes on. Whoever waits for it may give up earlier; a slow line needs several round
+/// trips of seconds.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
 type Connecting = Shared<BoxFuture<'static, Result<Connection, Refusal>>>;
 
@@ -43,6 +48,8 @@ pub(crate) struct Endpoint {
     slot: Mutex<Slot>,
     /// The cluster that it last answered for; 0 before that.
     cluster_id: AtomicU64,
+    /// How often it may be pinged.
+    pace: Pace,
 }
 
 #[derive(Default)]
@@ -51,6 +58,8 @@ struct Slot {
     connecting: Option<Connecting>,
     /// How often in a row it could not be made.
     failures: u32,
+    /// Of the host's addresses the one that the last connection went to.
+    last: Option<SocketAddr>,
     /// The client is closed: no connection is held any longer.
     closed: bool,
 }
@@ -63,22 +72,15 @@ impl Endpoint {
             tls,
             slot: Mutex::default(),
             cluster_id: AtomicU64::new(0),
+            pace: Pace::default(),
         }
     }
 
-    /// The connection to this server, if there is one that lives.
-    pub(crate) fn connected(&self) -> Option<Connection> {
+    /// The connection to this server, if there is one that lives and need not be asked first.
+    pub(crate) fn connected(&self, now: Instant) -> Option<Connection> {
         let slot = self.slot();
         let connection = slot.connecting.as_ref()?.peek()?.as_ref().ok()?;
-        (!connection.is_closed()).then(|| connection.clone())
-    }
-
-    /// The failure of a request that the server has left unanswered for `silence`. That speaks against the connection.
-    pub(crate) fn unanswered(&self, silence: Duration) -> Failure {
-        if let Some(connection) = self.connected() {
-            connection.doubt(silence);
-        }
-        Failure::timeout(self, silence)
+        (!connection.is_closed() && !connection.is_dormant(now)).then(|| connection.clone())
     }
 
     /// The connection to this server, made now if there is none that lives. A server that has just refused is not
@@ -96,7 +98,9 @@ impl Endpoint {
                 Known::Nothing => (self.begin(), false),
             };
             match connecting.await {
-                Ok(connection) => return Ok(connection),
+                Ok(connection) if connection.wake_up().await => return Ok(connection),
+                // It has closed just now.
+                Ok(_) => {}
                 // It had been under way for long and came to its limit: that says nothing of an attempt made now.
                 Err(refusal) if joined && refusal.until <= Instant::now() => {}
                 Err(refusal) => return Err(refusal.error),
@@ -110,7 +114,7 @@ impl Endpoint {
         match slot.look() {
             Known::Open(connecting) => connecting,
             Known::Refused(_) | Known::Nothing => {
-                let connecting = self.open(slot.failures);
+                let connecting = self.open(slot.failures, slot.last);
                 if !slot.closed {
                     slot.connecting = Some(connecting.clone());
                 }
@@ -123,11 +127,11 @@ impl Endpoint {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self, failures: u32) -> Connecting {
-        let (address, tls) = (self.address.clone(), self.tls.clone());
+    fn open(&self, failures: u32, last: Option<SocketAddr>) -> Connecting {
+        let (address, tls, pace) = (self.address.clone(), self.tls.clone(), self.pace.clone());
         let opening = async move {
-            let opened = timeout(ATTEMPT_LIMIT, Connection::open(&address, tls.as_deref())).await;
-            match opened {
+            let opening = Connection::open(&address, tls.as_deref(), last, &pace);
+            match timeout(ATTEMPT_LIMIT, opening).await {
                 Ok(Ok(connection)) => Ok(connection),
                 Ok(Err(error)) => Err(Refusal {
                     error,
@@ -160,7 +164,10 @@ impl Slot {
             return Known::Nothing;
         };
         match connecting.peek() {
-            Some(Ok(connection)) if connection.is_closed() => self.failures = 0,
+            Some(Ok(connection)) if connection.is_closed() => {
+                self.failures = 0;
+                self.last = connection.peer();
+            }
             Some(Err(refusal)) if refusal.until > Instant::now() => return Known::Refused(refusal.clone()),
             Some(Err(_)) => self.failures = self.failures.saturating_add(1),
             Some(Ok(_)) | None => return Known::Open(connecting.clone()),
@@ -191,7 +198,7 @@ pub(crate) struct Endpoints {
 impl Endpoints {
     /// `addresses` is not empty. The first call of each client goes to a random one, so that many clients spread.
     pub(crate) fn new(addresses: Vec<Address>, tls: Option<Arc<Tls>>) -> Self {
-        let current = AtomicUsize::new(fastrand::usize(..addresses.len().max(1)));
+        let current = AtomicUsize::new(random::below(addresses.len()));
         Self {
             list: addresses
                 .into_iter()
@@ -228,7 +235,7 @@ impl Endpoints {
             [0, cluster_id].contains(&other.cluster_id.load(Ordering::Relaxed)) || other.slot().failures >= GONE
         };
         if !self.list.iter().all(agrees) {
-            return Err(Failure::foreign(endpoint));
+            return Err(Failure::new(endpoint, &Cause::Foreign));
         }
         self.cluster_id.store(cluster_id, Ordering::Relaxed);
         Ok(())

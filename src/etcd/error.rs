@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The result of every call of this client.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -20,6 +21,34 @@ pub struct Error {
     pub endpoint: Option<Arc<str>>,
     /// The first revision that is still there, with [`Code::Compacted`] of a watch.
     pub compact_revision: Option<i64>,
+    /// Is `message` the server's own text?
+    pub from_server: bool,
+    /// What was tried, where a call was.
+    pub attempts: Option<Box<Attempts>>,
+}
+
+/// What a call has tried before it failed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attempts {
+    /// How many attempts there were.
+    pub count: u32,
+    /// How long they took, with the pauses between them.
+    pub elapsed: Duration,
+    /// The last failure of each endpoint that was asked, in words.
+    pub causes: Vec<(Arc<str>, String)>,
+}
+
+impl Attempts {
+    /// Notes a failed attempt.
+    pub(crate) fn note(&mut self, error: &Error) {
+        self.count += 1;
+        let Some(endpoint) = &error.endpoint else { return };
+        let message = error.message.clone();
+        match self.causes.iter_mut().find(|(known, _)| known == endpoint) {
+            Some((_, last)) => *last = message,
+            None => self.causes.push((endpoint.clone(), message)),
+        }
+    }
 }
 
 impl Error {
@@ -31,6 +60,8 @@ impl Error {
             applied: Applied::No,
             endpoint: None,
             compact_revision: None,
+            from_server: false,
+            attempts: None,
         }
     }
 
@@ -40,13 +71,16 @@ impl Error {
     }
 }
 
-/// `<code>: <message> (<endpoint>)`
+/// `<code>: <message> (<endpoint>)`, and after several attempts their number.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.name(), self.message)?;
-        match &self.endpoint {
-            Some(endpoint) => write!(f, " ({endpoint})"),
-            None => Ok(()),
+        if let Some(endpoint) = &self.endpoint {
+            write!(f, " ({endpoint})")?;
+        }
+        match &self.attempts {
+            Some(attempts) if attempts.count > 1 => write!(f, ", after {} attempts", attempts.count),
+            _ => Ok(()),
         }
     }
 }

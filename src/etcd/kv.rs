@@ -6,7 +6,7 @@
 use super::call::Kind;
 use super::client::Client;
 use super::config::CallOptions;
-use super::error::Result;
+use super::error::{Applied, Code, Error, Result};
 use super::pb::request_op::Request as Op;
 use super::pb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
@@ -49,7 +49,18 @@ impl Client {
     pub async fn txn(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
         self.check_leases(&request)?;
         let kind = if reads_only(&request) { Kind::Read } else { Kind::Write };
-        self.call(kind, TXN, request, options).await
+        let answered = self.cluster().call::<TxnResponse>(kind, TXN, request, options).await?;
+        if !answered.response.succeeded && answered.earlier == Applied::Maybe {
+            // The comparisons may have failed for what that attempt has written.
+            let text =
+                "the comparisons do not hold, and an earlier attempt whose answer was lost may have been applied";
+            let applied = Applied::Maybe;
+            return Err(Error {
+                applied,
+                ..Error::new(Code::Aborted, text)
+            });
+        }
+        Ok(answered.response)
     }
 
     /// Forgets the history before a revision.

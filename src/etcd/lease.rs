@@ -11,14 +11,11 @@ use super::call::Kind;
 use super::client::Client;
 use super::clock::Moment;
 use super::config::CallOptions;
-use super::connection::Connection;
 use super::error::{Applied, Code, Error, Result};
-use super::pb::lease_client::LeaseClient;
 use super::pb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
     LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
-use super::unary::MAX_MESSAGE;
 
 const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
 const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
@@ -42,11 +39,15 @@ impl Client {
     ) -> Result<LeaseGrantResponse> {
         let chosen = request.id == 0;
         if chosen {
-            request.id = fastrand::i64(1..=i64::MAX);
+            request.id = (super::random::bits() >> 1).max(1).cast_signed();
         }
         let id = request.id;
         let kind = if chosen { Kind::Idempotent } else { Kind::Write };
-        let (sent, ttl, granted) = match self.timed::<LeaseGrantResponse>(kind, GRANT, request, options).await {
+        let answered = self.cluster().call::<LeaseGrantResponse>(kind, GRANT, request, options);
+        let answered = answered
+            .await
+            .map(|answered| (answered.sent.unwrap_or_else(Moment::now), answered.response));
+        let (sent, ttl, granted) = match answered {
             Err(error) if chosen && error.message == EXISTS => {
                 // The lease was granted, whatever becomes of the question about it.
                 let granted = self.granted(id, options).await;
@@ -128,8 +129,11 @@ impl Client {
         options: &CallOptions,
     ) -> Result<(Moment, LeaseKeepAliveResponse)> {
         // A stream of one request has one answer, like any call.
-        let renewed = self.timed::<LeaseKeepAliveResponse>(Kind::Idempotent, KEEP_ALIVE, request, options);
-        let (sent, renewed) = renewed.await?;
+        let call = self
+            .cluster()
+            .call::<LeaseKeepAliveResponse>(Kind::Renewal, KEEP_ALIVE, request, options);
+        let answered = call.await?;
+        let (sent, renewed) = (answered.sent.unwrap_or_else(Moment::now), answered.response);
         if renewed.id != request.id {
             return Err(other_lease(request.id, renewed.id));
         }
@@ -150,8 +154,4 @@ fn other_lease(asked: i64, answered: i64) -> Error {
         applied: Applied::Maybe,
         ..Error::new(Code::Protocol, text)
     }
-}
-
-fn service(connection: Connection) -> LeaseClient<Connection> {
-    LeaseClient::new(connection).max_decoding_message_size(MAX_MESSAGE)
 }

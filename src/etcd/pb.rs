@@ -32,23 +32,116 @@ pub mod v3electionpb {
 pub use etcdserverpb::*;
 pub use mvccpb::{Event, KeyValue};
 
-/// What a server answers: a message that begins with a header.
-pub trait Answer: prost::Message + Default {
-    /// The id of the cluster that answered; 0 where it does not say.
+/// The largest response that is accepted. etcd's have no bound of their own.
+const LARGEST: usize = 1 << 30;
+
+/// The same for responses that hold a few numbers or a token.
+const SMALL: usize = 64 << 10;
+
+/// What a server responds: a message that begins with a header.
+pub trait Response: prost::Message + Default {
+    /// The largest message of this type that is accepted, in bytes.
+    const LIMIT: usize;
+
+    /// What it may hold many of.
+    const SHAPE: &'static Shape;
+
+    /// The id of the cluster that responded; 0 where it does not say.
     fn cluster_id(&self) -> u64;
+
+    /// The revision that the store had; 0 where it does not say.
+    fn revision(&self) -> i64;
 }
 
-macro_rules! answers {
-    ($($response:ident)*) => {
-        $(impl Answer for $response {
+macro_rules! responses {
+    ($($response:ident $limit:ident $shape:expr;)*) => {
+        $(impl Response for $response {
+            const LIMIT: usize = $limit;
+            const SHAPE: &'static Shape = &$shape;
+
             fn cluster_id(&self) -> u64 {
                 self.header.as_ref().map_or(0, |header| header.cluster_id)
+            }
+
+            fn revision(&self) -> i64 {
+                self.header.as_ref().map_or(0, |header| header.revision)
             }
         })*
     };
 }
 
-answers! {
-    RangeResponse PutResponse DeleteRangeResponse TxnResponse CompactionResponse WatchResponse LeaseGrantResponse
-    LeaseRevokeResponse LeaseKeepAliveResponse LeaseTimeToLiveResponse LeaseLeasesResponse
+responses! {
+    RangeResponse LARGEST KEY_VALUES;
+    PutResponse LARGEST NOTHING;
+    DeleteRangeResponse LARGEST PREVIOUS;
+    TxnResponse LARGEST OPERATIONS;
+    CompactionResponse SMALL NOTHING;
+    WatchResponse LARGEST EVENTS;
+    LeaseGrantResponse SMALL NOTHING;
+    LeaseRevokeResponse SMALL NOTHING;
+    LeaseKeepAliveResponse SMALL NOTHING;
+    LeaseTimeToLiveResponse LARGEST KEYS;
+    LeaseLeasesResponse LARGEST LEASES;
+    AuthenticateResponse SMALL NOTHING;
+    StatusResponse SMALL NOTHING;
+}
+
+static NOTHING: Shape = Shape(&[]);
+static KEY_VALUES: Shape = Shape(&[(2, size_of::<KeyValue>(), None)]);
+static PREVIOUS: Shape = Shape(&[(3, size_of::<KeyValue>(), None)]);
+static EVENTS: Shape = Shape(&[(11, size_of::<Event>(), None)]);
+static KEYS: Shape = Shape(&[(5, size_of::<bytes::Bytes>(), None)]);
+static LEASES: Shape = Shape(&[(2, size_of::<LeaseStatus>(), None)]);
+static OPERATIONS: Shape = Shape(&[(3, size_of::<ResponseOp>(), Some(&OPERATION))]);
+static OPERATION: Shape = Shape(&[
+    (1, 0, Some(&KEY_VALUES)),
+    (3, 0, Some(&PREVIOUS)),
+    (4, 0, Some(&OPERATIONS)),
+]);
+
+/// The fields of a message that may stand there many times: number, bytes in memory, and what is in them.
+pub struct Shape(&'static [(u64, usize, Option<&'static Shape>)]);
+
+/// Smaller messages are not looked at.
+const LOOKED_AT: usize = 64 << 10;
+
+/// A message may take so many times its size in memory. The smallest event that etcd sends takes twenty times its own.
+const GROWTH: usize = 32;
+
+/// prost reads no message that is nested deeper.
+const DEPTH: usize = 100;
+
+/// Would the message take far more memory than any that etcd sends? An empty entry is two bytes in a message and a
+/// hundred in memory.
+pub(crate) fn is_inflated<R: Response>(message: &[u8]) -> bool {
+    message.len() > LOOKED_AT && memory(message, R::SHAPE, DEPTH) > message.len().saturating_mul(GROWTH)
+}
+
+/// The bytes that the entries of a message will take.
+fn memory(mut message: &[u8], shape: &Shape, depth: usize) -> usize {
+    use prost::encoding::{WireType, decode_key, decode_varint};
+    let mut total = 0_usize;
+    while let Ok((field, kind)) = decode_key(&mut message) {
+        let length = match kind {
+            WireType::Varint => decode_varint(&mut message).map(|_| 0),
+            WireType::SixtyFourBit => Ok(8),
+            WireType::ThirtyTwoBit => Ok(4),
+            WireType::LengthDelimited => decode_varint(&mut message),
+            // Not in this schema; whoever decodes it will say so.
+            WireType::StartGroup | WireType::EndGroup => return total,
+        };
+        let Some((entry, rest)) = length.ok().and_then(|length| message.split_at_checked(length as usize)) else {
+            return total;
+        };
+        message = rest;
+        if kind == WireType::LengthDelimited
+            && let Some((_, size, inner)) = shape.0.iter().find(|(number, ..)| *number == u64::from(field))
+        {
+            let inner = inner
+                .filter(|_| depth > 0)
+                .map_or(0, |inner| memory(entry, inner, depth - 1));
+            total = total.saturating_add(size + inner);
+        }
+    }
+    total
 }

@@ -6,23 +6,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, Stream};
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::SendTimeoutError;
-use tokio::time::{Instant, sleep};
-use tonic::{Request, Response, Status, Streaming};
+use prost::Message;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::auth::Token;
 use super::backoff;
 use super::call::{CONNECT_LIMIT, REPAIRS};
-use super::cluster::Cluster;
-use super::connection::Connection;
+use super::cause::{Cause, Retry};
+use super::cluster::{Authorized, Cluster};
 use super::endpoint::Endpoint;
-use super::failure::{Again, Failure};
-use super::pb::Answer;
+use super::error::Error;
+use super::failure::Failure;
+use super::gate::Purpose;
+use super::grpc::{self, HalfClose, open, pack, unary};
+use super::pb::Response;
 
 /// A stream that has lived for so long has proven that its server is fit. Others may fit as little as one that fails.
 const PROVEN: Duration = Duration::from_secs(1);
+
+/// How long a server may leave what was sent without an answer, if its line is not known to be slower.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// The same for a call beside the stream. Without a quorum a server gives a read up after 7 s.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a long-lived stream does.
 pub(crate) trait Persistent: Send + Sync + 'static {
@@ -35,6 +40,9 @@ pub(crate) trait Persistent: Send + Sync + 'static {
 
     /// Completes when there is something new to do that should not wait for the end of a pause.
     fn hurried(&self) -> impl Future<Output = ()> + Send;
+
+    /// The stream broke.
+    fn broke(&self, failure: &Failure);
 
     /// The stream broke, and every server has been tried since the last one that answered.
     fn stranded(&self, failure: &Failure);
@@ -73,21 +81,22 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
             let Err(mut failure) = stream.session(route.endpoint(), &mut answered).await else {
                 break;
             };
+            stream.broke(&failure);
             if answered && began.elapsed() >= PROVEN {
                 route.restart();
                 failures = 0;
                 repairs = 0;
             }
-            if answered && failure.again == Again::Never {
+            if answered && failure.retry == Retry::Never {
                 // It had been let in: whatever ended the stream need not hold for the next.
-                failure.again = Again::Later;
+                failure.retry = Retry::Later;
             }
-            if matches!(failure.again, Again::Login | Again::Reconnect) && repairs < REPAIRS {
+            if matches!(failure.retry, Retry::Login | Retry::Reconnect) && repairs < REPAIRS {
                 repairs += 1;
                 continue;
             }
             repairs = 0;
-            if failure.again.is_hopeful() {
+            if failure.retry.is_hopeful() {
                 hope = Some(failure.clone());
             }
             if !route.advance() {
@@ -100,21 +109,6 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
                 failures += 1;
             }
         }
-    }
-}
-
-/// The way to a stream's server: what is sent at the one end is requested at the other. It holds a few messages, and
-/// whoever sends more waits until the server has taken some.
-pub(crate) fn requests<Q>() -> (mpsc::Sender<Q>, impl Stream<Item = Q>) {
-    let (requests, mut outgoing) = mpsc::channel(64);
-    (requests, stream::poll_fn(move |cx| outgoing.poll_recv(cx)))
-}
-
-/// A request that could not be sent within `limit`: the server takes no more, or the stream has ended.
-pub(crate) fn unsent<Q>(endpoint: &Endpoint, limit: Duration, error: &SendTimeoutError<Q>) -> Failure {
-    match error {
-        SendTimeoutError::Timeout(_) => Failure::timeout(endpoint, limit),
-        SendTimeoutError::Closed(_) => Failure::ended(endpoint),
     }
 }
 
@@ -131,55 +125,100 @@ pub(crate) async fn converse(
     }
 }
 
-/// What a server sends on a stream that should never end.
-pub(crate) struct Incoming<'a, R> {
+/// One stream on one server.
+pub(crate) struct Line<'a> {
     cluster: &'a Cluster,
-    endpoint: &'a Endpoint,
-    token: Token,
-    messages: Streaming<R>,
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) authorized: Authorized,
 }
 
-impl<'a, R: Answer> Incoming<'a, R> {
-    /// Opens a stream on `endpoint`. The server answers the first of `requests` only, so they must not wait for it, and
-    /// the opening takes as long as that.
-    pub(crate) async fn open<Q, A>(
+impl<'a> Line<'a> {
+    /// Opens a stream to `method` on `endpoint`. A member that knows no leader ends it at once.
+    pub(crate) async fn open<R: Response>(
         cluster: &'a Cluster,
         endpoint: &'a Endpoint,
-        requests: Q,
-        rpc: impl FnOnce(Connection, Request<Q>) -> A,
-    ) -> Result<Self, Failure>
-    where
-        A: Future<Output = Result<Response<Streaming<R>>, Status>>,
-    {
-        let pass = cluster.enter(endpoint, CONNECT_LIMIT, None).await?;
-        let request = pass.request(requests);
-        let token = pass.token;
-        match rpc(pass.connection, request).await {
-            Ok(opened) => Ok(Self {
-                cluster,
-                endpoint,
-                token,
-                messages: opened.into_inner(),
-            }),
-            Err(status) => Err(cluster.auth.judge(Failure::status(endpoint, &status), &token)),
+        method: &'static str,
+        purpose: Purpose,
+    ) -> Result<(Self, Requests, Responses<R>), Failure> {
+        let authorized = cluster.connect_and_login(endpoint, CONNECT_LIMIT, None).await?;
+        let connection = authorized.connection.clone();
+        let line = Self {
+            cluster,
+            endpoint,
+            authorized,
+        };
+        let end = Instant::now() + connection.patience(ANSWER_LIMIT);
+        let opened = open(&connection, method, purpose, end, line.authorized.headers(true)).await;
+        let (requests, responses) = opened.map_err(|cause| line.failed(&cause))?;
+        Ok((line, Requests(requests), Responses(responses)))
+    }
+
+    /// How long the server may leave what was sent without an answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.authorized.connection.patience(ANSWER_LIMIT)
+    }
+
+    /// One call on the same connection, with the same token.
+    pub(crate) async fn call<R: Response>(&self, method: &'static str, request: &impl Message) -> Result<R, Failure> {
+        let connection = &self.authorized.connection;
+        let end = Instant::now() + connection.patience(CALL_LIMIT);
+        let message = || (self.authorized.headers(true), pack(request));
+        let answer = unary::<R>(connection, method, HalfClose::Request, end, message);
+        match timeout_at(end, answer).await {
+            Ok(answer) => answer.map_err(|cause| self.failed(&cause)),
+            Err(_) => Err(self.unanswered(connection.patience(CALL_LIMIT))),
         }
     }
 
-    /// The next message.
-    pub(crate) async fn next(&mut self) -> Result<R, Failure> {
-        match self.messages.message().await {
-            Ok(Some(message)) => {
-                let endpoints = &self.cluster.endpoints;
-                endpoints.recognise(self.endpoint, message.cluster_id())?;
-                Ok(message)
-            }
-            Ok(None) => Err(Failure::ended(self.endpoint)),
-            Err(status) => Err(self.judge(Failure::status(self.endpoint, &status))),
-        }
+    /// The failure of a stream on which a message refuses what was asked for, or breaks the rules.
+    pub(crate) fn refused(&self, error: Error, retry: Retry) -> Failure {
+        let failure = Failure::refused(self.endpoint, error, retry);
+        self.cluster.auth.judge(failure, &self.authorized.token)
     }
 
-    /// A message that refuses what was asked for in words of its own.
-    pub(crate) fn judge(&self, failure: Failure) -> Failure {
-        self.cluster.auth.judge(failure, &self.token)
+    /// The failure of the stream.
+    pub(crate) fn failed(&self, cause: &Cause) -> Failure {
+        let alone = !self.cluster.endpoints.are_several();
+        self.cluster.judge(self.endpoint, &self.authorized, cause, alone)
+    }
+
+    /// The failure of a stream on which what was sent has had no answer for `silence`.
+    pub(crate) fn unanswered(&self, silence: Duration) -> Failure {
+        self.authorized.connection.doubt(silence);
+        self.failed(&Cause::Timeout(silence))
+    }
+}
+
+/// What a client sends on a stream.
+pub(crate) struct Requests(grpc::Outgoing);
+
+impl Requests {
+    /// Sends a message, for which the server's window must open in time.
+    pub(crate) async fn send(&mut self, line: &Line<'_>, message: &impl Message) -> Result<(), Failure> {
+        let limit = line.patience();
+        match timeout(limit, self.0.send(message)).await {
+            Ok(sent) => sent.map_err(|cause| line.failed(&cause)),
+            Err(_) => Err(line.unanswered(limit)),
+        }
+    }
+}
+
+/// What a server sends on a stream that should never end.
+pub(crate) struct Responses<R>(grpc::Incoming<R>);
+
+impl<R: Response> Responses<R> {
+    /// Waits until bytes have come that belong to this stream.
+    pub(crate) async fn heard(&mut self, line: &Line<'_>) -> Result<(), Failure> {
+        self.0.heard().await.map_err(|cause| line.failed(&cause))
+    }
+
+    /// The next message, if all of it has come.
+    pub(crate) fn ready(&mut self, line: &Line<'_>) -> Result<Option<R>, Failure> {
+        let message = self.0.ready().map_err(|cause| line.failed(&cause))?;
+        if let Some(message) = &message {
+            let endpoints = &line.cluster.endpoints;
+            endpoints.recognise(line.endpoint, message.cluster_id())?;
+        }
+        Ok(message)
     }
 }

@@ -1,8 +1,9 @@
 //! The Watch service: every event of a range of keys exactly once, in order, across any fault.
 //!
-//! `hub` runs the one stream that all watches of a client share, `state` decides what each message of it means,
-//! `reason` why a server ended a watch, and `inbox` holds what a reader has not read yet.
+//! `hub` runs the one stream that all watches of a client share, `state` decides what each message of it means, `check`
+//! asks the server beside it, `reason` says why a server ended a watch, and `inbox` holds what a reader has not read yet.
 
+mod check;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod hub;
@@ -11,17 +12,18 @@ mod reason;
 mod state;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use hub::Hub;
 use inbox::Inbox;
 
+use super::cause::Retry;
 use super::client::Client;
 use super::config::CallOptions;
-use super::error::{Applied, Code, Error, Result};
-use super::failure::Again;
+use super::error::{Applied, Attempts, Code, Error, Result};
 use super::pb::{RangeRequest, WatchCreateRequest, WatchResponse};
 use super::readable::Readable;
 
@@ -57,7 +59,50 @@ impl Readable for Watcher {
     }
 }
 
+/// What a watch is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Whether its events come.
+    pub state: State,
+    /// All events up to this revision have been delivered; 0 once it has ended.
+    pub revision: i64,
+    /// For how long it has been cut off; zero where it is not.
+    pub lag: Duration,
+    /// Why it is cut off, as far as that is known.
+    pub message: Option<String>,
+}
+
+/// Whether the events of a watch come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The server sends them.
+    Ready,
+    /// It is cut off, and will be resumed.
+    Stale,
+    /// Its reader has left so much unread that the server is to wait.
+    Paused,
+    /// It has ended.
+    Ended,
+}
+
+impl State {
+    /// The name that programs compare.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Stale => "stale",
+            Self::Paused => "paused",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 impl Watcher {
+    /// What the watch is doing: silence is told from loss. May be called from any thread.
+    pub fn status(&self) -> Status {
+        self.hub.status(self.key)
+    }
+
     /// Ends the watch. What was not read is dropped. May be called from any thread, and again.
     pub fn close(&self) {
         self.inbox.end(Error::new(Code::Closed, "the watch is closed"));
@@ -84,7 +129,8 @@ impl Client {
             0 => self.revision(&request.key, options).await?.saturating_add(1),
             revision => revision,
         };
-        let mut retries = 0;
+        let began = Instant::now();
+        let mut attempts = Attempts::default();
         loop {
             let (watcher, confirmed) = self.parts.watches.create(request.clone(), first);
             let failure = tokio::select! {
@@ -96,14 +142,16 @@ impl Client {
                     Err(_) => self.parts.watches.unanswered(options.timeout),
                 }
             };
-            if !matches!(failure.again, Again::Later | Again::Login) || retries == options.retry {
+            attempts.note(&failure.error);
+            if failure.retry == Retry::Never || failure.retry == Retry::Elsewhere || attempts.count > options.retry {
+                attempts.elapsed = began.elapsed();
                 return Err(Error {
                     applied: Applied::No,
+                    attempts: Some(attempts.into()),
                     ..failure.error
                 });
             }
             drop(watcher);
-            retries += 1;
             tokio::select! {
                 () = self.cluster().closed.cancelled() => return Err(Error::closed()),
                 () = sleep(options.retry_sleep) => {}

@@ -9,17 +9,19 @@ use super::{answer, get, outcome, put};
 /// The errors of etcd: gRPC code, fate, text.
 const ETCD: &str = include_str!("errors.tsv");
 
-/// The same for errors of the gRPC library under it, and for one that etcd forgot to give a code.
+/// The same for errors of the libraries under it, which come without a code, or with one that etcd does not know.
 const OTHERS: &str = "
 2	lost	context deadline exceeded
-2	failed	panic in the server
+2	lost	panic in the server
+2	lost	raft: stopped
+2	refused	raft proposal dropped
 6	denied	grpc: exists
 8	denied	grpc: received message larger than max (2097153 vs. 2097152)
 10	lost	grpc: aborted
 12	denied	unknown method RangeStream for service etcdserverpb.KV
 13	lost	transport: failed to write
 14	lost	transport is closing
-99	failed	what is this";
+99	lost	what is this";
 
 struct Case {
     status: String,

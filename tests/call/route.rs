@@ -28,12 +28,20 @@ fn every_server_is_asked_once_and_then_retry_times_more() {
                 let etcd = Cluster::start(servers, refuse).await;
                 let options = CallOptions { retry, ..ONCE };
                 let error = put(&etcd.client(options)).await.unwrap_err();
+                let count = servers + retry as usize;
                 assert_eq!(error.to_string(), {
                     let last = etcd.seen().last().unwrap().server;
-                    format!("unavailable: etcdserver: no leader ({})", etcd.addresses[last])
+                    let count = if count == 1 {
+                        String::new()
+                    } else {
+                        format!(", after {count} attempts")
+                    };
+                    format!("unavailable: etcdserver: no leader ({}){count}", etcd.addresses[last])
                 });
+                let attempts = error.attempts.unwrap();
+                assert_eq!((attempts.count as usize, attempts.causes.len()), (count, servers));
                 let order: Vec<_> = etcd.seen().iter().map(|seen| seen.server).collect();
-                assert_eq!(order.len(), servers + retry as usize);
+                assert_eq!(order.len(), count);
                 // They take turns.
                 assert!(
                     order.windows(2).all(|pair| pair[1] == (pair[0] + 1) % servers),

@@ -1,18 +1,21 @@
 //! A request that certainly was not executed is sent again, even if it writes.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use h2::Reason;
-use silly_etcd::etcd::pb::PutRequest;
-use silly_etcd::etcd::{Applied, CallOptions};
+use silly_etcd::etcd::{Applied, CallOptions, Code};
 use tokio::join;
 
 use super::support::clock::{run, until};
+use super::support::unary::call_all;
 use super::support::{Call, Cluster, Fault, ONCE, client, refusing};
 use super::{answer, get, outcome, put};
 
-/// With each of these the server says that it has not executed the request.
-const REFUSALS: [Fault; 7] = [
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// With each of these the peer declares that it has not processed the request.
+const UNPROCESSED: [Fault; 4] = [
     ("RST_STREAM REFUSED_STREAM", |call| call.reset(Reason::REFUSED_STREAM)),
     ("GOAWAY that covers only earlier requests", |call| {
         call.wire.goaway(call.stream - 1, Reason::NO_ERROR);
@@ -25,6 +28,10 @@ const REFUSALS: [Fault; 7] = [
         call.wire.goaway(u32::MAX >> 1, Reason::NO_ERROR);
         call.wire.goaway(0, Reason::NO_ERROR);
     }),
+];
+
+/// With each of these the server says that it has not executed the request, and that another may.
+const REFUSALS: [Fault; 4] = [
     ("no leader", |call| call.finish("14", "etcdserver: no leader")),
     ("too many requests", |call| {
         call.finish("8", "etcdserver: too many requests")
@@ -32,23 +39,91 @@ const REFUSALS: [Fault; 7] = [
     ("not for a learner", |call| {
         call.finish("9", "etcdserver: rpc not supported for learner");
     }),
+    ("dropped", |call| call.finish("2", "raft proposal dropped")),
 ];
 
-/// Refuses the request of that number and answers the others.
-async fn refuse(number: usize, mut call: Call, refusal: fn(&mut Call)) {
-    if call.number != number {
+/// Refuses the requests of these numbers and answers the others.
+async fn refuse(numbers: Range<usize>, mut call: Call, refusal: fn(&mut Call)) {
+    if !numbers.contains(&call.number) {
         return answer(call).await;
     }
-    call.request::<PutRequest>().await;
+    call.request::<()>().await;
     refusal(&mut call);
     call.abandoned().await;
+}
+
+#[test]
+fn what_was_not_processed_is_sent_again_at_once_and_costs_no_retry() {
+    run(async {
+        for (name, refusal) in UNPROCESSED {
+            for before in 0..2 {
+                let refused = before..before + 2;
+                let etcd = Cluster::start(1, move |call| refuse(refused.clone(), call, refusal)).await;
+                let options = CallOptions {
+                    retry_sleep: HOUR,
+                    ..ONCE
+                };
+                let client = etcd.client(options);
+                for _ in 0..before {
+                    put(&client).await.unwrap();
+                }
+                // Time stands still: a pause would have no end.
+                assert_eq!(outcome(put(&client).await), Ok(()), "{name}");
+                assert_eq!(etcd.methods().len(), before + 3, "{name}");
+                // On a connection of its own each time.
+                assert!(etcd.seen()[before + 1..].iter().all(|seen| seen.stream == 1), "{name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn that_goes_for_every_call() {
+    run(async {
+        for (name, refusal) in UNPROCESSED {
+            let etcd = Cluster::start(1, move |call: Call| async move {
+                // Every other request.
+                let refused = if call.number % 2 == 0 {
+                    call.number..call.number + 1
+                } else {
+                    0..0
+                };
+                refuse(refused, call, refusal).await;
+            })
+            .await;
+            let options = CallOptions {
+                retry_sleep: HOUR,
+                ..ONCE
+            };
+            let client = etcd.client(options);
+            call_all(&client).await;
+            let methods = etcd.methods();
+            for pair in methods.chunks(2) {
+                assert_eq!(pair[0], *pair.last().unwrap(), "{name}: {methods:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_never_processed_ends_and_did_not_happen() {
+    run(async {
+        for (name, refusal) in UNPROCESSED {
+            let etcd = Cluster::start(1, move |call| refuse(0..usize::MAX, call, refusal)).await;
+            let client = etcd.client(CallOptions { retry: 1, ..ONCE });
+            let error = until(put(&client)).await.unwrap_err();
+            assert_eq!((error.code, error.applied), (Code::Unavailable, Applied::No), "{name}");
+            // Four at once without getting anywhere, and the retry the same.
+            assert_eq!((error.attempts.unwrap().count, etcd.methods().len()), (2, 8), "{name}");
+        }
+    });
 }
 
 #[test]
 fn c3_a_refused_write_is_sent_again_to_the_same_server() {
     run(async {
         for (name, refusal) in REFUSALS {
-            let etcd = Cluster::start(1, move |call| refuse(1, call, refusal)).await;
+            let etcd = Cluster::start(1, move |call| refuse(1..2, call, refusal)).await;
             let client = etcd.client(CallOptions { retry: 1, ..ONCE });
             put(&client).await.unwrap();
             assert_eq!(outcome(put(&client).await), Ok(()), "{name}");
@@ -61,7 +136,7 @@ fn c3_a_refused_write_is_sent_again_to_the_same_server() {
 fn c3_a_refused_write_is_sent_to_another_server() {
     run(async {
         for (name, refusal) in REFUSALS {
-            let etcd = Cluster::start(2, move |call| refuse(0, call, refusal)).await;
+            let etcd = Cluster::start(2, move |call| refuse(0..1, call, refusal)).await;
             assert_eq!(outcome(put(&etcd.client(ONCE)).await), Ok(()), "{name}");
             let seen = etcd.seen();
             assert_eq!(seen.len(), 2, "{name}");
@@ -71,10 +146,31 @@ fn c3_a_refused_write_is_sent_to_another_server() {
 }
 
 #[test]
+fn behind_one_address_another_member_may_be_found() {
+    const UNFIT: [Fault; 4] = [
+        REFUSALS[0],
+        REFUSALS[2],
+        REFUSALS[3],
+        ("unavailable", |call| call.finish("14", "etcdserver: server stopped")),
+    ];
+    run(async {
+        for (name, refusal) in UNFIT {
+            let etcd = Cluster::start(1, move |call| refuse(1..2, call, refusal)).await;
+            let client = etcd.client(CallOptions { retry: 1, ..ONCE });
+            for _ in 0..2 {
+                get(&client).await.unwrap();
+            }
+            let streams: Vec<_> = etcd.seen().iter().map(|seen| seen.stream).collect();
+            assert_eq!(streams, [1, 3, 1], "{name}");
+        }
+    });
+}
+
+#[test]
 fn c4_a_refused_read_is_repeated() {
     run(async {
-        for (name, refusal) in REFUSALS {
-            let etcd = Cluster::start(1, move |call| refuse(0, call, refusal)).await;
+        for (name, refusal) in UNPROCESSED.into_iter().chain(REFUSALS) {
+            let etcd = Cluster::start(1, move |call| refuse(0..1, call, refusal)).await;
             let client = etcd.client(CallOptions { retry: 1, ..ONCE });
             assert_eq!(outcome(get(&client).await), Ok(()), "{name}");
             assert_eq!(etcd.methods().len(), 2, "{name}");
@@ -86,7 +182,7 @@ fn c4_a_refused_read_is_repeated() {
 fn c1_a_write_that_was_refused_to_the_end_did_not_happen() {
     run(async {
         for (name, refusal) in REFUSALS {
-            let etcd = Cluster::start(1, move |call| refuse(0, call, refusal)).await;
+            let etcd = Cluster::start(1, move |call| refuse(0..1, call, refusal)).await;
             let error = put(&etcd.client(ONCE)).await.unwrap_err();
             assert_eq!(error.applied, Applied::No, "{name}");
         }

@@ -97,6 +97,8 @@ async fn serve<S>(
 where
     S: Future<Output = ()> + Send + 'static,
 {
+    // The operating system does not know that the test's clock is fast.
+    socket.set_nodelay(true).unwrap();
     let socket = socket.into_std().unwrap();
     let mut bare = socket.try_clone().unwrap();
     let mut connection = h2::server::handshake(TcpStream::from_std(socket).unwrap()).await?;

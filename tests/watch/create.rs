@@ -10,12 +10,12 @@ use tokio::join;
 
 use super::support::clock::{run, until};
 use super::support::{Call, Cluster, ONCE, client, refusing};
-use super::{create, created, denied, events, header, read, watch, watching};
+use super::{cluster, create, created, denied, events, header, read, streams, watch, watching};
 
 #[test]
 fn a_watch_that_no_server_confirms_is_an_error_after_its_retries() {
     run(async {
-        let (etcd, mut calls) = Cluster::manual(1).await;
+        let (etcd, mut calls) = cluster(1).await;
         let client = etcd.client(CallOptions {
             timeout: Duration::from_millis(500),
             retry: 2,
@@ -83,7 +83,8 @@ fn w2_a_watch_from_now_on_starts_behind_the_revision_of_a_read() {
             });
             stream.wire.close();
             let mut stream = until(calls.recv()).await.unwrap();
-            assert_eq!(create(&mut stream).await.start_revision, 42);
+            // One revision earlier: servers have lost the deletion at the very revision that was compacted.
+            assert_eq!(create(&mut stream).await.start_revision, 41);
         });
         watcher.unwrap();
     });
@@ -102,7 +103,7 @@ fn a_read_without_a_header_is_an_error() {
 fn w5_a_denied_watch_leaves_the_others_alone() {
     run(async {
         for refused in [-1, 0, 2] {
-            let (etcd, mut calls) = Cluster::manual(1).await;
+            let (etcd, mut calls) = cluster(1).await;
             let client = etcd.client(CallOptions { retry: 3, ..ONCE });
             let (watcher, mut stream, id) = watching(&client, &mut calls).await;
             let (answer, ()) = join!(watch(&client), async {
@@ -114,7 +115,7 @@ fn w5_a_denied_watch_leaves_the_others_alone() {
             assert_eq!(error.message, "etcdserver: permission denied");
             stream.send(&events(id, &[11]));
             assert_eq!(read(&watcher).await, [11], "refused as {refused}");
-            assert_eq!(etcd.methods(), ["Watch"]);
+            assert_eq!(streams(&etcd), 1);
         }
     });
 }

@@ -12,14 +12,51 @@ mod silent;
 mod slow;
 
 use silly_etcd::etcd::pb::watch_request::RequestUnion;
-use silly_etcd::etcd::pb::{Event, KeyValue, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
+use silly_etcd::etcd::pb::{
+    Event, KeyValue, RangeRequest, RangeResponse, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse,
+};
 use silly_etcd::etcd::{Client, Error, Readable, Watcher};
-use support::Call;
+use support::{Call, Cluster};
 use tokio::join;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Where the watches of these tests start.
 const START: i64 = 10;
+
+/// Servers whose streams the test itself answers. What a client asks when it resumes, whether the store is still the same,
+/// is affirmed.
+async fn cluster(servers: usize) -> (Cluster, UnboundedReceiver<Call>) {
+    let (streams, opened) = unbounded_channel();
+    let script = move |mut call: Call| {
+        let streams = streams.clone();
+        async move {
+            if call.method != "Range" {
+                return streams.send(call).unwrap_or_default();
+            }
+            affirm(&mut call).await;
+        }
+    };
+    (Cluster::start(servers, script).await, opened)
+}
+
+/// Answers as a store that has a witness, and has gone on since.
+async fn affirm(call: &mut Call) {
+    let request = call.request::<RangeRequest>().await.unwrap();
+    call.reply(&RangeResponse {
+        header: Some(header(1_000_000)),
+        kvs: vec![KeyValue {
+            key: request.key,
+            mod_revision: request.revision,
+            ..KeyValue::default()
+        }],
+        ..RangeResponse::default()
+    });
+}
+
+/// How many streams of watches were opened.
+fn streams(etcd: &Cluster) -> usize {
+    etcd.methods().iter().filter(|method| *method == "Watch").count()
+}
 
 async fn watch(client: &Client) -> Result<Watcher, Error> {
     let request = WatchCreateRequest {

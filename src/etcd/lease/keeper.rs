@@ -9,22 +9,21 @@ mod leases;
 
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
-use futures_util::Stream;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use leases::{Leases, News, PATIENCE};
+use leases::{Leases, News};
 
-use super::service;
 use crate::etcd::clock::Moment;
 use crate::etcd::cluster::Cluster;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::failure::Failure;
+use crate::etcd::gate::Purpose;
 use crate::etcd::pb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 use crate::etcd::readable::Readable;
-use crate::etcd::stream::{Incoming, Persistent, converse, persist, requests, unsent};
+use crate::etcd::stream::{Line, Persistent, Requests, Responses, converse, persist};
 
 /// The handle that the client holds.
 pub(crate) struct Keeper {
@@ -153,15 +152,14 @@ impl Shared {
     }
 
     /// Sends renewals as they fall due, until no lease is left or the server falls silent.
-    async fn send(&self, endpoint: &Endpoint, requests: mpsc::Sender<LeaseKeepAliveRequest>) -> Result<(), Failure> {
+    async fn send(&self, line: &Line<'_>, mut requests: Requests) -> Result<(), Failure> {
         loop {
             let due = self.leases().due(Moment::now());
             if let Some(silence) = due.silent {
-                return Err(endpoint.unanswered(silence));
+                return Err(line.unanswered(silence));
             }
             for id in due.leases {
-                let sent = requests.send_timeout(LeaseKeepAliveRequest { id }, PATIENCE).await;
-                sent.map_err(|error| unsent(endpoint, PATIENCE, &error))?;
+                requests.send(line, &LeaseKeepAliveRequest { id }).await?;
             }
             let Some(next) = due.next else { return Ok(()) };
             tokio::select! {
@@ -174,17 +172,17 @@ impl Shared {
     /// Notes the server's answers.
     async fn receive(
         &self,
-        endpoint: &Endpoint,
-        requests: impl Stream<Item = LeaseKeepAliveRequest> + Send + 'static,
+        line: &Line<'_>,
+        mut responses: Responses<LeaseKeepAliveResponse>,
         answered: &mut bool,
     ) -> Result<(), Failure> {
-        let rpc = |c, r| async move { service(c).lease_keep_alive(r).await };
-        let mut incoming = Incoming::open(&self.cluster, endpoint, requests, rpc).await?;
         loop {
-            let answer = incoming.next().await?;
-            *answered = true;
-            self.leases().renewed(answer);
-            self.changed.notify_one();
+            while let Some(answer) = responses.ready(line)? {
+                *answered = true;
+                self.leases().renewed(answer);
+                self.changed.notify_one();
+            }
+            responses.heard(line).await?;
         }
     }
 }
@@ -197,18 +195,20 @@ impl Persistent for Shared {
     }
 
     async fn session(&self, endpoint: &Endpoint, answered: &mut bool) -> Result<(), Failure> {
+        if self.leases().is_empty() {
+            return Ok(());
+        }
         self.leases().restart(Moment::now());
-        let (requests, outgoing) = requests();
-        converse(
-            self.send(endpoint, requests),
-            self.receive(endpoint, outgoing, answered),
-        )
-        .await
+        let opened = Line::open(&self.cluster, endpoint, super::KEEP_ALIVE, Purpose::Leases).await?;
+        let (line, requests, responses) = opened;
+        converse(self.send(&line, requests), self.receive(&line, responses, answered)).await
     }
 
     async fn hurried(&self) {
         std::future::pending().await
     }
+
+    fn broke(&self, _: &Failure) {}
 
     fn stranded(&self, _: &Failure) {}
 

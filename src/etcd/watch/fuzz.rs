@@ -1,8 +1,8 @@
 //! The door through which fuzzers drive the state machine of watches. Only there for them and for the tests.
 //!
 //! In: bytes, read as a list of steps. Out: a panic when a promise is broken. In the first mode the server is a model
-//! of an honest one, and every watch must deliver its history exactly once; in the second it says whatever the bytes
-//! say, and nothing may be delivered twice, out of order or to the wrong watch.
+//! of an honest one or of a proxy, and every watch must deliver its history exactly once; in the second it says whatever
+//! the bytes say, and nothing may be delivered twice, out of order, or to a watch that does not cover its key.
 #![allow(clippy::expect_used, reason = "a fuzzer is to panic")]
 
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use tokio::sync::oneshot;
 
 use super::inbox::Inbox;
 use super::state::{Key, Watches};
+use crate::etcd::cause::Retry;
 use crate::etcd::error::{Code, Error};
-use crate::etcd::failure::{Again, Failure};
+use crate::etcd::failure::Failure;
 use crate::etcd::pb::watch_request::RequestUnion;
 use crate::etcd::pb::{Event, WatchCreateRequest, WatchRequest, WatchResponse};
 use server::Server;
@@ -47,6 +48,8 @@ struct Reader {
     key: Key,
     inbox: Arc<Inbox>,
     first: i64,
+    /// It watches all keys from this on.
+    from: Bytes,
     /// All from this revision on must be read. A watch from now on promises nothing before it is confirmed.
     promised: Option<i64>,
     /// All before this revision has been read.
@@ -56,10 +59,13 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(watches: &mut Watches, first: i64, from_now: bool, progress_notify: bool) -> Self {
+    fn new(watches: &mut Watches, first: i64, from: u8, from_now: bool, progress_notify: bool) -> Self {
         let inbox = Arc::<Inbox>::default();
         let (confirm, confirmed) = oneshot::channel();
+        let from = Bytes::from(vec![from]);
         let request = WatchCreateRequest {
+            key: from.clone(),
+            range_end: Bytes::from_static(b"\0"),
             start_revision: if from_now { 0 } else { first },
             progress_notify,
             ..WatchCreateRequest::default()
@@ -68,6 +74,7 @@ impl Reader {
             key: watches.create(request, first, inbox.clone(), confirm),
             inbox,
             first,
+            from,
             promised: (!from_now).then_some(first),
             next: first,
             read: Vec::new(),
@@ -91,6 +98,11 @@ impl Reader {
             assert!(least >= self.next, "delivered twice, or out of order");
             self.next = most.saturating_add(1);
         }
+        let foreign = |event: &Event| name(event).1 < self.from;
+        assert!(
+            !response.events.iter().any(foreign),
+            "an event of a key that is not watched"
+        );
         self.read.extend(response.events.iter().map(name));
         true
     }
@@ -137,7 +149,7 @@ fn hostile(input: &mut Input<'_>) {
         match step % 10 {
             0 if readers.len() < 8 => {
                 let first = i64::from(input.byte());
-                readers.push(Reader::new(&mut watches, first, at > 3, step > 127));
+                readers.push(Reader::new(&mut watches, first, step / 32, at > 3, step > 127));
             }
             1 => watches.connected(),
             2 => {
@@ -150,11 +162,16 @@ fn hostile(input: &mut Input<'_>) {
                     watches.cancel(reader.key);
                 }
             }
-            4 => watches.stranded(&Failure {
-                error: Error::new(Code::Unavailable, "fuzz"),
-                again: if step > 127 { Again::Later } else { Again::Never },
-            }),
-            5 => drop(watches.refusal()),
+            4 => {
+                let mut failure = Failure::last(Error::new(Code::Unavailable, "fuzz"));
+                failure.retry = if step > 127 { Retry::Later } else { Retry::Never };
+                watches.stranded(&failure);
+            }
+            5 => {
+                if let Some(suspect) = watches.suspect() {
+                    watches.absolve(&suspect);
+                }
+            }
             6 => {
                 if let Some(reader) = readers.get_mut(at) {
                     reader.read(&mut watches);
@@ -176,7 +193,7 @@ fn hostile(input: &mut Input<'_>) {
 }
 
 fn honest(input: &mut Input<'_>) {
-    let mut watches = Watches::default();
+    let mut watches = Watches::new(false);
     let mut server = Server::default();
     let mut readers = Vec::<Reader>::new();
     let mut asked = Asked::default();
@@ -191,14 +208,14 @@ fn honest(input: &mut Input<'_>) {
                     0 => now,
                     _ => 1 + input.below(now as usize) as i64,
                 };
-                readers.push(Reader::new(&mut watches, first, at == 0, step > 127));
+                let from = input.below(3) as u8;
+                readers.push(Reader::new(&mut watches, first, from, at == 0, step > 127));
             }
-            2 => {
-                watches.connected();
-                (server.watches, server.sent) = Default::default();
-            }
+            2 => reconnect(&mut watches, &mut server, step > 127),
             3 => server.notify(at, 1 + usize::from(step) / 32, step % 4 > 1),
+            4 if step > 127 => drop(watches.ask_progress(false)),
             4 => server.progress(at),
+            5 if step < 128 => server.confirm(at),
             5 => {
                 if step > 230 && at < readers.len() {
                     watches.cancel(readers.swap_remove(at).key);
@@ -221,6 +238,9 @@ fn honest(input: &mut Input<'_>) {
                 }
             }
         }
+        if watches.fault().is_some() {
+            reconnect(&mut watches, &mut server, step > 127);
+        }
         for reader in &mut readers {
             if let Ok(Ok(())) = reader.confirmed.try_recv() {
                 reader.promised.get_or_insert(server.revision() + 1);
@@ -230,12 +250,19 @@ fn honest(input: &mut Input<'_>) {
     settle(&mut watches, &mut server, &mut readers, &mut asked);
     for reader in &readers {
         assert!(
-            server.since(reader.first).ends_with(&reader.read),
+            server.since(reader.first, &reader.from).ends_with(&reader.read),
             "an event was lost or repeated"
         );
-        let promised = server.since(reader.promised.unwrap_or(server.revision() + 1));
+        let promised = server.since(reader.promised.unwrap_or(server.revision() + 1), &reader.from);
         assert!(reader.read.ends_with(&promised), "an event was lost");
     }
+}
+
+/// A new stream.
+fn reconnect(watches: &mut Watches, server: &mut Server, is_proxy: bool) {
+    watches.broke();
+    watches.connected();
+    server.connected(is_proxy);
 }
 
 /// Nothing breaks any more: everybody gets what is left.
@@ -249,12 +276,16 @@ fn settle(watches: &mut Watches, server: &mut Server, readers: &mut [Reader], as
             server.serve(&request);
             idle = false;
         }
-        for at in 0..server.watches.len() {
+        server.confirm(0);
+        for at in 0..server.len() {
             server.notify(at, usize::MAX, false);
         }
         while let Some(message) = server.sent.pop_front() {
             watches.receive(message);
             idle = false;
+            if watches.fault().is_some() {
+                reconnect(watches, server, idle_rounds == 0);
+            }
         }
         for reader in &mut *readers {
             while reader.read(watches) {

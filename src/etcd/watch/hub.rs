@@ -6,33 +6,42 @@
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use futures_util::Stream;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::Watcher;
+use super::check;
 use super::inbox::Inbox;
-use super::state::{Key, Watches};
+use super::state::{Key, Standing, Watches};
+use super::{State, Status, Watcher};
+use crate::etcd::cause::Cause;
 use crate::etcd::cluster::Cluster;
-use crate::etcd::connection::Connection;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::Error;
 use crate::etcd::failure::Failure;
-use crate::etcd::pb::watch_client::WatchClient;
-use crate::etcd::pb::{WatchCreateRequest, WatchRequest};
-use crate::etcd::stream::{Incoming, Persistent, converse, persist, requests, unsent};
-use crate::etcd::unary::MAX_MESSAGE;
+use crate::etcd::gate::Purpose;
+use crate::etcd::pb::{WatchCreateRequest, WatchResponse};
+use crate::etcd::stream::{Line, Persistent, Requests, Responses, persist};
 
-/// How long a server may take to answer the request for a watch.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+const WATCH: &str = "/etcdserverpb.Watch/Watch";
+
+/// How often the server is asked up to which revision the watches have had their events, so that one that has seen
+/// nothing for long can be resumed after a compaction.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A request for that which was not answered for so long will not be.
+const PROGRESS_LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Hub {
     /// Held for single steps, never across an await.
     watches: Mutex<Watches>,
+    /// Since when there is no stream, and why. Held for the look only.
+    cut_off: Mutex<Option<(Instant, String)>>,
     /// There is a request to send, or the last watch has gone.
     changed: Notify,
     /// Somebody waits for a new watch.
     created: Notify,
+    /// A message has come, which may have left something to ask the server.
+    attended: Notify,
     cluster: Arc<Cluster>,
     started: Once,
 }
@@ -44,8 +53,10 @@ impl Hub {
     pub(crate) fn new(cluster: Arc<Cluster>) -> Arc<Self> {
         Arc::new(Self {
             watches: Mutex::new(Watches::new(cluster.auth.can_login())),
+            cut_off: Mutex::default(),
             changed: Notify::new(),
             created: Notify::new(),
+            attended: Notify::new(),
             cluster,
             started: Once::new(),
         })
@@ -85,18 +96,44 @@ impl Hub {
         }
     }
 
+    /// What a watch is doing.
+    pub(super) fn status(&self, key: Key) -> Status {
+        let (standing, revision) = self.watches().standing(key);
+        let cut_off = self.cut_off().clone();
+        let state = match standing {
+            Standing::Attached => State::Ready,
+            Standing::Detached => State::Stale,
+            Standing::Paused => State::Paused,
+            Standing::Ended => State::Ended,
+        };
+        let (since, message) = match cut_off.filter(|_| state == State::Stale) {
+            Some((since, message)) => (Some(since.elapsed()), Some(message)),
+            None => (None, None),
+        };
+        Status {
+            state,
+            revision,
+            lag: since.unwrap_or_default(),
+            message,
+        }
+    }
+
     /// The failure of a new watch that no server has confirmed in time.
     pub(super) fn unanswered(&self, limit: Duration) -> Failure {
-        Failure::timeout(self.cluster.endpoints.route().endpoint(), limit)
+        Failure::new(self.cluster.endpoints.route().endpoint(), &Cause::Timeout(limit))
     }
 
     fn watches(&self) -> MutexGuard<'_, Watches> {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn cut_off(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.cut_off.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends what the state machine wants sent, until no watch is left or the server does not answer.
-    async fn send(&self, endpoint: &Endpoint, requests: mpsc::Sender<WatchRequest>) -> Result<(), Failure> {
-        // The oldest watch without an answer, and until when there must be one.
+    async fn send(&self, line: &Line<'_>, mut requests: Requests, heard: &Heard) -> Result<(), Failure> {
+        // The oldest watch without an answer, and since when.
         let mut unanswered = None;
         loop {
             let request = {
@@ -107,46 +144,112 @@ impl Hub {
                 }
                 let oldest = watches.unanswered();
                 if unanswered.map(|(id, _)| id) != oldest {
-                    unanswered = oldest.map(|id| (id, Instant::now() + ANSWER_LIMIT));
+                    unanswered = oldest.map(|id| (id, Instant::now()));
                 }
                 request
             };
             if let Some(request) = request {
-                let sent = requests.send_timeout(request, ANSWER_LIMIT).await;
-                sent.map_err(|error| unsent(endpoint, ANSWER_LIMIT, &error))?;
+                requests.send(line, &request).await?;
                 continue;
             }
-            let Some((_, limit)) = unanswered else {
+            let Some((_, asked)) = unanswered else {
                 self.changed.notified().await;
                 continue;
             };
-            let changed = timeout_at(limit, self.changed.notified()).await;
-            changed.map_err(|_| endpoint.unanswered(ANSWER_LIMIT))?;
+            // As long as bytes arrive the answer may stand behind them.
+            let (limit, since) = (line.patience(), asked.max(heard.last()));
+            let changed = timeout_at(since + limit, self.changed.notified()).await;
+            if changed.is_err() && asked.max(heard.last()) == since {
+                return Err(line.unanswered(limit));
+            }
         }
     }
 
-    /// Feeds the server's messages to the state machine.
+    /// Feeds the server's messages to the state machine, once it is certain that the store is still the same.
     async fn receive(
         &self,
-        endpoint: &Endpoint,
-        requests: impl Stream<Item = WatchRequest> + Send + 'static,
+        line: &Line<'_>,
+        mut responses: Responses<WatchResponse>,
+        heard: &Heard,
         answered: &mut bool,
     ) -> Result<(), Failure> {
-        let rpc = |c, r| async move { service(c).watch(r).await };
-        let mut incoming = Incoming::open(&self.cluster, endpoint, requests, rpc).await?;
+        self.check_history(line).await?;
         loop {
-            let message = incoming.next().await?;
-            *answered = true;
-            let refusal = {
-                let mut watches = self.watches();
-                watches.receive(message);
-                watches.refusal()
-            };
-            if let Some(error) = refusal {
-                return Err(incoming.judge(Failure::unauthenticated(endpoint, error)));
+            heard.now();
+            while let Some(message) = responses.ready(line)? {
+                *answered = true;
+                let fault = {
+                    let mut watches = self.watches();
+                    watches.receive(message);
+                    watches.fault()
+                };
+                if let Some(fault) = fault {
+                    return Err(line.refused(fault.error, fault.retry));
+                }
+                self.changed.notify_one();
+                self.attended.notify_one();
             }
+            responses.heard(line).await?;
+        }
+    }
+
+    /// Ends the watches that resume where the store has gone back.
+    async fn check_history(&self, line: &Line<'_>) -> Result<(), Failure> {
+        let Some((history, key)) = self.watches().resumes() else {
+            return Ok(());
+        };
+        if let Some(revision) = check::gone_back(line, &history, key).await? {
+            self.watches().store_went_back(revision);
             self.changed.notify_one();
         }
+        Ok(())
+    }
+
+    /// Asks the server beside the stream: whether a refusal was meant, and how far the watches are.
+    async fn attend(&self, line: &Line<'_>) -> Result<(), Failure> {
+        let mut next = Instant::now() + PROGRESS_INTERVAL;
+        let mut trusted = None;
+        let mut asked = next;
+        loop {
+            while let Some(suspect) = { self.watches().suspect() } {
+                let permitted = check::is_permitted(line, &suspect).await?;
+                if permitted {
+                    self.watches().absolve(&suspect);
+                } else {
+                    self.watches().convict(suspect);
+                }
+                self.changed.notify_one();
+            }
+            if timeout_at(next, self.attended.notified()).await.is_ok() {
+                continue;
+            }
+            next = Instant::now() + PROGRESS_INTERVAL;
+            if trusted.is_none() {
+                // A server that does not say is asked again, and the stream is none the worse for it.
+                trusted = check::knows_progress(line).await.ok();
+            }
+            if trusted == Some(true) {
+                if self.watches().ask_progress(asked.elapsed() >= PROGRESS_LIMIT) {
+                    asked = Instant::now();
+                    self.changed.notify_one();
+                }
+            }
+        }
+    }
+}
+
+/// When bytes of a stream have come last; nothing before it is listened to. Shared by the stream's two directions.
+#[derive(Default)]
+struct Heard(Mutex<Option<Instant>>);
+
+impl Heard {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn last(&self) -> Instant {
+        let heard = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.unwrap_or_else(Instant::now)
     }
 }
 
@@ -158,17 +261,30 @@ impl Persistent for Hub {
     }
 
     async fn session(&self, endpoint: &Endpoint, answered: &mut bool) -> Result<(), Failure> {
+        if self.watches().is_idle() {
+            return Ok(());
+        }
         self.watches().connected();
-        let (requests, outgoing) = requests();
-        converse(
-            self.send(endpoint, requests),
-            self.receive(endpoint, outgoing, answered),
-        )
-        .await
+        let (line, requests, responses) = Line::open(&self.cluster, endpoint, WATCH, Purpose::Watches).await?;
+        let heard = Heard::default();
+        tokio::select! {
+            biased;
+            // First, since there may be nothing left to have a stream for.
+            ended = self.send(&line, requests, &heard) => ended,
+            ended = self.receive(&line, responses, &heard, answered) => ended,
+            ended = self.attend(&line) => ended,
+        }
     }
 
     async fn hurried(&self) {
         self.created.notified().await;
+    }
+
+    fn broke(&self, failure: &Failure) {
+        self.watches().broke();
+        let mut cut_off = self.cut_off();
+        let since = cut_off.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        *cut_off = Some((since, failure.error.to_string()));
     }
 
     fn stranded(&self, failure: &Failure) {
@@ -178,8 +294,4 @@ impl Persistent for Hub {
     fn closed(&self) {
         self.watches().end_all(&Error::closed());
     }
-}
-
-fn service(connection: Connection) -> WatchClient<Connection> {
-    WatchClient::new(connection).max_decoding_message_size(MAX_MESSAGE)
 }

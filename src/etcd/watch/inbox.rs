@@ -4,19 +4,33 @@
 //! so a slow reader costs bounded memory and delays nobody else.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::etcd::error::{Error, Result};
 use crate::etcd::pb::{Event, KeyValue, WatchResponse};
 
-/// The bytes that wait at most, one response more or less.
+/// The bytes that wait at most, one response more or less, in one inbox...
 const LIMIT: usize = 4 << 20;
+
+/// ... and about so many in all those of a client. Beyond that each may have its share.
+const BUDGET: usize = 64 << 20;
 
 /// What an event costs beside its keys and values.
 const EVENT_COST: usize = 200;
+
+/// A smaller response that waits is copied: its keys and values are slices of what came with it, which may be large. The
+/// one that waits alone is mostly taken at once, and copied only if that costs next to nothing.
+const COPIED: usize = 16 << 10;
+const COPIED_ALONE: usize = 1 << 10;
+
+/// The bytes that wait in all inboxes of a client.
+#[derive(Default)]
+pub(super) struct Budget(AtomicUsize);
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -29,15 +43,23 @@ pub(super) struct Inbox {
 struct Content {
     responses: VecDeque<(usize, WatchResponse)>,
     bytes: usize,
+    budget: Arc<Budget>,
     ended: Option<Error>,
 }
 
 impl Inbox {
-    pub(super) fn push(&self, response: WatchResponse) {
+    /// Counts what waits in this budget. Called before anything does.
+    pub(super) fn join(&self, budget: &Arc<Budget>) {
+        self.content().budget = budget.clone();
+    }
+
+    pub(super) fn push(&self, mut response: WatchResponse) {
         let mut content = self.content();
         if content.ended.is_none() {
+            let alone = content.responses.is_empty();
+            compact(&mut response, if alone { COPIED_ALONE } else { COPIED });
             let cost = cost(&response);
-            content.bytes += cost;
+            content.grow(cost);
             content.responses.push_back((cost, response));
             self.arrived.notify_waiters();
         }
@@ -47,7 +69,7 @@ impl Inbox {
     pub(super) fn put_back(&self, response: WatchResponse) {
         let mut content = self.content();
         let cost = cost(&response);
-        content.bytes += cost;
+        content.grow(cost);
         content.responses.push_front((cost, response));
     }
 
@@ -61,14 +83,15 @@ impl Inbox {
     pub(super) fn clear(&self) {
         let mut content = self.content();
         content.responses.clear();
-        content.bytes = 0;
+        let bytes = content.bytes;
+        content.shrink(bytes);
     }
 
     /// The oldest response, or when all is read and the watch has ended, why. `None`: wait for a change.
     pub(super) fn pop(&self) -> Option<Result<WatchResponse>> {
         let mut content = self.content();
         if let Some((cost, response)) = content.responses.pop_front() {
-            content.bytes -= cost;
+            content.shrink(cost);
             return Some(Ok(response));
         }
         content.ended.clone().map(Err)
@@ -85,9 +108,11 @@ impl Inbox {
         self.arrived.notified()
     }
 
-    /// Does more wait than a reader may leave lying?
-    pub(super) fn is_full(&self) -> bool {
-        self.content().bytes >= LIMIT
+    /// Does more wait than the reader of one of so many watches may leave lying?
+    pub(super) fn is_full(&self, watches: usize) -> bool {
+        let content = self.content();
+        let scarce = content.budget.0.load(Ordering::Relaxed) >= BUDGET;
+        content.bytes >= LIMIT || scarce && content.bytes >= BUDGET / watches.max(1)
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
@@ -95,9 +120,142 @@ impl Inbox {
     }
 }
 
+impl Content {
+    fn grow(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.budget.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.budget.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What nobody has read goes with its inbox.
+impl Drop for Content {
+    fn drop(&mut self) {
+        self.shrink(self.bytes);
+    }
+}
+
 /// The bytes that a response costs.
 fn cost(response: &WatchResponse) -> usize {
+    size(response) + EVENT_COST * (response.events.len() + 1)
+}
+
+/// The bytes of its keys and values.
+fn size(response: &WatchResponse) -> usize {
     let size = |kv: &Option<KeyValue>| kv.as_ref().map_or(0, |kv| kv.key.len() + kv.value.len());
-    let cost = |event: &Event| size(&event.kv) + size(&event.prev_kv) + EVENT_COST;
-    response.events.iter().map(cost).sum::<usize>() + EVENT_COST
+    let event = |event: &Event| size(&event.kv) + size(&event.prev_kv);
+    response.events.iter().map(event).sum()
+}
+
+/// Gives a response a buffer of its own, unless it has more than `limit` bytes.
+fn compact(response: &mut WatchResponse, limit: usize) {
+    let size = size(response);
+    if size > limit {
+        return;
+    }
+    let mut buffer = BytesMut::with_capacity(size);
+    let mut copy = |bytes: &mut Bytes| {
+        buffer.extend_from_slice(bytes);
+        *bytes = buffer.split().freeze();
+    };
+    for event in &mut response.events {
+        for kv in [&mut event.kv, &mut event.prev_kv].into_iter().flatten() {
+            copy(&mut kv.key);
+            copy(&mut kv.value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etcd::error::Code;
+
+    /// A response with one event of this value.
+    fn response(value: Bytes) -> WatchResponse {
+        let kv = Some(KeyValue {
+            key: "key".into(),
+            value,
+            ..KeyValue::default()
+        });
+        WatchResponse {
+            events: vec![Event { kv, ..Event::default() }],
+            ..WatchResponse::default()
+        }
+    }
+
+    fn value(response: &WatchResponse) -> &Bytes {
+        &response.events[0].kv.as_ref().unwrap().value
+    }
+
+    #[test]
+    fn what_was_read_is_given_back() {
+        let budget = Arc::<Budget>::default();
+        let inbox = Inbox::default();
+        inbox.join(&budget);
+        for _ in 0..3 {
+            while !inbox.is_full(1) {
+                inbox.push(response(vec![0; 1 << 20].into()));
+            }
+            while inbox.pop().is_some() {}
+            assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        }
+        inbox.push(response("put back".into()));
+        let read = inbox.pop().unwrap().unwrap();
+        inbox.put_back(read);
+        assert_ne!(budget.0.load(Ordering::Relaxed), 0);
+        inbox.clear();
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        inbox.push(response("forgotten".into()));
+        inbox.end(Error::closed());
+        drop(inbox);
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_client_has_a_budget_of_which_each_watch_has_its_share() {
+        let budget = Arc::<Budget>::default();
+        let inboxes: Vec<_> = (0..100).map(|_| Inbox::default()).collect();
+        let mut waiting = 0;
+        for inbox in &inboxes {
+            inbox.join(&budget);
+            while !inbox.is_full(inboxes.len()) {
+                inbox.push(response(vec![0; 100 << 10].into()));
+                waiting += 100 << 10;
+            }
+        }
+        assert!((BUDGET..3 * BUDGET).contains(&waiting), "{waiting} bytes wait");
+        // Whoever reads gets on.
+        assert!(inboxes.iter().all(|inbox| inbox.pop().is_some()));
+    }
+
+    #[test]
+    fn a_small_event_that_waits_does_not_hold_what_it_came_with() {
+        let inbox = Inbox::default();
+        let block = Bytes::from(vec![7; 1 << 20]);
+        for size in [10, 10, 10 << 10, 100 << 10] {
+            inbox.push(response(block.slice(..size)));
+        }
+        let sizes = std::iter::from_fn(|| inbox.pop()).map(|read| {
+            let read = read.unwrap();
+            (value(&read).len(), value(&read).as_ptr() == block.as_ptr())
+        });
+        let expected = [(10, false), (10, false), (10 << 10, false), (100 << 10, true)];
+        assert_eq!(sizes.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_first_reason_stays() {
+        let inbox = Inbox::default();
+        inbox.push(response("last".into()));
+        inbox.end(Error::new(Code::Compacted, "first"));
+        inbox.end(Error::closed());
+        inbox.push(response("too late".into()));
+        assert!(inbox.pop().unwrap().is_ok());
+        assert_eq!(inbox.pop().unwrap().unwrap_err().code, Code::Compacted);
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! In: its last message, whose reason is an error of Go put into words. Out: that error, with a code for programs.
 
+use crate::etcd::cause::one_line;
 use crate::etcd::error::{Applied, Code, Error};
-use crate::etcd::failure::one_line;
 use crate::etcd::pb::WatchResponse;
 
 /// Why the server ended a watch.
@@ -23,11 +23,21 @@ pub(super) fn canceled(message: &WatchResponse) -> Error {
             None => (Code::Unknown, rest),
         },
         None if message.cancel_reason.is_empty() => (Code::Cancelled, "cancelled by the server"),
-        None => (Code::Cancelled, message.cancel_reason.as_str()),
+        None => (plain_code(&message.cancel_reason), message.cancel_reason.as_str()),
     };
     Error {
         applied: Applied::No,
+        from_server: !message.cancel_reason.is_empty(),
         ..Error::new(code, one_line(text))
+    }
+}
+
+/// The code of a reason that stands there without one.
+fn plain_code(text: &str) -> Code {
+    match text {
+        "etcdserver: permission denied" => Code::PermissionDenied,
+        "etcdserver: mvcc: required revision has been compacted" => Code::Compacted,
+        _ => Code::Cancelled,
     }
 }
 

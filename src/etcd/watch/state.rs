@@ -1,44 +1,75 @@
 //! The state machine of a client's watches: which requests are to be sent, and what each message means.
 //!
 //! In: watches that come and go, messages of the server, the stream's breaks. Out: requests, responses in inboxes.
-//! It has no socket, no clock and no task, so that tests and fuzzers can drive it step by step.
+//! It has no socket, no clock and no task, so that tests and fuzzers can drive it step by step. `binding` decides which
+//! watch a confirmation belongs to, `delivery` what its events are worth, `history` remembers what the store held.
 //!
 //! A watch keeps its [`Key`] for life, but gets a new watch id on the wire each time it is created on a server: what
 //! still arrives under an old id belongs to nobody.
 
+mod binding;
+mod delivery;
+mod history;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::inbox::Inbox;
-use super::reason::canceled;
+pub(super) use binding::Suspect;
+pub(super) use history::History;
+
+use super::inbox::{Budget, Inbox};
+use crate::etcd::cause::Retry;
 use crate::etcd::error::{Code, Error};
-use crate::etcd::failure::{Again, Failure, refuses_token};
+use crate::etcd::failure::Failure;
 use crate::etcd::pb::watch_request::RequestUnion;
-use crate::etcd::pb::{Answer, Event, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::etcd::pb::{
+    Event, WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
+};
 
 /// Names a watch of this client.
 pub(super) type Key = u64;
 
-/// Names a watch on the wire. From 1 on: servers have mixed up watch 0 with a refused one.
+/// Names a watch on the wire.
 pub(super) type WireId = i64;
 
-/// The bytes of one revision that are held back until its last fragment has come.
-const FRAGMENTS_LIMIT: usize = 256 << 20;
+/// The ids on the wire begin behind this. A proxy that gives out ids of its own counts from 0, and must not hit upon those
+/// that were asked for.
+const FIRST: WireId = 1 << 32;
+
+/// In place of a watch id: the message is about all watches of the stream.
+const ALL: WireId = -1;
 
 #[derive(Default)]
 pub(super) struct Watches {
     by_key: BTreeMap<Key, Watch>,
+    /// The watches that the present stream has confirmed, by the ids that they have on it.
     by_wire: HashMap<WireId, Key>,
-    /// Created on this stream and not answered yet. The server answers in this order.
-    unanswered: VecDeque<WireId>,
-    requests: VecDeque<WatchRequest>,
+    /// To be created on this stream.
+    to_create: VecDeque<(WireId, Key)>,
+    /// Created on this stream and not answered yet. Without a key where the watch is gone.
+    creating: VecDeque<(WireId, Option<Key>)>,
+    to_cancel: VecDeque<WireId>,
     last_key: Key,
     last_wire: WireId,
+    /// Some server gives out ids of its own, or confirms in an order of its own. Then one watch is created at a time.
+    careful: bool,
+    /// This stream's server has confirmed a watch under the id that was asked for.
+    keeps_ids: bool,
     /// Could there be a new token?
     can_login: bool,
-    refusal: Option<Error>,
+    /// Watches that were refused for what may be the fault of an old token, and why.
+    denied: VecDeque<(Key, Error)>,
+    /// Why the stream is to be ended: the server has broken the rules, or wants a new token.
+    fault: Option<Failure>,
+    /// The revision was asked for up to which the watches have had their events, and there is no answer yet.
+    progress_asked: bool,
+    /// It is to be asked for.
+    wants_progress: bool,
+    history: History,
+    budget: Arc<Budget>,
 }
 
 struct Watch {
@@ -53,8 +84,10 @@ struct Watch {
     inbox: Arc<Inbox>,
     /// The cluster that it is a watch of; 0 while nobody has said.
     cluster_id: u64,
-    /// Was it refused for what may be the fault of an old token, and not confirmed since?
-    refused: bool,
+    /// How often in a row it was refused without a reason that holds.
+    refusals: u32,
+    /// It was confirmed on this stream before the last request for progress.
+    asked: bool,
     /// Events of a message whose last fragment has not come.
     fragments: Vec<Event>,
     fragment_bytes: usize,
@@ -64,10 +97,25 @@ struct Watch {
 enum Phase {
     /// To be created as soon as there is a stream.
     Detached,
-    /// On the server, or on the way to it, under this id.
+    /// On the way to the server under this id.
+    Creating(WireId),
+    /// On the server under this id.
     Attached(WireId),
     /// Taken off the server until the reader has caught up.
     Paused,
+}
+
+/// What a watch is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The server sends its events.
+    Attached,
+    /// It waits for a stream.
+    Detached,
+    /// It waits for its reader.
+    Paused,
+    /// It has ended.
+    Ended,
 }
 
 impl Watches {
@@ -75,6 +123,7 @@ impl Watches {
     pub(super) fn new(can_login: bool) -> Self {
         Self {
             can_login,
+            last_wire: FIRST,
             ..Self::default()
         }
     }
@@ -96,11 +145,13 @@ impl Watches {
             confirm: Some(confirm),
             inbox,
             cluster_id: 0,
-            refused: false,
+            refusals: 0,
+            asked: false,
             fragments: Vec::new(),
             fragment_bytes: 0,
             request,
         };
+        watch.inbox.join(&self.budget);
         self.by_key.insert(self.last_key, watch);
         self.attach(self.last_key);
         self.last_key
@@ -108,7 +159,7 @@ impl Watches {
 
     /// Forgets a watch. Says whether there was one.
     pub(super) fn cancel(&mut self, key: Key) -> bool {
-        self.detach(key);
+        self.detach(key, Phase::Detached);
         self.by_key.remove(&key).is_some()
     }
 
@@ -121,6 +172,19 @@ impl Watches {
         paused
     }
 
+    /// What a watch is doing, and the last revision that it has delivered all of.
+    pub(super) fn standing(&self, key: Key) -> (Standing, i64) {
+        let Some(watch) = self.by_key.get(&key) else {
+            return (Standing::Ended, 0);
+        };
+        let standing = match watch.phase {
+            Phase::Attached(_) => Standing::Attached,
+            Phase::Detached | Phase::Creating(_) => Standing::Detached,
+            Phase::Paused => Standing::Paused,
+        };
+        (standing, watch.next_revision.saturating_sub(1))
+    }
+
     /// Is there nothing that needs a stream?
     pub(super) fn is_idle(&self) -> bool {
         self.by_key.values().all(|watch| watch.phase == Phase::Paused)
@@ -128,27 +192,77 @@ impl Watches {
 
     /// The next request to send on the present stream.
     pub(super) fn next_request(&mut self) -> Option<WatchRequest> {
-        self.requests.pop_front()
+        if let Some(watch_id) = self.to_cancel.pop_front() {
+            return Some(request(RequestUnion::CancelRequest(WatchCancelRequest { watch_id })));
+        }
+        // A server that keeps no ids may be a proxy, which knows no progress.
+        if std::mem::take(&mut self.wants_progress) && self.keeps_ids && !self.careful {
+            return Some(self.progress_request());
+        }
+        if self.careful && !self.creating.is_empty() {
+            return None;
+        }
+        let (wire, key) = self.to_create.pop_front()?;
+        self.creating.push_back((wire, Some(key)));
+        let watch = self.by_key.get(&key)?;
+        let start_revision = match watch.confirm {
+            Some(_) => watch.request.start_revision,
+            // Servers have lost the deletion at the very revision that was compacted. What is repeated is dropped.
+            None => watch.next_revision.saturating_sub(1).max(1),
+        };
+        Some(request(RequestUnion::CreateRequest(WatchCreateRequest {
+            watch_id: wire,
+            start_revision,
+            fragment: true,
+            ..watch.request.clone()
+        })))
+    }
+
+    /// Wants to know the revision up to which all watches of the stream have had their events, unless that was asked and
+    /// not answered: the answer to one request must not be taken for that to a later one. `given_up` says that none will
+    /// come any more, since a server does not answer while some watch is behind.
+    pub(super) fn ask_progress(&mut self, given_up: bool) -> bool {
+        self.wants_progress = given_up || !self.progress_asked;
+        self.wants_progress
+    }
+
+    fn progress_request(&mut self) -> WatchRequest {
+        self.progress_asked = true;
+        for watch in self.by_key.values_mut() {
+            watch.asked = matches!(watch.phase, Phase::Attached(_));
+        }
+        request(RequestUnion::ProgressRequest(WatchProgressRequest {}))
     }
 
     /// The oldest watch that was asked for on this stream and not answered.
     pub(super) fn unanswered(&self) -> Option<WireId> {
-        self.unanswered.front().copied()
+        self.creating.front().map(|(wire, _)| *wire)
     }
 
     /// A new stream, on which nothing has been sent: all watches are created on it, each from where it stands.
     pub(super) fn connected(&mut self) {
         self.by_wire.clear();
-        self.unanswered.clear();
-        self.requests.clear();
+        self.creating.clear();
+        self.to_create.clear();
+        self.to_cancel.clear();
+        self.denied.clear();
+        self.fault = None;
+        self.keeps_ids = false;
+        self.progress_asked = false;
+        self.wants_progress = false;
         let keys: Vec<_> = self.by_key.keys().copied().collect();
         for key in keys {
-            let Some(watch) = self.by_key.get_mut(&key) else {
-                continue;
-            };
+            if self.by_key.get(&key).is_some_and(|watch| watch.phase != Phase::Paused) {
+                self.attach(key);
+            }
+        }
+    }
+
+    /// The stream broke: nothing comes to any watch until there is another.
+    pub(super) fn broke(&mut self) {
+        for watch in self.by_key.values_mut() {
             if watch.phase != Phase::Paused {
                 watch.phase = Phase::Detached;
-                self.attach(key);
             }
         }
     }
@@ -170,8 +284,6 @@ impl Watches {
 
     /// All watches end, for one reason.
     pub(super) fn end_all(&mut self, reason: &Error) {
-        self.requests.clear();
-        self.unanswered.clear();
         let keys: Vec<_> = self.by_key.keys().copied().collect();
         for key in keys {
             self.end(key, reason.clone());
@@ -180,178 +292,110 @@ impl Watches {
 
     /// A message of the server.
     pub(super) fn receive(&mut self, message: WatchResponse) {
+        self.history.see(&message);
         if message.created {
             self.created(&message);
         } else if let Some(&key) = self.by_wire.get(&message.watch_id) {
             if message.canceled {
-                self.end(key, canceled(&message));
+                self.canceled(key, &message);
             } else {
                 self.events(key, message);
             }
+        } else if message.watch_id == ALL && !message.canceled && message.events.is_empty() {
+            self.progress(&message);
         }
     }
 
-    /// The refusal, since the last time this was asked, of a watch that a new stream with a new token may be granted.
-    pub(super) fn refusal(&mut self) -> Option<Error> {
-        self.refusal.take()
-    }
-
-    /// The answer to the oldest create that has none. A refused one comes with an id of the server's choice.
-    fn created(&mut self, message: &WatchResponse) {
-        let Some(wire) = self.unanswered.pop_front() else {
-            return;
-        };
-        let (id, cluster_id) = (message.watch_id, message.cluster_id());
-        let Some(&key) = self.by_wire.get(&wire) else {
-            if !message.canceled && id != wire && !self.by_wire.contains_key(&id) {
-                // It was cancelled under the id that was asked for.
-                let cancel = WatchCancelRequest { watch_id: id };
-                self.requests.push_back(request(RequestUnion::CancelRequest(cancel)));
-            }
-            return;
-        };
-        let taken = id < 0 || id != wire && self.by_wire.contains_key(&id);
-        let Some(watch) = self.by_key.get_mut(&key) else { return };
-        if message.canceled {
-            let reason = canceled(message);
-            let stale = match reason.code {
-                Code::Unauthenticated => true,
-                _ if refuses_token(&reason.message) => true,
-                // Some servers say this of an old token. The second time it is meant.
-                Code::PermissionDenied => !std::mem::replace(&mut watch.refused, true),
-                _ => false,
-            };
-            if stale && self.can_login {
-                self.refusal = Some(reason);
-            } else {
-                self.end(key, reason);
-            }
-        } else if taken {
-            self.give_up(key, &format!("the server answered watch {wire} with {id}"));
-        } else if cluster_id != 0 && ![0, cluster_id].contains(&watch.cluster_id) {
-            self.give_up(key, "the cluster was replaced by another, whose revisions are others");
-        } else {
-            watch.cluster_id = watch.cluster_id.max(cluster_id);
-            // etcd's gRPC proxy gives ids of its own.
-            self.by_wire.remove(&wire);
-            self.by_wire.insert(id, key);
-            watch.phase = Phase::Attached(id);
-            watch.refused = false;
-            if let Some(confirm) = watch.confirm.take() {
-                // The caller may have given up waiting; its watcher then cancels the watch.
-                let _ = confirm.send(Ok(()));
-            }
-        }
-    }
-
-    fn events(&mut self, key: Key, mut message: WatchResponse) {
-        let Some(watch) = self.by_key.get_mut(&key) else { return };
-        if message.fragment || !watch.fragments.is_empty() {
-            watch.fragment_bytes += prost::Message::encoded_len(&message);
-            watch.fragments.append(&mut message.events);
-            let whole = if message.fragment {
-                whole_revisions(&watch.fragments)
-            } else {
-                watch.fragments.len()
-            };
-            if whole > 0 {
-                message.events = watch.fragments.drain(..whole).collect();
-                watch.fragment_bytes = watch.fragments.iter().map(prost::Message::encoded_len).sum();
-            }
-            if watch.fragment_bytes > FRAGMENTS_LIMIT {
-                return self.give_up(key, "a revision in fragments has no end");
-            }
-            if message.fragment && whole == 0 {
-                return;
-            }
-            message.fragment = false;
-        }
-        if message.events.is_empty() {
-            let revision = message.header.as_ref().map_or(0, |header| header.revision);
-            watch.next_revision = watch.next_revision.max(revision.saturating_add(1));
-            if watch.wants_progress {
-                self.deliver(key, message);
-            }
-            return;
-        }
-        let Some(last) = message.events.iter().map(revision).max().flatten() else {
-            return self.give_up(key, "an event without a key");
-        };
-        // What a server repeats was delivered before.
-        let next_revision = watch.next_revision;
-        message.events.retain(|event| revision(event) >= Some(next_revision));
-        if !message.events.is_empty() {
-            watch.next_revision = last.saturating_add(1);
-            self.deliver(key, message);
-        }
-    }
-
-    fn deliver(&mut self, key: Key, mut message: WatchResponse) {
-        let Some(watch) = self.by_key.get_mut(&key) else { return };
-        message.watch_id = key.cast_signed();
-        watch.inbox.push(message);
-        if watch.inbox.is_full() {
-            self.detach(key);
-            if let Some(watch) = self.by_key.get_mut(&key) {
-                watch.phase = Phase::Paused;
-            }
-        }
+    /// Why the stream is to be ended, if it is.
+    pub(super) fn fault(&self) -> Option<Failure> {
+        self.fault.clone()
     }
 
     /// Wants the watch created on the present stream, from where it stands.
     fn attach(&mut self, key: Key) {
         let Some(watch) = self.by_key.get_mut(&key) else { return };
         self.last_wire += 1;
-        let wire = self.last_wire;
-        watch.phase = Phase::Attached(wire);
-        watch.fragments.clear();
-        watch.fragment_bytes = 0;
-        let create = WatchCreateRequest {
-            watch_id: wire,
-            start_revision: if watch.confirm.is_some() {
-                watch.request.start_revision
-            } else {
-                watch.next_revision
-            },
-            fragment: true,
-            ..watch.request.clone()
-        };
-        self.by_wire.insert(wire, key);
-        self.unanswered.push_back(wire);
-        self.requests.push_back(request(RequestUnion::CreateRequest(create)));
+        watch.phase = Phase::Creating(self.last_wire);
+        watch.asked = false;
+        watch.drop_fragments();
+        self.to_create.push_back((self.last_wire, key));
     }
 
     /// Wants the watch taken off the server.
-    fn detach(&mut self, key: Key) {
+    fn detach(&mut self, key: Key, phase: Phase) {
         let Some(watch) = self.by_key.get_mut(&key) else { return };
-        if let Phase::Attached(wire) = watch.phase {
-            watch.phase = Phase::Detached;
-            self.by_wire.remove(&wire);
-            let cancel = WatchCancelRequest { watch_id: wire };
-            self.requests.push_back(request(RequestUnion::CancelRequest(cancel)));
+        watch.drop_fragments();
+        match std::mem::replace(&mut watch.phase, phase) {
+            Phase::Attached(wire) => {
+                self.by_wire.remove(&wire);
+                self.to_cancel.push_back(wire);
+            }
+            Phase::Creating(wire) => self.forget_creation(wire),
+            Phase::Detached | Phase::Paused => {}
+        }
+    }
+
+    /// Nobody waits any longer for the watch that was to be created under this id.
+    fn forget_creation(&mut self, wire: WireId) {
+        self.to_create.retain(|(other, _)| *other != wire);
+        if let Some((_, key)) = self.creating.iter_mut().find(|(other, _)| *other == wire) {
+            *key = None;
+            self.to_cancel.push_back(wire);
         }
     }
 
     /// The server breaks the rules: the watch is taken off it.
     fn give_up(&mut self, key: Key, reason: &str) {
-        self.detach(key);
+        self.detach(key, Phase::Detached);
         self.end(key, Error::new(Code::Protocol, reason));
     }
 
     /// The watch has ended.
     fn end(&mut self, key: Key, reason: Error) {
+        if let Some(&Watch {
+            phase: Phase::Creating(wire),
+            ..
+        }) = self.by_key.get(&key)
+        {
+            self.forget_creation(wire);
+        }
         let Some(watch) = self.by_key.remove(&key) else { return };
         if let Phase::Attached(wire) = watch.phase {
             self.by_wire.remove(&wire);
         }
         if let Some(confirm) = watch.confirm {
             // The caller may have given up waiting.
-            let _ = confirm.send(Err(Failure {
-                error: reason.clone(),
-                again: Again::Never,
-            }));
+            let _ = confirm.send(Err(Failure::last(reason.clone())));
         }
         watch.inbox.end(reason);
+    }
+
+    /// The stream is to be ended, and everything resumed on another.
+    fn fail(&mut self, reason: &str) {
+        self.fail_with(Error::new(Code::Protocol, reason), Retry::Later);
+    }
+
+    fn fail_with(&mut self, error: Error, retry: Retry) {
+        self.fault.get_or_insert(Failure {
+            retry,
+            ..Failure::last(error)
+        });
+    }
+}
+
+impl Watch {
+    fn drop_fragments(&mut self) {
+        (self.fragments, self.fragment_bytes) = Default::default();
+    }
+
+    /// Is the key in the range that is watched?
+    fn covers(&self, key: &Bytes) -> bool {
+        let (first, end) = (&self.request.key, &self.request.range_end);
+        match &end[..] {
+            [] => key == first || first.is_empty() && key[..] == [0],
+            [0] => key >= first,
+            end => key >= first && key[..] < *end,
+        }
     }
 }
 
@@ -359,19 +403,6 @@ fn request(union: RequestUnion) -> WatchRequest {
     WatchRequest {
         request_union: Some(union),
     }
-}
-
-/// How many of the events of a message, of which more is to come, are of revisions that are complete.
-fn whole_revisions(events: &[Event]) -> usize {
-    let newest = events.last().map(revision);
-    events
-        .iter()
-        .rposition(|event| Some(revision(event)) != newest)
-        .map_or(0, |last| last + 1)
-}
-
-fn revision(event: &Event) -> Option<i64> {
-    event.kv.as_ref().map(|kv| kv.mod_revision)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
 
+use super::delivery::revision;
 use super::*;
 use crate::etcd::error::{Applied, Result};
 use crate::etcd::pb::{KeyValue, ResponseHeader};
@@ -61,6 +62,7 @@ enum Sent {
     /// A watch under an id, from a revision on.
     Create(WireId, i64),
     Cancel(WireId),
+    Progress,
 }
 
 fn sent(watches: &mut Watches) -> Vec<Sent> {
@@ -69,7 +71,7 @@ fn sent(watches: &mut Watches) -> Vec<Sent> {
         .map(|request| match request.request_union.unwrap() {
             RequestUnion::CreateRequest(create) => Sent::Create(create.watch_id, create.start_revision),
             RequestUnion::CancelRequest(cancel) => Sent::Cancel(cancel.watch_id),
-            RequestUnion::ProgressRequest(_) => panic!("an answer to it may run ahead of the events"),
+            RequestUnion::ProgressRequest(_) => Sent::Progress,
         })
         .collect()
 }
@@ -82,11 +84,12 @@ fn created_id(watches: &mut Watches) -> WireId {
     }
 }
 
-/// A new stream; returns the id and the revision under which the one watch is created there.
+/// A new stream; returns the id under which the one watch is created there, and the revision that it has not delivered:
+/// it is asked for from one revision earlier.
 fn reconnected(watches: &mut Watches) -> (WireId, i64) {
     watches.connected();
     match sent(watches)[..] {
-        [Sent::Create(id, revision)] => (id, revision),
+        [Sent::Create(id, revision)] => (id, revision + 1),
         ref other => panic!("not one create: {other:?}"),
     }
 }
@@ -194,7 +197,7 @@ impl Reader {
     /// Why it was not confirmed.
     fn refusal(&mut self) -> Error {
         let failure = self.confirmed.try_recv().unwrap().unwrap_err();
-        assert_eq!(failure.again, Again::Never);
+        assert_eq!(failure.retry, Retry::Never);
         failure.error
     }
 

@@ -20,6 +20,7 @@ fn w4_a_compacted_start_is_told_after_the_confirmation() {
 fn w4_a_compacted_start_may_be_told_at_once() {
     let mut watches = Watches::default();
     let mut reader = watch_from(&mut watches, 1);
+    sent(&mut watches);
     watches.receive(WatchResponse {
         created: true,
         ..compacted(-1, 50)
@@ -146,14 +147,14 @@ fn without_a_server_only_new_watches_fail() {
     let mut new = watch_from(&mut watches, 1);
     let mut newer = watch_from(&mut watches, 1);
     watches.stranded(&Failure {
-        error: Error::new(Code::Unavailable, "connection refused"),
-        again: Again::Later,
+        retry: Retry::Later,
+        ..Failure::last(Error::new(Code::Unavailable, "connection refused"))
     });
     for reader in [&mut new, &mut newer] {
         let failure = reader.confirmed.try_recv().unwrap().unwrap_err();
         assert_eq!(
-            (failure.error.message.as_str(), failure.again),
-            ("connection refused", Again::Later)
+            (failure.error.message.as_str(), failure.retry),
+            ("connection refused", Retry::Later)
         );
     }
     assert_eq!(reconnected(&mut watches).1, 10);
