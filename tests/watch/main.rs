@@ -6,6 +6,9 @@
 mod support;
 
 mod create;
+mod idle;
+mod line;
+mod restored;
 mod resume;
 mod share;
 mod silent;

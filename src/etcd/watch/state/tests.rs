@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod binding;
 mod creation;
 mod ends;
 mod fragments;
+mod history;
 mod notifications;
 mod pauses;
+mod progress;
 mod resumption;
 
 use bytes::Bytes;

@@ -1,0 +1,168 @@
+//! A store that an older backup has taken the place of: a watch ends, and hands out nothing of the other history.
+
+use silly_etcd::etcd::pb::{KeyValue, RangeRequest, RangeResponse};
+use silly_etcd::etcd::{Client, Code, Error, Readable, Watcher};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::support::clock::{idle, run, until};
+use super::support::{Call, Cluster, ONCE};
+use super::{create, created, events, header, read, watching};
+
+/// What was seen before the break: a PUT at this revision.
+const SEEN: i64 = 46;
+
+/// A watch that has seen that, and whose stream has broken and been opened again.
+async fn resumed(client: &Client, calls: &mut UnboundedReceiver<Call>) -> (Watcher, Call) {
+    let (watcher, mut stream, id) = watching(client, calls).await;
+    stream.send(&events(id, &[SEEN]));
+    assert_eq!(read(&watcher).await, [SEEN]);
+    stream.wire.close();
+    let mut stream = until(calls.recv()).await.unwrap();
+    let id = create(&mut stream).await.watch_id;
+    stream.send(&created(id));
+    stream.send(&events(id, &[SEEN, SEEN + 1]));
+    (watcher, stream)
+}
+
+/// The next question, which is about the store.
+async fn question(calls: &mut UnboundedReceiver<Call>) -> (Call, RangeRequest) {
+    let mut call = until(calls.recv()).await.unwrap();
+    assert_eq!(call.method, "Range");
+    let request = call.request().await.unwrap();
+    (call, request)
+}
+
+/// The answer of a store at this revision, with the key as it was put at `put`, if it is there.
+fn store(revision: i64, put: Option<i64>) -> RangeResponse {
+    let kv = |mod_revision| KeyValue {
+        key: "key".into(),
+        mod_revision,
+        ..KeyValue::default()
+    };
+    RangeResponse {
+        header: Some(header(revision)),
+        kvs: put.map(kv).into_iter().collect(),
+        ..RangeResponse::default()
+    }
+}
+
+async fn end(watcher: &Watcher) -> Error {
+    until(watcher.read()).await.unwrap_err()
+}
+
+#[test]
+fn a_watch_goes_on_where_the_witness_is_as_it_was() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (watcher, _stream) = resumed(&client, &mut calls).await;
+        let (mut call, request) = question(&mut calls).await;
+        assert_eq!((&request.key[..], request.revision), (&b"key"[..], SEEN));
+        assert!(!request.serializable);
+        // Until that is answered nothing is handed out.
+        for _ in 0..20 {
+            idle().await;
+        }
+        assert!(watcher.take().is_none());
+        call.reply(&store(SEEN + 5, Some(SEEN)));
+        assert_eq!(read(&watcher).await, [SEEN + 1]);
+    });
+}
+
+#[test]
+fn a_watch_ends_where_the_witness_is_another() {
+    run(async {
+        for (name, answer) in [
+            ("put at another revision", store(66, Some(6))),
+            ("gone", store(66, None)),
+        ] {
+            let (etcd, mut calls) = Cluster::manual(1).await;
+            let client = etcd.client(ONCE);
+            let (watcher, _stream) = resumed(&client, &mut calls).await;
+            question(&mut calls).await.0.reply(&answer);
+            let error = end(&watcher).await;
+            assert_eq!(
+                (error.code, error.compact_revision),
+                (Code::Compacted, Some(66)),
+                "{name}"
+            );
+            assert!(error.message.contains("went back"), "{name}: {error}");
+        }
+    });
+}
+
+#[test]
+fn a_watch_ends_where_the_store_has_gone_back() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (watcher, _stream) = resumed(&client, &mut calls).await;
+        let (mut call, _) = question(&mut calls).await;
+        call.finish("11", "etcdserver: mvcc: required revision is a future revision");
+        let (mut call, request) = question(&mut calls).await;
+        assert_eq!((request.revision, request.count_only), (0, true));
+        call.reply(&store(7, None));
+        assert_eq!(
+            end(&watcher).await.to_string(),
+            "compacted: the store went back from revision 46 to 7"
+        );
+    });
+}
+
+#[test]
+fn of_a_witness_that_says_nothing_the_revision_decides() {
+    run(async {
+        for (code, text) in [
+            ("11", "etcdserver: mvcc: required revision has been compacted"),
+            ("7", "etcdserver: permission denied"),
+        ] {
+            for (revision, same) in [(SEEN, true), (SEEN - 1, false)] {
+                let (etcd, mut calls) = Cluster::manual(1).await;
+                let client = etcd.client(ONCE);
+                let (watcher, _stream) = resumed(&client, &mut calls).await;
+                question(&mut calls).await.0.finish(code, text);
+                question(&mut calls).await.0.reply(&store(revision, None));
+                match same {
+                    true => assert_eq!(read(&watcher).await, [SEEN + 1], "{text}"),
+                    false => assert_eq!(end(&watcher).await.code, Code::Compacted, "{text}"),
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn whoever_may_read_nothing_goes_on() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (watcher, _stream) = resumed(&client, &mut calls).await;
+        for _ in 0..2 {
+            question(&mut calls)
+                .await
+                .0
+                .finish("7", "etcdserver: permission denied");
+        }
+        assert_eq!(read(&watcher).await, [SEEN + 1]);
+    });
+}
+
+#[test]
+fn a_server_that_cannot_say_is_left_for_another() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(2).await;
+        let client = etcd.client(ONCE);
+        let (watcher, first) = resumed(&client, &mut calls).await;
+        question(&mut calls)
+            .await
+            .0
+            .finish("14", "etcdserver: request timed out");
+        let mut second = until(calls.recv()).await.unwrap();
+        assert_ne!(second.server, first.server);
+        let id = create(&mut second).await.watch_id;
+        question(&mut calls).await.0.reply(&store(SEEN, Some(SEEN)));
+        second.send(&created(id));
+        second.send(&events(id, &[SEEN + 1]));
+        assert_eq!(read(&watcher).await, [SEEN + 1]);
+    });
+}
