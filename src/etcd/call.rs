@@ -19,6 +19,7 @@ use super::endpoint::Route;
 use super::error::{Applied, Attempts, Error, Result};
 use super::failure::Failure;
 use super::grpc::{HalfClose, pack, unary};
+use super::liveness::DOUBT_LIMIT;
 use super::pb::Response;
 
 /// How often in a row something may go out again at once to the same server without getting any further: a token can
@@ -208,12 +209,14 @@ impl Cluster {
             Ok(Err(cause)) => cause,
             Err(_) => {
                 connection.doubt(timeout);
+                // A short deadline says nothing of the member, nor does one where other calls were answered meanwhile.
+                if timeout < connection.patience(DOUBT_LIMIT) || connection.answers() > answers {
+                    return Err(Failure::new(endpoint, &Cause::Timeout(timeout)));
+                }
                 Cause::Timeout(timeout)
             }
         };
-        // Where other calls were answered meanwhile it is not the member.
-        let alone = route.is_exhausted() && !(matches!(cause, Cause::Timeout(_)) && connection.answers() > answers);
-        Err(self.judge(endpoint, &authorized, &cause, alone))
+        Err(self.judge(endpoint, &authorized, &cause, route.is_exhausted()))
     }
 
     /// Connects and logs in.

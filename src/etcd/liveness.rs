@@ -25,7 +25,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A server that owes answers, and from which nothing was heard for so long, gets later requests on another connection.
-const DOUBT_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const DOUBT_LIMIT: Duration = Duration::from_secs(1);
 
 /// So many round trips are waited for on a line where that is longer than a limit.
 const ROUND_TRIPS: u32 = 4;
