@@ -22,6 +22,9 @@ pub(super) trait Call: Send + 'static {
     /// Reads the request. Fields that it does not ask for are errors.
     fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid>;
 
+    /// May it change something on the server?
+    fn writes(request: &Self::Request) -> bool;
+
     /// Runs on the runtime.
     fn run(
         client: Client,
@@ -38,8 +41,36 @@ pub(super) type Outcome = Box<dyn Answer>;
 
 /// What an operation returns to Lua.
 pub(super) trait Answer: Send {
+    /// What the caller gets instead if there is no memory for the values.
+    fn unwritten(&self) -> Unwritten;
+
     /// The values that the caller gets.
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue>;
+}
+
+/// What is known of an answer that could not be made into tables.
+#[derive(Clone, Copy)]
+pub(super) struct Unwritten {
+    /// The name of its call.
+    pub(super) call: &'static str,
+    /// May that have changed something?
+    pub(super) applied: Applied,
+}
+
+impl Answer for Unwritten {
+    fn unwritten(&self) -> Unwritten {
+        *self
+    }
+
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        self.write(lua, &LuaError::runtime("not enough memory"))
+    }
+}
+
+impl Unwritten {
+    pub(super) fn write(self, lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue> {
+        failure::unwritable(lua, self.call, self.applied, error)
+    }
 }
 
 /// Decodes a request of call `C` and submits it.
@@ -54,9 +85,13 @@ pub(super) fn submit<C: Call>(lua: &Lua, client: &Client, request: LuaValue) -> 
         Ok(decoded) => decoded,
         Err(invalid) => return failure::invalid(lua, &invalid),
     };
+    let writes = C::writes(&request);
     // Boxed before it is moved about: it holds a whole call.
     let running = Box::pin(C::run(client.clone(), request, options));
-    run(lua, C::NAME, async { Done::<C>(running.await) })
+    run(lua, C::NAME, async move {
+        let result = running.await;
+        Done::<C> { result, writes }
+    })
 }
 
 /// Submits an operation of the call `name`.
@@ -73,11 +108,23 @@ pub(super) fn run<A: Answer + 'static>(
 }
 
 /// The outcome of call `C`.
-struct Done<C: Call>(etcd::Result<C::Response>);
+struct Done<C: Call> {
+    result: etcd::Result<C::Response>,
+    writes: bool,
+}
 
 impl<C: Call> Answer for Done<C> {
+    fn unwritten(&self) -> Unwritten {
+        let applied = match &self.result {
+            Ok(_) if self.writes => Applied::Maybe,
+            Ok(_) => Applied::No,
+            Err(error) => error.applied,
+        };
+        Unwritten { call: C::NAME, applied }
+    }
+
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        match self.0 {
+        match self.result {
             Ok(response) => C::encode(lua, response)?.into_lua_multi(lua),
             Err(error) => failure::push(lua, C::NAME, &error),
         }
@@ -88,11 +135,19 @@ impl<C: Call> Answer for Done<C> {
 struct Panicked;
 
 impl Answer for Panicked {
-    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        let error = etcd::Error {
+    fn unwritten(&self) -> Unwritten {
+        Unwritten {
+            call: "panic",
             applied: Applied::Maybe,
+        }
+    }
+
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        let Unwritten { call, applied } = self.unwritten();
+        let error = etcd::Error {
+            applied,
             ..etcd::Error::new(Code::Internal, "a bug in this library")
         };
-        failure::push(lua, "panic", &error)
+        failure::push(lua, call, &error)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mlua::prelude::*;
 
-use super::call::{Answer, Outcome};
+use super::call::Outcome;
 use super::client::NativeClient;
 use super::{config, failure, json};
 use crate::bridge::{Bridge, SubmitError};
@@ -45,20 +45,6 @@ pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome
     bridge()
 }
 
-/// The outcome of an operation whose answer could not be made into tables.
-struct Unwritable;
-
-impl Answer for Unwritable {
-    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        unwritable(lua, &LuaError::runtime("not enough memory"))
-    }
-}
-
-/// The operation has run, and nobody here knows which it was.
-fn unwritable(lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue> {
-    failure::unwritable(lua, "answer", Applied::Maybe, error)
-}
-
 impl LuaUserData for Core {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // newclient(conf) -> client | nil, message
@@ -84,13 +70,14 @@ impl LuaUserData for Core {
                 return Ok(LuaMultiValue::new());
             };
             // Whoever waits for this id must hear of it, whatever happens: if not now, once there is memory again.
-            let values = outcome.encode(lua).or_else(|error| unwritable(lua, &error));
+            let unwritten = outcome.unwritten();
+            let values = outcome.encode(lua).or_else(|error| unwritten.write(lua, &error));
             values
                 .and_then(|mut values| {
                     values.push_front(id.into_lua(lua)?);
                     Ok(values)
                 })
-                .inspect_err(|_| bridge.put_back(id, Box::new(Unwritable)))
+                .inspect_err(|_| bridge.put_back(id, Box::new(unwritten)))
         });
 
         // wait(seconds?): blocks the thread until something completes, the time is over, or a signal comes

@@ -39,6 +39,10 @@ impl Call for Put {
         })
     }
 
+    fn writes(_: &Self::Request) -> bool {
+        true
+    }
+
     async fn run(client: Client, request: PutRequest, options: CallOptions) -> Result<PutResponse> {
         client.put(request, &options).await
     }
@@ -80,6 +84,10 @@ impl Call for Get {
         })
     }
 
+    fn writes(_: &Self::Request) -> bool {
+        false
+    }
+
     async fn run(client: Client, request: RangeRequest, options: CallOptions) -> Result<RangeResponse> {
         client.get(request, &options).await
     }
@@ -113,6 +121,10 @@ impl Call for Delete {
         })
     }
 
+    fn writes(_: &Self::Request) -> bool {
+        true
+    }
+
     async fn run(client: Client, request: DeleteRangeRequest, options: CallOptions) -> Result<DeleteRangeResponse> {
         client.delete(request, &options).await
     }
@@ -141,6 +153,10 @@ impl Call for Compact {
             revision: fields.required_natural("revision")?,
             physical: fields.flag("physical")?,
         })
+    }
+
+    fn writes(_: &Self::Request) -> bool {
+        true
     }
 
     async fn run(client: Client, request: CompactionRequest, options: CallOptions) -> Result<CompactionResponse> {

@@ -30,6 +30,10 @@ impl Call for Grant {
         Ok((LeaseGrantRequest { ttl, id }, renew))
     }
 
+    fn writes(_: &Self::Request) -> bool {
+        true
+    }
+
     async fn run(client: Client, (request, renew): Self::Request, options: CallOptions) -> Result<LeaseGrantResponse> {
         client.grant(request, renew, &options).await
     }
@@ -59,6 +63,10 @@ impl Call for Revoke {
         })
     }
 
+    fn writes(_: &Self::Request) -> bool {
+        true
+    }
+
     async fn run(client: Client, request: LeaseRevokeRequest, options: CallOptions) -> Result<LeaseRevokeResponse> {
         client.revoke(request, &options).await
     }
@@ -81,6 +89,10 @@ impl Call for Ttl {
             id: fields.integer("ID")?,
             keys: fields.flag("keys")?,
         })
+    }
+
+    fn writes(_: &Self::Request) -> bool {
+        false
     }
 
     async fn run(
@@ -114,6 +126,10 @@ impl Call for Leases {
         Ok(())
     }
 
+    fn writes(_: &Self::Request) -> bool {
+        false
+    }
+
     async fn run(client: Client, (): (), options: CallOptions) -> Result<LeaseLeasesResponse> {
         client.leases(&options).await
     }
@@ -140,6 +156,10 @@ impl Call for Keepalive {
     fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid> {
         let id = fields.integer("ID")?;
         Ok((LeaseKeepAliveRequest { id }, fields.flag("keepalive")?))
+    }
+
+    fn writes(_: &Self::Request) -> bool {
+        true
     }
 
     async fn run(client: Client, (request, renew): Self::Request, options: CallOptions) -> Result<Self::Response> {

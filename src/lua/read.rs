@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mlua::prelude::*;
 
-use super::call::{Answer, run};
+use super::call::{Answer, Unwritten, run};
 use super::failure::{self, Invalid};
 use super::fields::seconds;
 use super::table::build;
@@ -91,7 +91,10 @@ impl<S: Readable> Reader<S> {
         }
         self.streak.set(0);
         let stream = stream.clone();
-        run(lua, name, async move { Waited(stream.wait(limit).await) })
+        run(lua, name, async move {
+            let in_time = stream.wait(limit).await;
+            Waited { name, in_time }
+        })
     }
 
     fn close(&self) {
@@ -114,11 +117,21 @@ impl<S: Readable> LuaUserData for Reader<S> {
 }
 
 /// Did something come in time?
-struct Waited(bool);
+struct Waited {
+    name: &'static str,
+    in_time: bool,
+}
 
 impl Answer for Waited {
+    fn unwritten(&self) -> Unwritten {
+        Unwritten {
+            call: self.name,
+            applied: Applied::No,
+        }
+    }
+
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        if self.0 {
+        if self.in_time {
             return true.into_lua_multi(lua);
         }
         let info = build(lua, |t| {

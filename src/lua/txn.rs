@@ -37,6 +37,10 @@ impl Call for Txn {
         Reader::default().txn(fields)
     }
 
+    fn writes(request: &TxnRequest) -> bool {
+        writes(request)
+    }
+
     async fn run(client: Client, request: TxnRequest, options: CallOptions) -> Result<TxnResponse> {
         client.txn(request, &options).await
     }
@@ -142,6 +146,16 @@ fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
         range_end,
         target_union: Some(operand),
     })
+}
+
+/// Is there an operation in it that is no get?
+fn writes(txn: &TxnRequest) -> bool {
+    let writes = |operation: &RequestOp| match &operation.request {
+        Some(Request::RequestRange(_)) => false,
+        Some(Request::RequestTxn(txn)) => writes(txn),
+        _ => true,
+    };
+    txn.success.iter().chain(&txn.failure).any(writes)
 }
 
 fn txn_response(t: &mut Table, response: &TxnResponse) {

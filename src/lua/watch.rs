@@ -50,6 +50,10 @@ impl Call for Watch {
         })
     }
 
+    fn writes(_: &Self::Request) -> bool {
+        false
+    }
+
     async fn run(client: Client, request: WatchCreateRequest, options: CallOptions) -> Result<Watcher> {
         client.watch(request, &options).await
     }
