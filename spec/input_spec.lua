@@ -18,10 +18,15 @@ local others = { noop, coroutine.create(noop), io.stdout }
 
 -- What a field may and may not be, by its kind.
 local naturals = { 0, 1, 1.0, 2 ^ 53, "1", "0x7f", math.maxinteger, "9223372036854775807", "0x7fffffffffffffff" }
-local no_integer = {
-	true, {}, 1.5, NAN, HUGE, -HUGE, 2 ^ 63, -2 ^ 63 - 2048, 1e300, "", "-", "x", "1.5", "1e3", " 1", "1 ", "1\0", "0x",
-	"x1", "0xg", "--1", "1\n2", "\xff", "nan", "inf", "9223372036854775808", "-9223372036854775809", ("9"):rep(100),
-	"0x8000000000000000", "0xffffffffffffffff", "-0x8000000000000001", "0x" .. ("f"):rep(100),
+local no_id = {
+	true, {}, 1.5, NAN, HUGE, -HUGE, 2 ^ 64, -2 ^ 63 - 2048, 1e300, "", "-", "x", "1.5", "1e3", " 1", "1 ", "1\0", "0x",
+	"x1", "0xg", "--1", "1\n2", "\xff", "nan", "inf", "18446744073709551616", "-9223372036854775809", ("9"):rep(100),
+	"0x10000000000000000", "-0x8000000000000001", "0x" .. ("f"):rep(100), "-0x" .. ("f"):rep(100),
+}
+-- Only an id may be written as a uint64.
+local unsigned = {
+	2 ^ 63, 2 ^ 64 - 2048, "9223372036854775808", "13803658152347727308", "18446744073709551615", "0x8000000000000000",
+	"0xffffffffffffffff",
 }
 
 local function list(...)
@@ -36,8 +41,10 @@ local function choice(...)
 	return { good = { ... }, bad = { "", "none", "key", "NONE\0", "A\nB", 0, 1.5, true, {} } }
 end
 
+local no_integer = list(no_id, unsigned)
 local negatives = { -1, -1.0, -2 ^ 63, "-1", "-0x1", math.mininteger, "-9223372036854775808" }
 local INTEGER = { good = list(naturals, negatives), bad = no_integer }
+local ID = { good = list(naturals, negatives, unsigned), bad = no_id }
 local NATURAL = { good = naturals, bad = list(no_integer, negatives) }
 local BYTES = { good = { "", "x", "\0\xff\xc3" }, bad = { 1, 1.5, true, {} } }
 local FLAG = { good = { true, false }, bad = { 0, 1, 1.5, "", "true", {} } }
@@ -65,7 +72,7 @@ end
 
 local OPTIONS = { timeout = TIMEOUT, retry = RETRY, retry_sleep = NATURAL, retry_unknown = FLAG }
 local RANGE = { key = BYTES, prefix = FLAG, fromkey = FLAG, range_end = BYTES }
-local PUT = { key = BYTES, value = BYTES, lease = INTEGER, prev_kv = FLAG, ignore_value = FLAG, ignore_lease = FLAG }
+local PUT = { key = BYTES, value = BYTES, lease = ID, prev_kv = FLAG, ignore_value = FLAG, ignore_lease = FLAG }
 local GET = with(RANGE, {
 	limit = NATURAL, revision = NATURAL, sort_order = ORDER, sort_target = SORT, serializable = FLAG, keys_only = FLAG,
 	count_only = FLAG, min_mod_revision = NATURAL, max_mod_revision = NATURAL, min_create_revision = NATURAL,
@@ -86,11 +93,11 @@ local places = {
 	{ "delete", { key = "k" }, with(DELETE, OPTIONS) },
 	{ "compact", { revision = 1 }, with({ revision = NATURAL, physical = FLAG }, OPTIONS) },
 	{ "txn", {}, with(TXN, OPTIONS) },
-	{ "grant", { TTL = 60 }, with({ TTL = INTEGER, ID = INTEGER, keepalive = FLAG }, OPTIONS) },
-	{ "revoke", { ID = 1 }, with({ ID = INTEGER }, OPTIONS) },
-	{ "ttl", { ID = 1 }, with({ ID = INTEGER, keys = FLAG }, OPTIONS) },
+	{ "grant", { TTL = 60 }, with({ TTL = INTEGER, ID = ID, keepalive = FLAG }, OPTIONS) },
+	{ "revoke", { ID = 1 }, with({ ID = ID }, OPTIONS) },
+	{ "ttl", { ID = 1 }, with({ ID = ID, keys = FLAG }, OPTIONS) },
 	{ "leases", {}, OPTIONS },
-	{ "keepalive", { ID = 1 }, with({ ID = INTEGER, keepalive = FLAG }, OPTIONS) },
+	{ "keepalive", { ID = 1 }, with({ ID = ID, keepalive = FLAG }, OPTIONS) },
 	{ "watch", { key = "k" }, with(WATCH, OPTIONS) },
 	{ "newclient", { endpoints = { "localhost:2379" } },
 		with(OPTIONS, { endpoints = ENDPOINTS, loop = LOOP }) },
@@ -104,7 +111,7 @@ local places = {
 for target, operand in pairs {
 	VERSION = "version", CREATE = "create_revision", MOD = "mod_revision", VALUE = "value", LEASE = "lease",
 } do
-	local kind = target == "VALUE" and BYTES or INTEGER
+	local kind = target == "VALUE" and BYTES or target == "LEASE" and ID or INTEGER
 	local needs = { key = "k", target = target, result = "EQUAL", [operand] = kind.good[2] }
 	local fields = with(RANGE, { target = choice(target), result = RESULT, [operand] = kind })
 	places[#places + 1] = { "txn", needs, fields, "compare[1].", function(t) return { compare = { t } } end }
@@ -395,6 +402,10 @@ describe("integers", function()
 			{ 1 << 53, 2 ^ 53 }, { (1 << 53) + 1, (1 << 53) + 1, "9007199254740993" }, { 1 << 62, 2 ^ 62 },
 			{ math.maxinteger, math.maxinteger, "9223372036854775807", "0x7fffffffffffffff" },
 			{ math.mininteger, math.mininteger, -2 ^ 63, "-9223372036854775808", "-0x8000000000000000" },
+			-- A uint64 is an id by its bits, and comes back so.
+			{ math.mininteger, 2 ^ 63, "9223372036854775808", "0x8000000000000000" },
+			{ -1, "18446744073709551615", "0xffffffffffffffff" },
+			{ -4643085921361824308, "13803658152347727308" },
 		} do
 			for i = 2, #case do
 				local answer = assert(client:ttl { ID = case[i] })

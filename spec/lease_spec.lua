@@ -90,7 +90,7 @@ describe("grant", function()
 			{ { TTL = true }, "grant: field 'TTL' must be an integer, got a boolean", "TTL" },
 			{ { TTL = 1.5 }, "grant: field 'TTL' must be an integer, got 1.5", "TTL" },
 			{ { TTL = 5, ID = "five" }, "grant: field 'ID' must be an integer, got 'five'", "ID" },
-			{ { TTL = 5, ID = "9223372036854775808" }, "grant: field 'ID' is beyond 64 bits: 9223372036854775808", "ID" },
+			{ { TTL = 5, ID = "18446744073709551616" }, "grant: field 'ID' is beyond 64 bits: 18446744073709551616", "ID" },
 			{ { TTL = 5, keepalive = 1 }, "grant: field 'keepalive' must be a boolean, got a number", "keepalive" },
 		} do
 			local lease, message, info = client:grant(case[1])

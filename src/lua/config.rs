@@ -17,7 +17,7 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     let mut endpoints = Vec::with_capacity(listed.len());
     for (i, value) in listed.iter().enumerate() {
         endpoints.push(
-            endpoint(value.clone().into()).map_err(|reason| fields.field(&format!("endpoints[{}]", i + 1), &reason))?,
+            endpoint(Value::new(lua, value.clone())).map_err(|reason| fields.field(&format!("endpoints[{}]", i + 1), &reason))?,
         );
     }
     let tls = tls(&mut fields, &listed)?;

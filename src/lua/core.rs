@@ -9,7 +9,7 @@ use mlua::prelude::*;
 
 use super::call::Outcome;
 use super::client::NativeClient;
-use super::{config, failure, json};
+use super::{cdata, config, failure, json};
 use crate::bridge::{Bridge, SubmitError};
 use crate::etcd::{Applied, Client, Code, Error};
 
@@ -23,6 +23,8 @@ pub(super) struct Core {
 impl Core {
     /// Gives the lua_State its bridge.
     pub(super) fn new(lua: &Lua) -> LuaResult<Self> {
+        // Where the FFI is out of reach, what it makes has no type that is known.
+        let _ = cdata::prepare(lua);
         lua.set_app_data::<Bridge<Outcome>>(Bridge::new()?);
         Ok(Self {
             started: Instant::now(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mlua::prelude::*;
 
+use super::cdata::Cdata;
 use super::failure::{Invalid, excerpt, one_line};
 use super::integer;
 use super::value::{self, Field, Value};
@@ -76,7 +77,7 @@ impl fmt::Display for Place<'_> {
 impl<'a> Fields<'a> {
     /// The fields of a request of `call`.
     pub(super) fn new(lua: &'a Lua, call: &'a str, request: LuaValue) -> Result<Self, Invalid> {
-        Self::open(lua, call, Place::Request, request.into())
+        Self::open(lua, call, Place::Request, Value::new(lua, request))
     }
 
     /// The fields of the table `value` in the field `name`.
@@ -86,12 +87,8 @@ impl<'a> Fields<'a> {
 
     /// The fields of the table `value`, the item `number` of the list in the field `name`.
     pub(super) fn item(&self, name: &'static str, number: usize, value: LuaValue) -> Result<Fields<'_>, Invalid> {
-        Fields::open(
-            self.lua,
-            self.call,
-            Place::Item(&self.place, name, number),
-            value.into(),
-        )
+        let place = Place::Item(&self.place, name, number);
+        Fields::open(self.lua, self.call, place, Value::new(self.lua, value))
     }
 
     fn open(lua: &'a Lua, call: &'a str, place: Place<'a>, value: Value) -> Result<Self, Invalid> {
@@ -132,7 +129,7 @@ impl<'a> Fields<'a> {
             None if self.inherits => self.table.get(name).map_err(|error| self.raised(name, &error))?,
             None => return Ok(Value::Nil),
         };
-        Ok(left.into())
+        Ok(Value::new(self.lua, left))
     }
 
     /// A byte string that must be there.
@@ -176,11 +173,27 @@ impl<'a> Fields<'a> {
 
     /// An int64 that may be absent.
     pub(super) fn optional_integer(&mut self, name: &'static str) -> Result<Option<i64>, Invalid> {
+        self.whole(name, integer::int64)
+    }
+
+    /// The 64 bits of an id that must be there, as an int64 or a uint64.
+    pub(super) fn id(&mut self, name: &'static str) -> Result<i64, Invalid> {
+        self.optional_id(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// The 64 bits of an id that may be absent.
+    pub(super) fn optional_id(&mut self, name: &'static str) -> Result<Option<i64>, Invalid> {
+        self.whole(name, integer::id)
+    }
+
+    fn whole(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Value) -> Result<i64, String>,
+    ) -> Result<Option<i64>, Invalid> {
         match self.value(name)? {
             Value::Nil => Ok(None),
-            value => integer::decode(&value)
-                .map(Some)
-                .map_err(|reason| self.field(name, &reason)),
+            value => read(&value).map(Some).map_err(|reason| self.field(name, &reason)),
         }
     }
 
@@ -209,7 +222,7 @@ impl<'a> Fields<'a> {
     pub(super) fn choice(&mut self, name: &'static str, names: &[&str]) -> Result<i32, Invalid> {
         match self.value(name)? {
             Value::Nil => Ok(0),
-            value => self.chosen(name, &value, names),
+            value => self.number(name, &value, names),
         }
     }
 
@@ -217,12 +230,16 @@ impl<'a> Fields<'a> {
     pub(super) fn required_choice(&mut self, name: &'static str, names: &[&str]) -> Result<i32, Invalid> {
         match self.value(name)? {
             Value::Nil => Err(self.missing(name)),
-            value => self.chosen(name, &value, names),
+            value => self.number(name, &value, names),
         }
     }
 
-    /// The number of the name that `value`, of the field `name`, is.
-    pub(super) fn chosen(&self, name: &str, value: &Value, names: &[&str]) -> Result<i32, Invalid> {
+    /// The number of the name that `item`, of the list in the field `name`, is.
+    pub(super) fn chosen(&self, name: &str, item: LuaValue, names: &[&str]) -> Result<i32, Invalid> {
+        self.number(name, &Value::new(self.lua, item), names)
+    }
+
+    fn number(&self, name: &str, value: &Value, names: &[&str]) -> Result<i32, Invalid> {
         let same = |name: &&str| matches!(value, Value::Text(text) if text == name.as_bytes());
         let found = names.iter().position(same);
         found.map(|at| at as i32).ok_or_else(|| {
@@ -301,7 +318,10 @@ impl<'a> Fields<'a> {
             return Err(self.error("has changed while it was read"));
         };
         let LuaValue::String(key) = key else {
-            let shown = key.to_string().unwrap_or_else(|_| key.type_name().to_owned());
+            let shown = match &key {
+                LuaValue::Other(_) => Cdata::read(self.lua, &key).name,
+                key => key.to_string().unwrap_or_else(|_| key.type_name().to_owned()),
+            };
             return Err(self.at(&shown, &format!("unknown field [{}]", excerpt(&shown))));
         };
         let key = key.to_string_lossy();
@@ -364,10 +384,12 @@ fn is(value: &LuaValue, text: &str) -> bool {
 pub(super) fn seconds(value: &Value) -> Result<Option<Duration>, String> {
     let seconds = match value {
         Value::Nil => return Ok(None),
-        Value::Other(LuaValue::Integer(seconds)) => *seconds as f64,
-        Value::Other(LuaValue::Number(seconds)) => *seconds,
-        other => return Err(format!("must be a number of seconds, got {}", other.article())),
+        Value::Other(LuaValue::Integer(seconds)) => Some(*seconds as f64),
+        Value::Other(LuaValue::Number(seconds)) => Some(*seconds),
+        Value::Cdata(cdata) => cdata.integer.map(|seconds| seconds as f64),
+        _ => None,
     };
+    let seconds = seconds.ok_or_else(|| format!("must be a number of seconds, got {}", value.article()))?;
     Duration::try_from_secs_f64(seconds)
         .map(|duration| Some(duration.min(FOREVER)))
         .map_err(|_| format!("is no number of seconds: {seconds}"))

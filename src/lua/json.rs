@@ -21,7 +21,7 @@ pub(super) fn encode(lua: &Lua, value: LuaValue) -> LuaResult<LuaMultiValue> {
 /// `text -> value | nil, message`
 pub(super) fn decode(lua: &Lua, text: &LuaValue) -> LuaResult<LuaMultiValue> {
     let LuaValue::String(text) = text else {
-        return refuse(lua, "decode", &format!("expected a string, got {}", text.type_name()));
+        return refuse(lua, "decode", &format!("expected a string, got {}", kind(text)));
     };
     let options = SerializeOptions::new().set_array_metatable(false);
     match serde_json::from_slice::<Value>(&text.as_bytes()) {
@@ -40,8 +40,15 @@ fn json(value: &LuaValue, depth: usize) -> Result<Value, String> {
         LuaValue::String(string) => Value::String(json_string(string)?),
         LuaValue::Table(_) if depth == 0 => return Err(format!("tables are nested more than {DEPTH} deep")),
         LuaValue::Table(table) => json_table(table, depth - 1)?,
-        value => return Err(format!("a {} has no JSON form", value.type_name())),
+        value => return Err(format!("a {} has no JSON form", kind(value))),
     })
+}
+
+fn kind(value: &LuaValue) -> &'static str {
+    match value {
+        LuaValue::Other(_) => "cdata",
+        value => value.type_name(),
+    }
 }
 
 /// A float with an integer value is written as that integer: Lua's `/` and `^` make such floats.

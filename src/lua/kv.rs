@@ -32,7 +32,7 @@ impl Call for Put {
                 None if !ignore_value => return Err(fields.missing("value")),
                 value => value.unwrap_or_default(),
             },
-            lease: fields.optional_integer("lease")?.unwrap_or(0),
+            lease: fields.optional_id("lease")?.unwrap_or(0),
             prev_kv: fields.flag("prev_kv")?,
             ignore_value,
             ignore_lease: fields.flag("ignore_lease")?,

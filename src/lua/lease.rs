@@ -25,7 +25,7 @@ impl Call for Grant {
 
     fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid> {
         let ttl = fields.integer("TTL")?;
-        let id = fields.optional_integer("ID")?.unwrap_or(0);
+        let id = fields.optional_id("ID")?.unwrap_or(0);
         let renew = fields.optional_flag("keepalive")?.unwrap_or(true);
         Ok((LeaseGrantRequest { ttl, id }, renew))
     }
@@ -58,9 +58,7 @@ impl Call for Revoke {
     type Response = LeaseRevokeResponse;
 
     fn decode(fields: &mut Fields<'_>) -> Result<LeaseRevokeRequest, Invalid> {
-        Ok(LeaseRevokeRequest {
-            id: fields.integer("ID")?,
-        })
+        Ok(LeaseRevokeRequest { id: fields.id("ID")? })
     }
 
     fn writes(_: &Self::Request) -> bool {
@@ -86,7 +84,7 @@ impl Call for Ttl {
 
     fn decode(fields: &mut Fields<'_>) -> Result<LeaseTimeToLiveRequest, Invalid> {
         Ok(LeaseTimeToLiveRequest {
-            id: fields.integer("ID")?,
+            id: fields.id("ID")?,
             keys: fields.flag("keys")?,
         })
     }
@@ -154,7 +152,7 @@ impl Call for Keepalive {
     type Response = (LeaseKeepAliveResponse, Option<Renewals>);
 
     fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid> {
-        let id = fields.integer("ID")?;
+        let id = fields.id("ID")?;
         Ok((LeaseKeepAliveRequest { id }, fields.flag("keepalive")?))
     }
 

@@ -12,6 +12,7 @@ use super::call::{Answer, Unwritten, run};
 use super::failure::{self, Invalid};
 use super::fields::seconds;
 use super::table::build;
+use super::value::Value;
 use crate::bridge::Owned;
 use crate::etcd::{Applied, Readable};
 
@@ -63,7 +64,7 @@ impl<S: Readable> Reader<S> {
         let Some(Open { stream, .. }) = self.open.get() else {
             return failure::forked(lua, name);
         };
-        let limit = match seconds(&limit.into()) {
+        let limit = match seconds(&Value::new(lua, limit)) {
             Ok(limit) => limit,
             Err(reason) => {
                 let invalid = Invalid {

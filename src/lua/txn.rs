@@ -137,7 +137,7 @@ fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
         CompareTarget::Create => TargetUnion::CreateRevision(fields.integer("create_revision")?),
         CompareTarget::Mod => TargetUnion::ModRevision(fields.integer("mod_revision")?),
         CompareTarget::Value => TargetUnion::Value(fields.bytes("value")?),
-        CompareTarget::Lease => TargetUnion::Lease(fields.integer("lease")?),
+        CompareTarget::Lease => TargetUnion::Lease(fields.id("lease")?),
     };
     Ok(Compare {
         result,

@@ -10,33 +10,37 @@ use bytes::Bytes;
 use mlua::ffi;
 use mlua::prelude::*;
 
+use super::cdata::Cdata;
+
 /// A value of a request.
 pub(super) enum Value {
     Nil,
     /// A string, by its bytes.
     Text(Bytes),
+    /// What LuaJIT's FFI has made.
+    Cdata(Box<Cdata>),
     /// Anything else.
     Other(LuaValue),
 }
 
 impl Value {
+    pub(super) fn new(lua: &Lua, value: LuaValue) -> Self {
+        match value {
+            LuaNil => Self::Nil,
+            LuaValue::String(text) => Self::Text(Bytes::copy_from_slice(&text.as_bytes())),
+            cdata @ LuaValue::Other(_) => Self::Cdata(Box::new(Cdata::read(lua, &cdata))),
+            other => Self::Other(other),
+        }
+    }
+
     /// `a string`, `nil`, `a table`: how messages name what they got.
     pub(super) fn article(&self) -> String {
         match self {
             Self::Nil => "nil".to_owned(),
             Self::Text(_) => "a string".to_owned(),
+            Self::Cdata(cdata) => format!("a {}", cdata.name),
             Self::Other(LuaValue::Integer(_) | LuaValue::Number(_)) => "a number".to_owned(),
             Self::Other(other) => format!("a {}", other.type_name()),
-        }
-    }
-}
-
-impl From<LuaValue> for Value {
-    fn from(value: LuaValue) -> Self {
-        match value {
-            LuaNil => Self::Nil,
-            LuaValue::String(text) => Self::Text(Bytes::copy_from_slice(&text.as_bytes())),
-            other => Self::Other(other),
         }
     }
 }

@@ -32,7 +32,7 @@ impl Call for Watch {
         }
         let mut filters = Vec::new();
         for filter in fields.list("filters")? {
-            filters.push(fields.chosen("filters", &filter.into(), &FILTERS)?);
+            filters.push(fields.chosen("filters", filter, &FILTERS)?);
         }
         for (number, name) in (0..).zip(FILTERS) {
             if fields.flag(name)? {

@@ -2,6 +2,7 @@
 
 local largest = math.maxinteger -- luacheck: ignore 143
 local native = largest ~= nil
+local jit = rawget(_G, "jit")
 
 -- 2^63 - 1, and the first integer that a float cannot hold: by any notation.
 local LARGE = {
@@ -62,10 +63,78 @@ return {
 		t.fails("out_of_range", client:get { key = t.prefix, revision = "9223372036854775807" })
 	end },
 
+	{ name = "an unsigned id that was handed out is taken back", run = function(t, client)
+		local header = assert(client:get { key = t.prefix }).header
+		for _, name in ipairs { "cluster_id", "member_id" } do
+			assert(client:ttl { ID = header[name] })
+		end
+		for _, id in ipairs { "13803658152347727308", "0xbf9071f4639c75cc" } do
+			t.equal(native and math.tointeger "-4643085921361824308" or "-4643085921361824308", -- luacheck: ignore 143
+				assert(client:ttl { ID = id }).ID)
+		end
+		t.fails("invalid_argument", client:get { key = t.prefix, revision = "13803658152347727308" })
+	end },
+
+	{ name = "LuaJIT's 64-bit integers are integers", skip = function() return not jit and "LuaJIT" end, run =
+		function(t, client)
+			local ffi = require "ffi"
+			for _, kind in ipairs { "int64_t", "uint64_t", "const int64_t", "long", "size_t" } do
+				local function integer(text)
+					return ffi.new(kind, assert(load("return " .. text .. (kind:find "^[us]" and "ULL" or "LL")))())
+				end
+				for _, id in ipairs { "1", "42", "9007199254740993", "9223372036854775807" } do
+					t.equal(id, assert(client:ttl { ID = integer(id) }).ID)
+					assert(client:txn { compare = {
+						{ key = "k", target = "MOD", result = "LESS", mod_revision = integer(id) },
+						{ key = "k", target = "VERSION", result = "LESS", version = integer(id) },
+						{ key = "k", target = "CREATE", result = "LESS", create_revision = integer(id) },
+						{ key = "k", target = "LEASE", result = "LESS", lease = integer(id) },
+					} })
+				end
+				local options = { key = t.prefix, limit = integer "1", timeout = integer "5", retry = integer "0" }
+				assert(client:get(options))
+				local lease = assert(client:grant { TTL = integer "60" })
+				t.equal(60, lease.TTL)
+				local stream = assert(client:watch { key = t.prefix, revision = integer "1" })
+				t.equal(nil, (stream:read(integer "0")))
+				stream:close()
+				assert(client:revoke { ID = lease.ID })
+			end
+			t.equal("-1", assert(client:ttl { ID = assert(load "return 0xffffffffffffffffULL")() }).ID)
+			t.equal("-1", assert(client:ttl { ID = ffi.new("int64_t", -1) }).ID)
+			t.fails("invalid_argument", client:get { key = t.prefix, revision = assert(load "return 0xffffffffffffffffULL")() })
+			t.fails("invalid_argument", client:get { key = t.prefix, revision = ffi.new("int64_t", -1) })
+		end },
+
+	{ name = "what else LuaJIT's FFI makes is named", skip = function() return not jit and "LuaJIT" end, run =
+		function(t, client)
+			local ffi = require "ffi"
+			local structure = ffi.typeof "struct { char c; }"
+			ffi.metatype(structure, { __tostring = function() return "42LL" end, __index = error, __eq = error, __call = error })
+			for name, value in pairs {
+				["cdata<int>"] = ffi.new("int", 1), ["cdata<double>"] = ffi.new("double", 1),
+				["cdata<bool>"] = ffi.new("bool", true), ["cdata<void *>"] = ffi.cast("void *", 0),
+				["cdata<struct "] = structure(), ["ctype<int64_t>"] = ffi.typeof "int64_t",
+				["cdata<int64_t [2]>"] = ffi.new "int64_t[2]",
+				["cdata<int64_t &>"] = ffi.cast("int64_t &", ffi.cast("void *", 0)),
+			} do
+				for _, request in ipairs {
+					{ key = t.prefix, revision = value }, { key = value }, { key = t.prefix, timeout = value },
+					{ key = t.prefix, prefix = value }, { key = t.prefix, sort_order = value }, value, { key = t.prefix, [value] = 1 },
+				} do
+					local message = t.fails("invalid_argument", client:get(request))
+					assert(message:find(name, 1, true), message)
+				end
+			end
+		end },
+
 	{ name = "what is no integer, or not exact, is refused", run = function(t, client)
-		for _, id in ipairs { 1.5, 0 / 0, 1 / 0, 2 ^ 63, "9223372036854775808", "1.5", "", "ten", {}, true } do
+		for _, id in ipairs { 1.5, 0 / 0, 1 / 0, 2 ^ 64, "18446744073709551616", "1.5", "", "ten", {}, true } do
 			local _, info = t.fails("invalid_argument", client:grant { ID = id, TTL = 60 })
 			t.equal("ID", info.field)
+		end
+		for _, ttl in ipairs { 2 ^ 63, "9223372036854775808" } do
+			t.fails("invalid_argument", client:grant { TTL = ttl })
 		end
 		if not native then
 			t.fails("invalid_argument", client:grant { ID = 2 ^ 53, TTL = 60 })
