@@ -444,11 +444,49 @@ describe("an address", function()
 		["127.0.0.1:2379"] = "127.0.0.1:2379", ["etcd-1.example.com:1"] = "etcd-1.example.com:1",
 		["http://localhost:65535"] = "localhost:65535", ["http://localhost:2379/"] = "localhost:2379",
 		["[::1]:2379"] = "[::1]:2379", ["http://[fe80::1]:2379"] = "[fe80::1]:2379",
-		["unix:///run/etcd.sock"] = "unix:///run/etcd.sock",
+		["unix:///run/etcd.sock"] = "unix:///run/etcd.sock", ["HTTP://Host:2379"] = "host:2379", ["host:2379/"] = "host:2379",
+		["Unix:///run/ETCD.sock"] = "unix:///run/ETCD.sock", ["http://[::0001]:2379/"] = "[::1]:2379",
 	} do
 		it(given .. " is one", function()
 			local client <close> = etcd.newclient { endpoints = { "first:1", given } }
 			assert.is_truthy(tostring(client):find(expected, 1, true))
+		end)
+	end
+
+	it("counts once, however often and in whatever spelling it is given", function()
+		for _, endpoints in ipairs {
+			{ "Host:1", "host:1", "HTTP://host:1", "http://HOST:1/", "host:1/", "b:2" },
+			{ "[::1]:1", "[0:0:0:0:0:0:0:1]:1", "http://[::01]:1/", "b:2" },
+			{ "unix:///s", "UNIX:///s", "b:2" },
+		} do
+			local client <close> = etcd.newclient { endpoints = endpoints }
+			assert.is_truthy(tostring(client):find("^[^,]+1?, b:2[^,]*$"), tostring(client))
+		end
+		local client <close> = etcd.newclient { endpoints = { "unix:///s", "unix:///S", "h:1", "h:2", "i:1" } }
+		assert.equal(4, select(2, tostring(client):gsub(",", ",")))
+	end)
+
+	it("asks for encryption in whatever spelling", function()
+		for _, https in ipairs { "https://h:1", "HTTPS://h:1", "Https://h:1/" } do
+			refused("newclient", { endpoints = { https, "HTTP://h:2" } }, nil, "mixes https with others")
+			refused("newclient", { endpoints = { https, "h:2" } }, nil, "mixes https with others")
+			local client <close> = etcd.newclient { endpoints = { https, "h:2" }, tls = { insecure_skip_verify = true } }
+			assert.is_truthy(client)
+		end
+		for _, plain in ipairs { "http://h:1", "HTTP://h:1/", "UNIX:///s" } do
+			refused("newclient", { endpoints = { plain }, tls = {} }, nil, "contradicts an endpoint")
+		end
+	end)
+
+	for given, reason in pairs {
+		[" h:1"] = "there is white space around it", ["h:1\n"] = "there is white space around it",
+		["h"] = "the port is missing", ["http://h/"] = "the port is missing", ["http://h:1/v3"] = "a path has no place in it",
+		["h:1//"] = "a path has no place in it", ["h:1/?a"] = "a path has no place in it",
+		["h:1?a"] = "a query has no place in it", ["h:1#a"] = "a fragment has no place in it",
+		["a:1,b:2"] = "a second address has no place in it", ["::1:2379"] = "expected [IPv6]:port",
+	} do
+		it(("%q says why it is none"):format(given), function()
+			refused("newclient", { endpoints = { given } }, nil, "field 'endpoints[1]' is not an address: " .. reason)
 		end)
 	end
 

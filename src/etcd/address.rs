@@ -22,6 +22,11 @@ pub enum Address {
 }
 
 impl Address {
+    /// Does the address `text` say that the connection is encrypted? `None` where it leaves that open.
+    pub fn encryption(text: &str) -> Option<bool> {
+        split(text).0.map(|scheme| scheme == "https")
+    }
+
     /// What stands in the `:authority` of each request.
     pub(crate) fn authority(&self) -> String {
         match self {
@@ -50,19 +55,41 @@ impl FromStr for Address {
         if text.contains('@') {
             return Err("user and password do not belong into an address".to_owned());
         }
-        match text.split_once("://") {
-            Some(("http" | "https", rest)) => tcp(rest.strip_suffix('/').unwrap_or(rest)),
-            Some(("unix", path)) if is_absolute(path) => Ok(Self::Unix(PathBuf::from(path))),
-            Some(("unix", _)) => Err("a unix address needs an absolute path".to_owned()),
-            Some((scheme, _)) => Err(format!("unknown scheme '{scheme}'")),
-            None => tcp(text),
+        if text.trim() != text {
+            return Err("there is white space around it".to_owned());
+        }
+        let (scheme, rest) = split(text);
+        match scheme.as_deref() {
+            None | Some("http" | "https") => tcp(rest),
+            Some("unix") if is_absolute(rest) => Ok(Self::Unix(PathBuf::from(rest))),
+            Some("unix") => Err("a unix address needs an absolute path".to_owned()),
+            Some(_) => Err("its scheme is none of http, https and unix".to_owned()),
         }
     }
 }
 
+/// The scheme, in lower case, and what follows.
+fn split(text: &str) -> (Option<String>, &str) {
+    match text.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+        None => (None, text),
+    }
+}
+
 fn tcp(text: &str) -> Result<Address, String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
     if text.is_empty() {
         return Err("it is empty".to_owned());
+    }
+    for (sign, part) in [
+        ('/', "a path"),
+        ('?', "a query"),
+        ('#', "a fragment"),
+        (',', "a second address"),
+    ] {
+        if text.contains(sign) {
+            return Err(format!("{part} has no place in it"));
+        }
     }
     let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
     let host = match host.strip_prefix('[') {
@@ -70,19 +97,18 @@ fn tcp(text: &str) -> Result<Address, String> {
         Some(_) if port.contains(']') => return Err("the port is missing".to_owned()),
         Some(v6) => v6
             .strip_suffix(']')
-            .filter(|v6| v6.parse::<Ipv6Addr>().is_ok())
-            .ok_or("expected [IPv6]:port")?,
+            .and_then(|v6| v6.parse::<Ipv6Addr>().ok())
+            .ok_or("expected [IPv6]:port")?
+            .to_string(),
         None if host.is_empty() => return Err("the host is missing".to_owned()),
-        None if is_name(host) => host,
+        None if is_name(host) => host.to_ascii_lowercase(),
+        None if text.parse::<Ipv6Addr>().is_ok() => return Err("expected [IPv6]:port".to_owned()),
         None => return Err("expected host:port".to_owned()),
     };
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse() {
-        Ok(port) if digits && port != 0 => Ok(Address::Tcp {
-            host: host.to_owned(),
-            port,
-        }),
-        _ => Err(format!("'{}' is not a port", port.escape_debug())),
+        Ok(port) if digits && port != 0 => Ok(Address::Tcp { host, port }),
+        _ => Err("the port is no number from 1 to 65535".to_owned()),
     }
 }
 
@@ -113,12 +139,42 @@ mod tests {
         assert_eq!("127.0.0.1:2379".parse(), tcp("127.0.0.1", 2379));
         assert_eq!("etcd-1.example.com:1".parse(), tcp("etcd-1.example.com", 1));
         assert_eq!("http://localhost:2379".parse(), tcp("localhost", 2379));
-        assert_eq!("http://localhost:2379/".parse(), tcp("localhost", 2379));
+        assert_eq!("https://localhost:2379".parse(), tcp("localhost", 2379));
         assert_eq!("[::1]:2379".parse(), tcp("::1", 2379));
         assert_eq!(
             "unix:///run/etcd.sock".parse(),
             Ok(Address::Unix("/run/etcd.sock".into()))
         );
+    }
+
+    #[test]
+    fn spellings_of_one_address_are_the_same() {
+        for text in [
+            "HTTP://Host:1",
+            "http://host:1/",
+            "host:1/",
+            "HOST:1",
+            "Https://hOST:00001/",
+        ] {
+            assert_eq!(text.parse(), tcp("host", 1), "{text}");
+        }
+        for text in ["[0:0:0:0:0:0:0:1]:1", "http://[::0001]:1/", "[::1]:1"] {
+            assert_eq!(text.parse(), tcp("::1", 1), "{text}");
+        }
+        assert_eq!("UNIX:///Run/etcd".parse(), Ok(Address::Unix("/Run/etcd".into())));
+    }
+
+    #[test]
+    fn a_scheme_tells_whether_to_encrypt() {
+        for (text, encrypted) in [
+            ("HTTPS://h:1", Some(true)),
+            ("https://h:1/", Some(true)),
+            ("Http://h:1", Some(false)),
+            ("unix:///s", Some(false)),
+            ("h:1", None),
+        ] {
+            assert_eq!(Address::encryption(text), encrypted, "{text}");
+        }
     }
 
     #[test]
@@ -134,19 +190,27 @@ mod tests {
             ("", "it is empty"),
             ("localhost", "the port is missing"),
             ("[::1]", "the port is missing"),
-            ("localhost:", "'' is not a port"),
-            ("localhost:0", "'0' is not a port"),
-            ("localhost:65536", "'65536' is not a port"),
-            ("localhost:http", "'http' is not a port"),
+            ("localhost:", "the port is no number from 1 to 65535"),
+            ("localhost:0", "the port is no number from 1 to 65535"),
+            ("localhost:65536", "the port is no number from 1 to 65535"),
+            ("localhost:http", "the port is no number from 1 to 65535"),
             (":2379", "the host is missing"),
             ("a b:2379", "expected host:port"),
-            ("localhost:+2379", "'+2379' is not a port"),
+            ("localhost:+2379", "the port is no number from 1 to 65535"),
             ("[zz]:2379", "expected [IPv6]:port"),
             ("[::1]x:2379", "expected [IPv6]:port"),
-            ("::1:2379", "expected host:port"),
-            ("http://localhost:2379/v3", "'2379/v3' is not a port"),
+            ("::1:2379", "expected [IPv6]:port"),
+            (" localhost:2379", "there is white space around it"),
+            ("localhost:2379\n", "there is white space around it"),
+            ("http://localhost:2379/v3", "a path has no place in it"),
+            ("localhost:2379//", "a path has no place in it"),
+            ("localhost:2379?a", "a query has no place in it"),
+            ("localhost:2379#a", "a fragment has no place in it"),
+            ("http//localhost:2379", "a path has no place in it"),
+            ("a:1,b:2", "a second address has no place in it"),
+            ("http://localhost/", "the port is missing"),
             ("unix:///a\0b", "a unix address needs an absolute path"),
-            ("ftp://localhost:2379", "unknown scheme 'ftp'"),
+            ("ftp://localhost:2379", "its scheme is none of http, https and unix"),
             ("unix://relative", "a unix address needs an absolute path"),
             (
                 "root:secret@localhost:2379",

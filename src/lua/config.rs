@@ -10,17 +10,8 @@ use crate::etcd::{Address, CallOptions, Config, Credentials, Pem, TlsConfig};
 /// The configuration in `conf`, or what is wrong with it.
 pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     let mut fields = Fields::new(lua, "newclient", conf)?;
-    let listed = fields.list("endpoints")?;
-    if listed.is_empty() {
-        return Err(fields.field("endpoints", "must list at least one server"));
-    }
-    let mut endpoints = Vec::with_capacity(listed.len());
-    for (i, value) in listed.iter().enumerate() {
-        endpoints.push(
-            endpoint(Value::new(lua, value.clone())).map_err(|reason| fields.field(&format!("endpoints[{}]", i + 1), &reason))?,
-        );
-    }
-    let tls = tls(&mut fields, &listed)?;
+    let (endpoints, encrypted) = endpoints(lua, &mut fields)?;
+    let tls = tls(&mut fields, &encrypted)?;
     let credentials = credentials(&mut fields)?;
     let options = fields.options(CallOptions::default())?;
     // The Lua half has read it.
@@ -34,26 +25,53 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     })
 }
 
-/// Reads `tls`. Without it, endpoints that say `https` have it with the system's authorities.
-fn tls(conf: &mut Fields<'_>, endpoints: &[LuaValue]) -> Result<Option<TlsConfig>, Invalid> {
-    let scheme = |prefix: &str| {
-        let says = |value: &LuaValue| {
-            value
-                .as_string()
-                .is_some_and(|text| text.as_bytes().starts_with(prefix.as_bytes()))
-        };
-        endpoints.iter().filter(|value| says(value)).count()
+/// Reads `endpoints`: the servers, each of them once, and what each item says about encryption.
+fn endpoints(lua: &Lua, conf: &mut Fields<'_>) -> Result<(Vec<Address>, Vec<Option<bool>>), Invalid> {
+    let (mut endpoints, mut encrypted) = (Vec::new(), Vec::new());
+    for (i, value) in conf.list("endpoints")?.into_iter().enumerate() {
+        let read = endpoint(&Value::new(lua, value));
+        let (address, says) = read.map_err(|reason| conf.field(&format!("endpoints[{}]", i + 1), &reason))?;
+        encrypted.push(says);
+        if !endpoints.contains(&address) {
+            endpoints.push(address);
+        }
+    }
+    if endpoints.is_empty() {
+        return Err(conf.field("endpoints", "must list at least one server"));
+    }
+    Ok((endpoints, encrypted))
+}
+
+fn endpoint(value: &Value) -> Result<(Address, Option<bool>), String> {
+    let Value::Text(text) = value else {
+        return Err(format!("must be a string, got {}", value.article()));
     };
-    let (https, plain) = (scheme("https://"), scheme("http://") + scheme("unix://"));
+    let text = String::from_utf8_lossy(text);
+    match text.parse() {
+        Ok(address) => Ok((address, Address::encryption(&text))),
+        Err(reason) if is_private(&text) => Err(format!("is not an address: {reason}")),
+        Err(reason) => Err(format!("is not an address: {reason}, got '{}'", excerpt(&text))),
+    }
+}
+
+/// Could a text that is no address be a password, or a key?
+fn is_private(text: &str) -> bool {
+    const LONGEST_NAME: usize = 255;
+    text.contains(['@', '\n']) || text.len() > LONGEST_NAME
+}
+
+/// Reads `tls`. Without it, endpoints that say `https` have it with the system's authorities. `encrypted` is what the
+/// endpoints say.
+fn tls(conf: &mut Fields<'_>, encrypted: &[Option<bool>]) -> Result<Option<TlsConfig>, Invalid> {
     let value = conf.value("tls")?;
     if matches!(value, Value::Nil) {
-        return match https {
+        return match encrypted.iter().filter(|says| **says == Some(true)).count() {
             0 => Ok(None),
-            n if n == endpoints.len() => Ok(Some(TlsConfig::default())),
+            n if n == encrypted.len() => Ok(Some(TlsConfig::default())),
             _ => Err(conf.field("endpoints", "mixes https with others: all or none are encrypted")),
         };
     }
-    if plain > 0 {
+    if encrypted.contains(&Some(false)) {
         return Err(conf.field("tls", "contradicts an endpoint that says http:// or unix://"));
     }
     let mut fields = conf.nested("tls", value)?;
@@ -100,20 +118,4 @@ fn credentials(fields: &mut Fields<'_>) -> Result<Option<Credentials>, Invalid> 
         (None, Some(_), None) => Err(fields.missing("user")),
         (_, _, Some(_)) => Err(fields.field("token", "excludes 'user' and 'password'")),
     }
-}
-
-fn endpoint(value: Value) -> Result<Address, String> {
-    let Value::Text(text) = value else {
-        return Err(format!("must be a string, got {}", value.article()));
-    };
-    let text = String::from_utf8_lossy(&text);
-    text.parse().map_err(|reason| {
-        // It may be a password.
-        let got = if text.contains('@') {
-            String::new()
-        } else {
-            format!(", got '{}'", excerpt(&text))
-        };
-        format!("is not an address: {reason}{got}")
-    })
 }
