@@ -54,6 +54,25 @@ local function refused(reason, ...)
 	assert.equal("no", info.applied)
 end
 
+-- The same where it is the server that refuses: which alert it sends for what is up to its version.
+local function rejected(...)
+	local ok, message, info = put(...)
+	assert.is_nil(ok)
+	assert.is_truthy(message:find "the server refuses the client's certificate, or wants one"
+		or message:find "the server wants a client certificate"
+		or message:find "the server does not know who signed the client's certificate", message)
+	assert.equal("tls", info.code)
+	assert.equal("no", info.applied)
+end
+
+-- What openssl does, in the folder of the certificates.
+local function openssl(...)
+	for _, arguments in ipairs { ... } do
+		local status, output = etcd.sh(("cd %s && %s"):format(dir, arguments))
+		assert(status == 0, output)
+	end
+end
+
 describe("TLS", function()
 	local node, strict
 
@@ -109,9 +128,11 @@ describe("TLS", function()
 
 	it("S1: a server that has signed for itself is reached where insecure_skip_verify says so", function()
 		local auto = etcd.start { flags = { "--auto-tls" } }
-		-- Later versions sign with a curve that can be verified, and are not trusted for that.
-		local reason = etcd.version():find "^3%.4%." and "curve P-521 cannot be verified" or "signed by an unknown authority"
-		refused(reason, auto.endpoint, {})
+		local ok, message, info = put(auto.endpoint, {})
+		assert.is_nil(ok)
+		-- On which curve it signs is up to its version.
+		assert.is_truthy(message:find "curve P%-521 cannot be verified" or message:find "signed by an unknown authority", message)
+		assert.same({ "tls", "no" }, { info.code, info.applied })
 		assert(put(auto.endpoint, { insecure_skip_verify = true }))
 	end)
 
@@ -120,26 +141,48 @@ describe("TLS", function()
 		assert(put(strict.endpoint, { ca = path "ca.pem", cert = text "client.pem", key = text "client.key" }))
 	end)
 
+	it("S2: leaves it to the server what to think of the client's certificate", function()
+		openssl(
+			"openssl req -newkey rsa:2048 -nodes -keyout v1.key -out v1.csr -subj /CN=v1",
+			"openssl x509 -req -in v1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out v1.pem",
+			"openssl x509 -in v1.pem -noout -text | grep -q 'Version: 1 '",
+			"openssl req -newkey rsa:2048 -nodes -keyout odd.key -out odd.csr -subj /CN=odd",
+			"printf '1.2.3.4=critical,ASN1:NULL\n' >odd.ext",
+			"openssl x509 -req -in odd.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile odd.ext -out odd.pem"
+		)
+		assert(put(strict.endpoint, { ca = path "ca.pem", cert = path "v1.pem", key = path "v1.key" }))
+		rejected(strict.endpoint, { ca = path "ca.pem", cert = path "odd.pem", key = path "odd.key" })
+		for _, name in ipairs { "v1", "odd" } do
+			local ok, problem = pcall(silly_etcd.newclient, { endpoints = { strict.endpoint },
+				tls = { cert = path(name .. ".pem"), key = path "client.key" } })
+			assert.is_false(ok)
+			assert.matches("it is not the key of the certificate in 'cert'", problem, 1, true)
+		end
+	end)
+
 	it("S2: a server that misses the client's certificate", function()
-		refused("the server refuses the client's certificate, or wants one", strict.endpoint, { ca = path "ca.pem" })
+		rejected(strict.endpoint, { ca = path "ca.pem" })
 	end)
 
 	it("S2: a server that does not trust the client's certificate", function()
-		refused("the server refuses the client's certificate, or wants one", strict.endpoint,
-			{ ca = path "ca.pem", cert = path "impostor.pem", key = path "impostor.key" })
+		rejected(strict.endpoint, { ca = path "ca.pem", cert = path "impostor.pem", key = path "impostor.key" })
 	end)
 
 	it("S2: is told at the first attempt, each time", function()
 		for _ = 1, 50 do
-			refused("the server refuses the client's certificate, or wants one", strict.endpoint,
-				{ ca = path "ca.pem", cert = path "impostor.pem", key = path "impostor.key" }, { retry = 0 })
+			rejected(strict.endpoint, { ca = path "ca.pem", cert = path "impostor.pem", key = path "impostor.key" },
+				{ retry = 0 })
 		end
 	end)
 
 	it("S3: never falls back to plain text, and never starts TLS by itself", function()
 		local plain = etcd.start()
-		refused("the server broke off the TLS handshake", plain.endpoint, { ca = path "ca.pem" })
-		local ok, message, info = put(node.endpoint, nil, { retry = 0 })
+		-- Some versions answer in plain text, others with nothing.
+		local ok, message, info = put(plain.endpoint, { ca = path "ca.pem" }, { retry = 0 })
+		assert.is_nil(ok)
+		assert.is_truthy(message:find("speak TLS", 1, true), message)
+		assert.equal("no", info.applied)
+		ok, message, info = put(node.endpoint, nil, { retry = 0 })
 		assert.is_nil(ok)
 		assert.matches("unavailable", message, 1, true)
 		assert.equal("no", info.applied)
@@ -204,6 +247,70 @@ describe("TLS", function()
 		hidden(select(2, client:put { key = "k", value = "v" }))
 	end)
 
+	it("shows nothing of what 'key' holds, in whatever form and wherever it stands by mistake", function()
+		openssl("openssl genpkey -algorithm ed25519 -out short.key", "openssl ecparam -genkey -name prime256v1 -out ec.key")
+		for _, name in ipairs { "client.key", "short.key", "ec.key" } do
+			local pem = text(name)
+			local body = pem:match "PRIVATE KEY%-%-%-%-%-\n(.-)\n%-%-%-%-%-END"
+			local line = body:gsub("\n", "")
+			local function hidden(...)
+				for i = 1, select("#", ...) do
+					local shown = select(i, ...)
+					for _, part in pairs(type(shown) == "table" and shown or { shown }) do
+						for at = 1, #line - 7, 4 do
+							assert.is_nil(tostring(part):find(line:sub(at, at + 7), 1, true))
+						end
+					end
+				end
+			end
+			local forms = {
+				pem, body, line, (pem:gsub("\n", "\r\n")), (body:gsub("\n", "\r\n")), (pem:gsub("\n", "")),
+				(pem:gsub("\n", " ")), (pem:gsub("\n", "\\n")), (pem:gsub("%-%-%-%-%-END.*", "")),
+				(pem:gsub("BEGIN", "BEGINN")), (pem:gsub("%-%-%-%-%-", "")), line .. "\n", " " .. line, line .. "=",
+				"data:application/x-pem-file;base64," .. line, line:sub(1, 200), "file://" .. line,
+			}
+			for _, form in ipairs(forms) do
+				for _, tls in ipairs {
+					{ cert = path "client.pem", key = form }, { cert = form, key = form }, { cert = form, key = path "client.key" },
+					{ ca = form }, { servername = form }, { key = form }, { key = { form } }, { form },
+				} do
+					local ok, problem = pcall(silly_etcd.newclient, { endpoints = { "127.0.0.1:1" }, tls = tls, retry = 0 })
+					hidden(problem)
+					if ok then
+						hidden(problem:get { key = "k" })
+						problem:close()
+					end
+				end
+				for _, conf in ipairs {
+					{ tls = form }, { endpoints = { pem } }, { endpoints = form }, { password = form }, { token = form, user = form },
+					{ user = "u", password = { form } }, { token = { form } }, { timeout = form }, { retry_unknown = form },
+				} do
+					conf.endpoints = conf.endpoints or { "127.0.0.1:1" }
+					hidden(pcall(silly_etcd.newclient, conf))
+				end
+			end
+		end
+	end)
+
+	it("shows nothing of a key that is read while it is no key", function()
+		openssl "cp client.pem mine.pem; cp client.key mine.key"
+		local client <close> = silly_etcd.newclient {
+			endpoints = { strict.endpoint }, tls = { ca = path "ca.pem", cert = path "mine.pem", key = path "mine.key" },
+		}
+		for _, content in ipairs { "secretsecret", "\x30\x82secretsecret", "-----BEGIN secretsecret", "" } do
+			local file = assert(io.open(path "mine.key", "wb"))
+			file:write(content)
+			file:close()
+			local ok, message, info = client:put { key = "k", value = "v", retry = 0 }
+			assert.is_nil(ok)
+			assert.same({ "unavailable", "no" }, { info.code, info.applied })
+			assert.matches("'key' of 'tls' cannot be used: the file ", message, 1, true)
+			assert.is_nil(message:find("secret", 1, true), message)
+		end
+		openssl "cp client.key mine.key"
+		assert(client:put { key = "k", value = "v" })
+	end)
+
 	it("a watch and a lease live on it too", function()
 		local client <close> = silly_etcd.newclient { endpoints = { node.endpoint }, tls = { ca = path "ca.pem" } }
 		local watch = assert(client:watch { key = "watched" })
@@ -218,6 +325,125 @@ describe("TLS", function()
 		assert.matches(message, err, 1, true)
 	end
 
+	it("newclient says what to do about each mistake with certificates", function()
+		openssl(
+			"openssl pkey -in client.key -aes128 -passout pass:secret -out encrypted.key",
+			"openssl rsa -in client.key -aes128 -passout pass:secret -traditional -out encrypted-rsa.key",
+			"openssl pkey -in client.key -outform der -out der.key",
+			"openssl x509 -in client.pem -outform der -out der.pem",
+			"openssl pkey -in client.key -pubout -out public.key",
+			"openssl genpkey -algorithm ec -pkeyopt ec_paramgen_curve:secp521r1 -out p521.key",
+			"openssl x509 -in client.pem -trustout -addtrust serverAuth -out trusted.pem",
+			"cat ca.pem client.pem >backwards.pem",
+			"cat client.pem ca.pem >chain.pem",
+			"head -c 600 client.pem >cut.pem; head -c 600 client.key >cut.key; : >empty.pem; echo text >text.pem"
+		)
+		local cert, key = path "client.pem", path "client.key"
+		for _, case in ipairs {
+			{ "ca", "nowhere.pem: No such file or directory", { ca = path "nowhere.pem" } },
+			{ "ca", ": Is a directory", { ca = dir } },
+			{ "ca", "client.key holds no certificate, but a private key", { ca = key } },
+			{ "ca", "client.csr holds no certificate, but a certificate request", { ca = path "client.csr" } },
+			{ "ca", "trusted.pem holds no certificate, but a trusted certificate", { ca = path "trusted.pem" } },
+			{ "ca", "empty.pem is empty", { ca = path "empty.pem" } },
+			{ "ca", "der.pem holds DER, and PEM is wanted", { ca = path "der.pem" } },
+			{ "ca", "text.pem holds something else, and PEM is wanted", { ca = path "text.pem" } },
+			{ "ca", "cut.pem holds a certificate that is cut off or damaged", { ca = path "cut.pem" } },
+			{ "ca", "the text holds a certificate that is cut off or damaged", { ca = text("ca.pem"):gsub("\n", "") } },
+			{ "ca", "the text holds a certificate that is cut off or damaged", { ca = text("ca.pem"):gsub("\n", "\\n") } },
+			{ "ca", "the text: its certificate 2 cannot be read",
+				{ ca = text "ca.pem" .. "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" } },
+			{ "ca", "neither a path nor PEM text", { ca = "" } },
+			{ "cert", "client.key holds no certificate, but a private key", { cert = key, key = cert } },
+			{ "cert", "der.pem holds DER, and PEM is wanted", { cert = path "der.pem", key = key } },
+			{ "cert", "the certificate of 'key' must come first", { cert = path "backwards.pem", key = key } },
+			{ "cert", "it holds a certificate that cannot be read",
+				{ cert = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", key = key } },
+			{ "key", "it is not the key of the certificate in 'cert'", { cert = cert, key = path "impostor.key" } },
+			{ "key", "the file holds no private key, but a certificate", { cert = cert, key = cert } },
+			{ "key", "the file holds no private key, but a public key", { cert = cert, key = path "public.key" } },
+			{ "key", "the file holds a key that is encrypted", { cert = cert, key = path "encrypted.key" } },
+			{ "key", "the file holds a key that is encrypted", { cert = cert, key = path "encrypted-rsa.key" } },
+			{ "key", "the text holds a key that is encrypted", { cert = cert, key = text "encrypted-rsa.key" } },
+			{ "key", "the file holds DER, and PEM is wanted", { cert = cert, key = path "der.key" } },
+			{ "key", "the file holds a private key that is cut off", { cert = cert, key = path "cut.key" } },
+			{ "key", "the file: No such file or directory", { cert = cert, key = path "nowhere.key" } },
+			{ "key", "the file: Is a directory", { cert = cert, key = dir } },
+			{ "key", "No such file or directory; as text it would begin with '-----BEGIN'",
+				{ cert = cert, key = text("client.key"):match "\n(%w+)" } },
+			{ "key", "it is damaged, or no RSA, Ed25519, or ECDSA key", { cert = cert, key = path "p521.key" } },
+			{ "servername", "it must be a host name or an IP address", { servername = "" } },
+			{ "servername", "it must be a host name or an IP address", { servername = "localhost:2379" } },
+			{ "servername", "it must be a host name or an IP address", { servername = "https://localhost" } },
+			{ "servername", "it must be a host name or an IP address", { servername = "local host" } },
+			{ "servername", "it must be a host name or an IP address", { servername = "localhost/" } },
+			{ "servername", "it must be a host name or an IP address", { servername = "[::1]" } },
+		} do
+			local field, reason, tls = table.unpack(case)
+			local ok, problem = pcall(silly_etcd.newclient, { endpoints = { "127.0.0.1:1" }, tls = tls })
+			assert.is_false(ok)
+			assert.matches(("newclient: tls: field '%s' "):format(field), problem, 1, true)
+			assert.matches(reason, problem, 1, true)
+		end
+		for _, tls in ipairs {
+			{ cert = path "chain.pem", key = key }, { cert = text("client.pem"):gsub("\n", "\r\n"), key = key },
+			{ cert = text "client.pem" .. text "client.key", key = text "client.pem" .. text "client.key" },
+			{ ca = text "ca.pem" .. text "stranger.pem" }, { servername = "::1" }, { servername = "10.0.0.1" },
+			{ servername = "etcd.example.com" }, { ca = path "v1.pem" },
+		} do
+			silly_etcd.newclient({ endpoints = { "127.0.0.1:1" }, tls = tls }):close()
+		end
+	end)
+
+	it("says what to do about each mistake with the server's certificate", function()
+		openssl(
+			-- openssl's default for a certificate that has signed itself is that of an authority.
+			"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout itself.key -out itself.pem -subj /CN=127.0.0.1 "
+				.. "-addext subjectAltName=IP:127.0.0.1",
+			"openssl req -newkey rsa:2048 -nodes -keyout old.key -out old.csr -subj /CN=127.0.0.1",
+			"openssl x509 -req -in old.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out old.pem",
+			"openssl req -newkey rsa:2048 -nodes -keyout unnamed.key -out unnamed.csr -subj /CN=127.0.0.1",
+			"printf 'keyUsage=digitalSignature\n' >unnamed.ext",
+			"openssl x509 -req -in unnamed.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile unnamed.ext "
+				.. "-out unnamed.pem",
+			"openssl req -newkey rsa:2048 -nodes -keyout other.key -out other.csr -subj /CN=127.0.0.1",
+			"printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=clientAuth\n' >other.ext",
+			"openssl x509 -req -in other.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile other.ext "
+				.. "-out other.pem",
+			-- Signed with one that is no authority's.
+			"openssl x509 -req -in other.csr -CA server.pem -CAkey server.key -CAcreateserial -days 2 "
+				.. "-extfile server.ext -out below.pem; cp other.key below.key; cat server.pem >>below.pem",
+			-- Signed with SHA-1.
+			"openssl x509 -req -sha1 -in other.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+				.. "-extfile server.ext -out weak.pem; cp other.key weak.key",
+			-- An authority of the same name, with another key.
+			"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout twin.key -out twin.pem -subj /CN=ca "
+				.. "-addext basicConstraints=critical,CA:TRUE",
+			"faketime '10 days' openssl x509 -req -in other.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+				.. "-extfile server.ext -out early.pem; cp other.key early.key"
+		)
+		for _, case in ipairs {
+			{ "itself", "is an authority's (CA:TRUE): give the server one of its own", path "itself.pem" },
+			{ "old", "is not of X.509 version 3: make one that is, with a subjectAltName", path "ca.pem" },
+			{ "unnamed", "is for another name: it has none at all, for only a subjectAltName counts", path "ca.pem" },
+			{ "elsewhere", "is for another name: example.com, and not 127.0.0.1, which 'servername' may change", path "ca.pem" },
+			{ "other", "is not for servers: its extendedKeyUsage lacks serverAuth", path "ca.pem" },
+			{ "below", "is signed with one that is no authority's (CA:FALSE)", path "ca.pem" },
+			{ "weak", "is signed with an algorithm that cannot be verified here", path "ca.pem" },
+			{ "server", "'ca' has the same name and another key", path "twin.pem" },
+			{ "early", "is not valid yet: is a clock wrong?", path "ca.pem" },
+			{ "expired", "has expired: renew it, unless this machine's clock is wrong", path "ca.pem" },
+			{ "server", "is signed by an unknown authority: 'ca' must hold the certificate of that", path "stranger.pem" },
+		} do
+			local name, reason, ca = table.unpack(case)
+			local peer = name == "server" and node or serve(name)
+			refused(reason, peer.endpoint, { ca = ca })
+			if peer ~= node then
+				peer:kill()
+			end
+		end
+	end)
+
 	it("newclient refuses what cannot work, and says which field", function()
 		local e = { "127.0.0.1:1" }
 		throws("field 'tls' must be a table", { endpoints = e, tls = true })
@@ -225,9 +451,6 @@ describe("TLS", function()
 		throws("tls: missing field 'key'", { endpoints = e, tls = { cert = path "client.pem" } })
 		throws("tls: missing field 'cert'", { endpoints = e, tls = { key = path "client.key" } })
 		throws("nowhere.pem: No such file", { endpoints = e, tls = { ca = path "nowhere.pem" } })
-		throws("client.key holds no certificate", { endpoints = e, tls = { ca = path "client.key" } })
-		throws("certificate and key do not fit",
-			{ endpoints = e, tls = { cert = path "client.pem", key = path "impostor.key" } })
 		throws("field 'tls' contradicts an endpoint that says http://", { endpoints = { "http://h:1" }, tls = {} })
 		throws("field 'endpoints' mixes https with others", { endpoints = { "https://h:1", "http://h:2" } })
 	end)

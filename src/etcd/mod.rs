@@ -43,7 +43,7 @@ pub use config::{CallOptions, Config};
 pub use error::{Applied, Attempts, Code, Error, Result};
 pub use lease::Renewals;
 pub use readable::Readable;
-pub use tls::{Pem, TlsConfig};
+pub use tls::{Pem, TlsConfig, Unusable};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use watch::fuzz;
 pub use watch::{State, Status, Watcher};

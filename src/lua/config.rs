@@ -5,7 +5,7 @@ use mlua::prelude::*;
 use super::failure::{Invalid, excerpt};
 use super::fields::Fields;
 use super::value::Value;
-use crate::etcd::{Address, CallOptions, Config, Credentials, Pem, TlsConfig};
+use crate::etcd::{Address, CallOptions, Config, Credentials, Pem, TlsConfig, Unusable};
 
 /// The configuration in `conf`, or what is wrong with it.
 pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
@@ -88,18 +88,19 @@ fn tls(conf: &mut Fields<'_>, encrypted: &[Option<bool>]) -> Result<Option<TlsCo
         insecure_skip_verify: fields.flag("insecure_skip_verify")?,
     };
     fields.check()?;
-    config
-        .check()
-        .map_err(|reason| conf.field("tls", &format!("cannot be used: {reason}")))?;
+    let checked = config.check();
+    checked.map_err(|Unusable { field, reason }| fields.field(field, &format!("cannot be used: {reason}")))?;
     Ok(Some(config))
 }
 
-/// A path or PEM text. What can be neither may still be a key, so it is not shown.
+/// A path or PEM text.
 fn pem(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Pem>, Invalid> {
     match fields.optional_text(name)? {
         None => Ok(None),
         Some(text) if text.contains("-----BEGIN") => Ok(Some(Pem::Text(text.into()))),
-        Some(text) if text.contains(char::is_control) => Err(fields.field(name, "is neither a path nor PEM text")),
+        Some(text) if text.is_empty() || text.contains(char::is_control) => {
+            Err(fields.field(name, "is neither a path nor PEM text"))
+        }
         Some(path) => Ok(Some(Pem::Path(path))),
     }
 }
