@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alpn;
 mod handshake;
 mod rotation;
 mod server;
