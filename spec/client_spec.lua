@@ -104,11 +104,14 @@ describe("newclient", function()
 			{ { endpoints = { "ftp://h:1" } },
 				"field 'endpoints[1]' is not an address: its scheme is none of http, https and unix, got 'ftp://h:1'" },
 			{ { endpoint = good, endpoints = good }, "unknown field 'endpoint' (did you mean 'endpoints'?)" },
+			{ { endpoint = good }, "unknown field 'endpoint' (did you mean 'endpoints'?)" },
 			{ { endpoints = good, retry = -1 }, "field 'retry' must not be negative, got -1" },
 			{ { endpoints = good, retry = "many" }, "field 'retry' must be an integer, got 'many'" },
-			{ { endpoints = good, retry_sleep = -1 }, "field 'retry_sleep' must not be negative, got -1" },
+			{ { endpoints = good, retry_sleep = -1 }, "field 'retry_sleep' must not be negative, got -1 (in milliseconds)" },
+			{ { endpoints = good, retry_sleep = 0.5 }, "field 'retry_sleep' must be an integer, got 0.5 (in milliseconds)" },
+			{ { endpoints = good, timeout = "5" }, "field 'timeout' must be a number of seconds, got a string" },
 			{ { endpoints = good, retry_unknown = 1 }, "field 'retry_unknown' must be a boolean, got a number" },
-			{ { endpoints = good, timeout = 0 }, "field 'timeout' must be more than 0" },
+			{ { endpoints = good, timeout = 0 }, "field 'timeout' must be more than 0 seconds" },
 			{ { endpoints = good, timeout = -1 }, "field 'timeout' is no number of seconds: -1" },
 		} do
 			assert.error_matches(function() etcd.newclient(case[1]) end, "newclient: " .. case[2], 1, true)

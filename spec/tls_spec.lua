@@ -131,7 +131,8 @@ describe("TLS", function()
 		local ok, message, info = put(auto.endpoint, {})
 		assert.is_nil(ok)
 		-- On which curve it signs is up to its version.
-		assert.is_truthy(message:find "curve P%-521 cannot be verified" or message:find "signed by an unknown authority", message)
+		assert.is_truthy(message:find "curve P%-521 cannot be verified" or message:find "signed by an unknown authority",
+			message)
 		assert.same({ "tls", "no" }, { info.code, info.applied })
 		assert(put(auto.endpoint, { insecure_skip_verify = true }))
 	end)

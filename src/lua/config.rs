@@ -16,7 +16,11 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     let options = fields.options(CallOptions::default())?;
     // The Lua half has read it.
     fields.value("loop")?;
+    // Before `endpoints`, whose name may be what is misspelt.
     fields.check()?;
+    if endpoints.is_empty() {
+        return Err(fields.field("endpoints", "must list at least one server"));
+    }
     Ok(Config {
         endpoints,
         tls,
@@ -35,9 +39,6 @@ fn endpoints(lua: &Lua, conf: &mut Fields<'_>) -> Result<(Vec<Address>, Vec<Opti
         if !endpoints.contains(&address) {
             endpoints.push(address);
         }
-    }
-    if endpoints.is_empty() {
-        return Err(conf.field("endpoints", "must list at least one server"));
     }
     Ok((endpoints, encrypted))
 }

@@ -282,20 +282,29 @@ impl<'a> Fields<'a> {
     pub(super) fn seconds(&mut self, name: &'static str) -> Result<Option<Duration>, Invalid> {
         let value = self.value(name)?;
         match seconds(&value) {
-            Ok(duration) if duration == Some(Duration::ZERO) => Err(self.field(name, "must be more than 0")),
+            Ok(duration) if duration == Some(Duration::ZERO) => Err(self.field(name, "must be more than 0 seconds")),
             answer => answer.map_err(|reason| self.field(name, &reason)),
         }
+    }
+
+    /// A whole number of milliseconds that may be absent.
+    fn milliseconds(&mut self, name: &'static str) -> Result<Option<Duration>, Invalid> {
+        let given = self.optional_natural(name).map_err(|invalid| Invalid {
+            message: format!("{} (in milliseconds)", invalid.message),
+            ..invalid
+        })?;
+        Ok(given.map(|given| Duration::from_millis(given).min(FOREVER)))
     }
 
     /// The fields that every call takes, over the client's `defaults`.
     pub(super) fn options(&mut self, defaults: CallOptions) -> Result<CallOptions, Invalid> {
         let timeout = self.seconds("timeout")?;
         let retry = self.optional_natural("retry")?;
-        let sleep = self.optional_natural("retry_sleep")?;
+        let sleep = self.milliseconds("retry_sleep")?;
         Ok(CallOptions {
             timeout: timeout.unwrap_or(defaults.timeout),
             retry: retry.map_or(defaults.retry, |retry| u32::try_from(retry).unwrap_or(u32::MAX)),
-            retry_sleep: sleep.map_or(defaults.retry_sleep, |ms| Duration::from_millis(ms).min(FOREVER)),
+            retry_sleep: sleep.unwrap_or(defaults.retry_sleep),
             retry_unknown: self.optional_flag("retry_unknown")?.unwrap_or(defaults.retry_unknown),
         })
     }
