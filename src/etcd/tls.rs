@@ -4,6 +4,7 @@
 //! again for each connection, so that a renewed certificate is used from the next one on; what cannot be used at that
 //! moment is a failure that passes. Verification is on unless `insecure_skip_verify` says otherwise.
 
+mod encrypted;
 mod identity;
 mod pem;
 mod problem;
@@ -19,8 +20,8 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
+use encrypted::Encrypted;
 pub use pem::Pem;
 pub(crate) use problem::problem;
 
@@ -63,7 +64,7 @@ impl Tls {
     }
 
     /// Shakes hands with the server at `host`.
-    pub(crate) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<Encrypted> {
         // Files are read, which may take a while, and the one thread of the runtime has leases to renew.
         let config = self.0.clone();
         let config = tokio::task::spawn_blocking(move || config.client_config()).await?;
@@ -71,7 +72,7 @@ impl Tls {
         let name = self.0.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let connected = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
-        connected.map_err(problem::passing)
+        connected.map(Encrypted).map_err(problem::passing)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::server::{PATIENT, acceptor, client, terminate};
 use super::support::unary::{answer, outcome, put};
-use super::support::{Cluster, ONCE, listen, ports};
+use super::support::{Cluster, ONCE, frames, listen, ports};
 
 /// How a server ends a connection.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,32 @@ macro_rules! alert {
     ($description:literal) => {
         &[21, 3, 3, 0, 2, 2, $description]
     };
+}
+
+#[tokio::test]
+async fn an_end_without_a_word_is_told_as_one() {
+    for (version, preface) in [(&TLS12, false), (&TLS13, false), (&TLS12, true), (&TLS13, true)] {
+        let acceptor = acceptor(&[version], &[b"h2"]);
+        let serve = move |_, socket: TcpStream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let mut socket = acceptor.accept(socket).await.unwrap();
+                if preface {
+                    socket.write_all(&frames::settings(None)).await.unwrap();
+                    socket.flush().await.unwrap();
+                }
+                let (mut bare, _) = socket.into_inner();
+                bare.shutdown().await.unwrap();
+                // Until the client has gone: unread bytes would reset the connection.
+                let _ = tokio::io::copy(&mut bare, &mut tokio::io::sink()).await;
+            }
+        };
+        let server = listen(ports(1).await, serve)[0];
+        let error = put(&client(server, ONCE)).await.unwrap_err();
+        assert_eq!(error.code, Code::Unavailable, "{error}");
+        assert!(!error.to_string().contains("close_notify"), "{error}");
+        assert!(error.to_string().contains("closed"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -71,8 +71,8 @@ const EXPIRED: &str = "the server's certificate has expired: renew it, unless th
 const NOT_VALID_YET: &str = "the server's certificate is not valid yet: is a clock wrong?";
 const OTHER_PURPOSE: &str = "the server's certificate is not for servers: its extendedKeyUsage lacks serverAuth";
 const OTHER_NAME: &str = "the server's certificate is for another name";
-const UNSUPPORTED: &str = "the server's certificate is signed with an algorithm that cannot be verified here: make one with \
-                           RSA of 2048 bits, ECDSA on P-256 or P-384, or Ed25519, and SHA-256";
+const UNSUPPORTED: &str = "the server's certificate is signed with an algorithm that cannot be verified here: \
+                           make one with RSA of 2048 bits, ECDSA on P-256 or P-384, or Ed25519, and SHA-256";
 
 fn certificate(reason: &CertificateError) -> String {
     let text = match reason {
@@ -169,7 +169,8 @@ fn refusal(alert: AlertDescription) -> String {
             "the server refuses the client's certificate, or wants one"
         }
         AlertDescription::HandshakeFailure => {
-            "the server has no algorithm in common with this client; a certificate on curve P-521 cannot be verified"
+            "the server wants a client certificate, or has no algorithm in common with this client: \
+             a certificate on curve P-521 cannot be verified"
         }
         AlertDescription::ProtocolVersion => "the server speaks neither TLS 1.2 nor TLS 1.3",
         AlertDescription::NoApplicationProtocol => NO_HTTP2,
