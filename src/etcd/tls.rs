@@ -1,8 +1,8 @@
 //! TLS: who may be trusted, and who this client is.
 //!
-//! In: certificates and keys as paths or PEM text. Out: an encrypted socket, or in words what went wrong. Files are read
-//! again for each connection, so that a renewed certificate is used from the next one on; what cannot be used at that
-//! moment is a failure that passes. Verification is on unless `insecure_skip_verify` says otherwise.
+//! In: certificates and keys as paths or PEM text. Out: an encrypted socket, or in words what went wrong. Files are
+//! read again for each connection, so that a renewed certificate is used from the next one on; what cannot be used at
+//! that moment is a failure that passes. Verification is on unless `insecure_skip_verify` says otherwise.
 
 mod encrypted;
 mod identity;

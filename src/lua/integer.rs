@@ -1,5 +1,5 @@
-//! 64-bit integers as requests give them: an integer, a float without a fraction, a decimal or 0x string, or an int64 or
-//! uint64 of LuaJIT's.
+//! 64-bit integers as requests give them: an integer, a float without a fraction, a decimal or 0x string, or an int64
+//! or uint64 of LuaJIT's.
 //!
 //! In: a value. Out: the number it stands for exactly, or what is wrong with it. `table` has the other direction.
 

@@ -1,7 +1,7 @@
 //! Certificates and keys as the user gives them: a path of a PEM file, or its content.
 //!
-//! In: either of them. Out: what it holds, or what is wrong with it, in words that show nothing of a key: neither of the
-//! content nor of a path that may be no path.
+//! In: either of them. Out: what it holds, or what is wrong with it, in words that show nothing of a key: neither of
+//! the content nor of a path that may be no path.
 
 use std::{fs, io};
 

@@ -1,7 +1,7 @@
 //! What went wrong with TLS, in words that say what to do about it.
 //!
-//! In: the error of a socket. Out: the peer's verdict, or ours about it, which the next attempt would only repeat; or an
-//! error that passes: the server broke off, or had a problem of its own, as when its files are being renewed.
+//! In: the error of a socket. Out: the peer's verdict, or ours about it, which the next attempt would only repeat; or
+//! an error that passes: the server broke off, or had a problem of its own, as when its files are being renewed.
 
 use std::error::Error as StdError;
 use std::io;
