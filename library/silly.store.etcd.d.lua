@@ -41,6 +41,10 @@
 ---@field endpoint? string the server that was asked last, as `host:port`
 ---@field field? string the field of the request that is wrong, such as `success[1].put.key`
 ---@field compact_revision? integer the first revision that is left, with "compacted" from a watch
+---@field server_message? string the server's own words, where it spoke
+---@field attempts? integer how many attempts were made
+---@field elapsed? number seconds that they took, with the pauses between them
+---@field causes? table<string, string> endpoint -> how the last attempt there failed
 
 --- How a call behaves that fails. Requests override the client's own.
 ---@class silly.store.etcd.options
@@ -240,6 +244,12 @@
 ---@field cancel_reason string always "": `watch:read` answers it as its message
 ---@field fragment boolean always false: the fragments of a response are joined
 
+---@class silly.store.etcd.watch.status
+---@field state "ready"|"stale"|"paused"|"ended" stale: cut off, and resumed as soon as possible; paused: to be read first
+---@field revision integer all events up to this revision have come; 0 once the watch has ended
+---@field lag number seconds since it was cut off; 0 where it is not
+---@field message? string why it is cut off
+
 ---@class silly.store.etcd.event
 ---@field type "PUT"|"DELETE"
 ---@field kv silly.store.etcd.kv of a deletion: `key`, and the revision of the deletion as `mod_revision`
@@ -417,6 +427,12 @@ function keepalive:close() end
 --- A watch: every event of the watched keys exactly once, in order.
 ---@class silly.store.etcd.watch
 local watch = {}
+
+--- What the watch is doing: silence is told from loss. Costs no call.
+---@return silly.store.etcd.watch.status? status nil in a forked child
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+function watch:status() end
 
 --- Waits for the next response. After the end of the watch every read says why it ended.
 ---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then and the watch lives on

@@ -169,7 +169,7 @@ describe("close", function()
 	local function assert_closed(name, answer, message, info)
 		assert.is_nil(answer)
 		assert.are.equal(name .. ": closed: the client is closed", message)
-		assert.are.same({ code = "closed", applied = "no" }, info)
+		assert.are.same({ code = "closed", applied = "no" }, server.plain(info))
 	end
 
 	it("makes every later call answer so, and may be repeated", function()
@@ -277,13 +277,13 @@ describe("a server that stands still", function()
 			local answer, message, info = client[name](client, CALLS[name])
 			assert.is_nil(answer)
 			assert.are.equal(name .. late:format("0.2"), message)
-			assert.are.same({ code = "deadline_exceeded", applied = applied, endpoint = node.endpoint }, info)
+			assert.are.same({ code = "deadline_exceeded", applied = applied, endpoint = node.endpoint }, server.plain(info))
 			-- A connection on which nothing is heard for a second is given up.
 			client:close()
 			client = connected()
 		end
 		local _, message = client:get { key = prefix, timeout = 0.1, retry = 1, retry_sleep = 1 }
-		assert.are.equal("get" .. late:format("0.1"), message)
+		assert.are.equal("get" .. late:format("0.1") .. ", after 2 attempts", message)
 	end)
 
 	it("leaves calls and watches under way, which close ends", function()
@@ -370,7 +370,10 @@ describe("a server that stands still", function()
 		for _, name in ipairs { "once", "txn" } do
 			assert.is_nil(answers[name][1])
 			assert.matches("^" .. calls[name][1] .. ": unavailable: .* %(" .. node.endpoint .. "%)$", answers[name][2])
-			assert.are.same({ code = "unavailable", applied = "maybe", endpoint = node.endpoint }, answers[name][3])
+			assert.are.same(
+				{ code = "unavailable", applied = "maybe", endpoint = node.endpoint },
+				server.plain(answers[name][3])
+			)
 		end
 		for _, name in ipairs { "unknown", "read", "grant" } do
 			assert(table.unpack(answers[name], 1, 2))
@@ -388,8 +391,12 @@ describe("a server that is not there", function()
 		for name, req in pairs(CALLS) do
 			local answer, message, info = client[name](client, req)
 			assert.is_nil(answer)
-			assert.are.equal(name .. ": unavailable: connection refused (" .. NOBODY .. ")", message)
-			assert.are.same({ code = "unavailable", applied = "no", endpoint = NOBODY }, info)
+			assert.are.equal(name .. ": unavailable: connection refused (" .. NOBODY .. "), after 3 attempts", message)
+			assert.are.equal(3, info.attempts)
+			assert.is_true(info.elapsed >= 0.002, info.elapsed)
+			assert.are.same({ [NOBODY] = "connection refused" }, info.causes)
+			assert.is_nil(info.server_message)
+			assert.are.same({ code = "unavailable", applied = "no", endpoint = NOBODY }, server.plain(info))
 		end
 	end)
 
@@ -492,8 +499,11 @@ describe("a server without a leader", function()
 
 	local function assert_refused(name, answer, message, info)
 		assert.is_nil(answer)
-		assert.are.equal(name .. ": unavailable: etcdserver: no leader (" .. node.endpoint .. ")", message)
-		assert.are.same({ code = "unavailable", applied = "no", endpoint = node.endpoint }, info)
+		local count = info.attempts > 1 and ", after " .. info.attempts .. " attempts" or ""
+		assert.are.equal(name .. ": unavailable: etcdserver: no leader (" .. node.endpoint .. ")" .. count, message)
+		assert.are.same({ code = "unavailable", applied = "no", endpoint = node.endpoint }, server.plain(info))
+		assert.are.equal("etcdserver: no leader", info.server_message)
+		assert.are.same({ [node.endpoint] = "etcdserver: no leader" }, info.causes)
 	end
 
 	it("C3: is asked once more for each retry, for reads and writes alike", function()

@@ -244,7 +244,7 @@ describe("the end of the renewal", function()
 		until not answer
 		for _ = 1, 3 do
 			assert.are.equal("keepalive: " .. code .. ": " .. text, message)
-			assert.are.same({ code = code, applied = "no" }, info)
+			assert.are.same({ code = code, applied = "no" }, server.plain(info))
 			answer, message, info = renewals:read(HANG)
 			assert.is_nil(answer)
 		end

@@ -265,6 +265,7 @@ describe("the fields of answers", function()
 			holds("watch.response", response)
 		until response.events[#response.events].type == "DELETE"
 		fails(stream:read(0))
+		holds("watch.status", stream:status())
 		stream:close()
 		fails(stream:read())
 

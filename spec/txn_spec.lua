@@ -326,7 +326,7 @@ describe("all or nothing:", function()
 			local answer, message, info = client:txn(request())
 			assert.is_nil(answer)
 			assert.are.equal(("txn: %s: etcdserver: %s (%s)"):format(code, text, server.endpoint()), message)
-			assert.are.same({ code = code, applied = "no", endpoint = server.endpoint() }, info)
+			assert.are.same({ code = code, applied = "no", endpoint = server.endpoint() }, server.plain(info))
 			local kvs = assert(client:get { key = prefix, prefix = true }).kvs
 			assert.are.same({ 1, "before" }, { #kvs, kvs[1].value })
 		end)

@@ -46,7 +46,7 @@ describe("the end of a watch", function()
 	local function assert_closed(text, response, message, info)
 		assert.is_nil(response)
 		assert.are.equal("watch: closed: " .. text, message)
-		assert.are.same({ code = "closed", applied = "no" }, info)
+		assert.are.same({ code = "closed", applied = "no" }, server.plain(info))
 	end
 
 	it("W8: is told by every read after close or cancel, which may be repeated", function()
@@ -132,7 +132,7 @@ describe("the end of a watch", function()
 			assert.is_nil(response)
 			assert.are.equal(
 				"watch: compacted: required revision has been compacted, the first that is left is " .. last, message)
-			assert.are.same({ code = "compacted", applied = "no", compact_revision = last }, info)
+			assert.are.same({ code = "compacted", applied = "no", compact_revision = last }, server.plain(info))
 		end
 		assert.is_nil(stream:events()())
 		local again <close> = assert(client:watch { key = prefix, revision = last })

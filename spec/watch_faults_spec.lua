@@ -106,7 +106,7 @@ describe("a slow reader", function()
 				last = follow(last, response)
 			end
 		until not response
-		assert.are.same({ code = "compacted", applied = "no", compact_revision = before + COUNT }, info)
+		assert.are.same({ code = "compacted", applied = "no", compact_revision = before + COUNT }, server.plain(info))
 		assert.is_true(last > before and last < before + COUNT)
 	end)
 end)
@@ -246,8 +246,11 @@ describe("a watch across faults", function()
 				key = prefix, revision = revision, timeout = 0.1, retry = 1, retry_sleep = 1,
 			}
 			assert.is_nil(stream)
-			assert.are.equal("watch: deadline_exceeded: no answer within 0.1 s (" .. own.endpoint .. ")", message)
-			assert.are.same({ code = "deadline_exceeded", applied = "no", endpoint = own.endpoint }, info)
+			assert.are.equal(
+				"watch: deadline_exceeded: no answer within 0.1 s (" .. own.endpoint .. "), after 2 attempts",
+				message
+			)
+			assert.are.same({ code = "deadline_exceeded", applied = "no", endpoint = own.endpoint }, server.plain(info))
 		end
 	end)
 
@@ -256,8 +259,8 @@ describe("a watch across faults", function()
 		for _, revision in ipairs { 0, 1 } do
 			local stream, message, info = nobody:watch { key = prefix, revision = revision, retry = 2, retry_sleep = 1 }
 			assert.is_nil(stream)
-			assert.are.equal("watch: unavailable: connection refused (127.0.0.1:1)", message)
-			assert.are.same({ code = "unavailable", applied = "no", endpoint = "127.0.0.1:1" }, info)
+			assert.are.equal("watch: unavailable: connection refused (127.0.0.1:1), after 3 attempts", message)
+			assert.are.same({ code = "unavailable", applied = "no", endpoint = "127.0.0.1:1" }, server.plain(info))
 		end
 	end)
 end)

@@ -9,6 +9,7 @@ local script = debug.getinfo(1, "S").source:match("^@(.*)%.lua$")
 ---@field endpoint string host:port
 ---@field dir string
 ---@field private flags string[]
+---@field private before string?  of a proxy: the endpoint behind it
 local node = {}
 node.__index = node
 
@@ -19,6 +20,21 @@ end
 local function environment(name)
 	return os.getenv(name)
 		or error(name .. " is not set: use `make test` or `spec/support/etcd run busted FILE`", 3)
+end
+
+--- What an info says of a failure itself, without what was tried before it.
+---@param info table?
+---@return table?
+function etcd.plain(info)
+	if not info then
+		return nil
+	end
+	local plain = {}
+	for name, value in pairs(info) do
+		plain[name] = value
+	end
+	plain.attempts, plain.elapsed, plain.causes, plain.server_message = nil, nil, nil, nil
+	return plain
 end
 
 --- Runs a shell command.
@@ -74,9 +90,46 @@ function etcd.start(options)
 	return self
 end
 
---- Starts the node again after `stop` or `kill`, on the same port and data.
+--- Starts etcd's own gRPC proxy before an endpoint and returns once it listens.
+---@param endpoint string
+---@return spec.etcd.node
+function etcd.proxy(endpoint)
+	local dir = must("mktemp", "-d", environment("ETCD_SUITE_DIR") .. "/proxy.XXXXXX"):gsub("\n", "")
+	local self = setmetatable({ dir = dir, before = endpoint, flags = {} }, node)
+	self:start()
+	local file = assert(io.open(dir .. "/endpoint"))
+	self.endpoint = file:read("*l")
+	file:close()
+	return self
+end
+
+--- Starts the node or proxy again after `stop` or `kill`, on the same port and data.
 function node:start()
-	must(script, "start", self.dir, (table.unpack or unpack)(self.flags)) -- luacheck: ignore 113 143
+	if self.before then
+		must(script, "proxy", self.dir, self.before)
+	else
+		must(script, "start", self.dir, (table.unpack or unpack)(self.flags)) -- luacheck: ignore 113 143
+	end
+end
+
+--- Writes an older state of the store over that of this node, which is not running: etcdctl's backup of it.
+---@param backup string  a path, as `node:backup` has returned it
+function node:restore(backup)
+	local name, ports = self.dir:match("[^/]+$"), assert(io.open(self.dir .. "/ports"))
+	local peer = ports:read("*l"):match("^%d+ (%d+)")
+	ports:close()
+	must("rm", "-rf", self.dir .. "/data")
+	must("env", "ETCDCTL_API=3", "etcdctl", "snapshot", "restore", backup, "--data-dir=" .. self.dir .. "/data",
+		"--name=" .. name, "--initial-cluster=" .. name .. "=http://127.0.0.1:" .. peer,
+		"--initial-advertise-peer-urls=http://127.0.0.1:" .. peer)
+end
+
+--- Saves the store.
+---@return string path
+function node:backup()
+	local path = self.dir .. "/backup"
+	must("env", "ETCDCTL_API=3", "etcdctl", "--endpoints=" .. self.endpoint, "snapshot", "save", path)
+	return path
 end
 
 --- What the server counts under a name, nil if nothing; the first of the numbers whose name begins so.

@@ -255,7 +255,10 @@ impl Past {
     fn note(&mut self, failure: &Failure) {
         self.maybe |= failure.error.applied == Applied::Maybe;
         self.hope |= failure.retry.is_hopeful();
-        self.attempts.get_or_insert_default().note(&failure.error);
+        // What ends with the client was no attempt at a server.
+        if failure.error.endpoint.is_some() {
+            self.attempts.get_or_insert_default().note(&failure.error);
+        }
     }
 
     /// The attempt that failed last goes on at once, and counts as none.

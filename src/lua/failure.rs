@@ -1,7 +1,8 @@
 //! `nil, message, info`: how every call says that it failed.
 //!
 //! `message` is one line for a person and starts with the call's name. `info` is for programs: `code`, `applied`, and
-//! what belongs to the case: `endpoint`, `compact_revision`, `field`.
+//! what belongs to the case: `endpoint`, `server_message`, `compact_revision`, `field`; of a call also what was tried:
+//! `attempts`, `elapsed`, `causes`.
 
 use mlua::prelude::*;
 
@@ -37,6 +38,18 @@ pub(super) fn push(lua: &Lua, call: &str, error: &Error) -> LuaResult<LuaMultiVa
         t.optional(c"compact_revision", error.compact_revision.as_ref(), |t, revision| {
             t.push_integer(*revision)
         });
+        if error.from_server {
+            t.text(c"server_message", &error.message);
+        }
+        if let Some(attempts) = &error.attempts {
+            t.integer(c"attempts", attempts.count.into());
+            t.number(c"elapsed", attempts.elapsed.as_secs_f64());
+            t.table(c"causes", |t| {
+                for (endpoint, message) in &attempts.causes {
+                    t.entry(endpoint, message);
+                }
+            });
+        }
     })?;
     (LuaNil, format!("{call}: {error}"), info).into_lua_multi(lua)
 }

@@ -25,6 +25,8 @@ pub(super) struct Reader<S: Readable> {
     /// The call that made it.
     name: &'static str,
     encode: fn(&Lua, &S::Item) -> LuaResult<LuaValue>,
+    /// What the stream is doing, of those that tell.
+    status: Option<fn(&Lua, &S) -> LuaResult<LuaValue>>,
     /// Reads since the last wait.
     streak: Cell<u32>,
 }
@@ -55,7 +57,21 @@ impl<S: Readable> Reader<S> {
             open: Owned::new(Open { stream, close }),
             name,
             encode,
+            status: None,
             streak: Cell::new(0),
+        }
+    }
+
+    /// The same reader, of which `status` writes what the stream is doing.
+    pub(super) fn telling(self, status: fn(&Lua, &S) -> LuaResult<LuaValue>) -> Self {
+        let status = Some(status);
+        Self { status, ..self }
+    }
+
+    fn status(&self, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        match (self.open.get(), self.status) {
+            (Some(open), Some(status)) => status(lua, &open.stream)?.into_lua_multi(lua),
+            _ => failure::forked(lua, self.name),
         }
     }
 
@@ -109,6 +125,9 @@ impl<S: Readable> LuaUserData for Reader<S> {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // read(seconds?) -> value | nil, message, info | id of an operation that waits until there may be a value
         methods.add_method("read", |lua, reader, limit: LuaValue| reader.read(lua, limit));
+
+        // status() -> table | nil, message, info
+        methods.add_method("status", |lua, reader, ()| reader.status(lua));
 
         methods.add_method("close", |_, reader, ()| {
             reader.close();

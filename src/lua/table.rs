@@ -54,6 +54,19 @@ impl Table {
         self.set(name);
     }
 
+    /// A number with a fraction: seconds.
+    pub(super) fn number(&mut self, name: &CStr, value: f64) {
+        unsafe { ffi::lua_pushnumber(self.state, value) };
+        self.set(name);
+    }
+
+    /// A text under a name that is not known before.
+    pub(super) fn entry(&mut self, name: &str, value: &str) {
+        self.push_bytes(name.as_bytes());
+        self.push_bytes(value.as_bytes());
+        unsafe { ffi::lua_rawset(self.state, -3) };
+    }
+
     /// A boolean.
     pub(super) fn flag(&mut self, name: &CStr, value: bool) {
         unsafe { ffi::lua_pushboolean(self.state, value.into()) };

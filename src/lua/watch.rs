@@ -59,8 +59,21 @@ impl Call for Watch {
     }
 
     fn encode(lua: &Lua, watcher: Watcher) -> LuaResult<LuaValue> {
-        Reader::new(Self::NAME, watcher, response, Watcher::close).into_lua(lua)
+        let reader = Reader::new(Self::NAME, watcher, response, Watcher::close);
+        reader.telling(status).into_lua(lua)
     }
+}
+
+fn status(lua: &Lua, watcher: &Watcher) -> LuaResult<LuaValue> {
+    let status = watcher.status();
+    build(lua, |t| {
+        t.text(c"state", status.state.name());
+        t.integer(c"revision", status.revision);
+        t.number(c"lag", status.lag.as_secs_f64());
+        t.optional(c"message", status.message.as_ref(), |t, message| {
+            t.push_bytes(message.as_bytes())
+        });
+    })
 }
 
 fn response(lua: &Lua, response: &WatchResponse) -> LuaResult<LuaValue> {

@@ -36,6 +36,14 @@ function watch:events()
 	end
 end
 
+--- What the watch is doing: silence is told from loss. Costs no call.
+---@return silly.store.etcd.watch.status? status  nil in a forked child
+---@return string? message
+---@return silly.store.etcd.info? info
+function watch:status()
+	return self.native:status()
+end
+
 --- Ends the watch. What was not read is dropped, and reads under way end. May be called again.
 function watch:close()
 	self.ended = true

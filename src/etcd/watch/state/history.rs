@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::delivery::revision;
 use super::{WatchResponse, Watches};
 use crate::etcd::error::{Code, Error};
 use crate::etcd::pb::mvccpb::event::EventType;
@@ -20,13 +21,18 @@ pub(in super::super) struct History {
 }
 
 impl History {
-    /// Notes the revision in a message.
+    /// Notes the revision in a message, where it is the store's: etcd's proxy makes headers of its own, with whatever
+    /// revision was asked for, and without a cluster.
     pub(super) fn see(&mut self, message: &WatchResponse) {
-        self.newest = self.newest.max(message.revision());
+        if message.cluster_id() != 0 {
+            self.newest = self.newest.max(message.revision());
+        }
     }
 
-    /// Notes the last PUT of these events.
+    /// Notes the newest revision of these events, and their last PUT.
     pub(super) fn hand_out(&mut self, events: &[Event]) {
+        let newest = events.iter().filter_map(revision).max();
+        self.newest = self.newest.max(newest.unwrap_or(0));
         let put = |event: &&Event| event.r#type == EventType::Put as i32;
         let Some(kv) = events.iter().rfind(put).and_then(|event| event.kv.as_ref()) else {
             return;

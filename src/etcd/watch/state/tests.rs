@@ -180,6 +180,7 @@ fn flood(watch_id: WireId, revision: i64) -> WatchResponse {
 fn header(revision: i64) -> Option<ResponseHeader> {
     Some(ResponseHeader {
         revision,
+        cluster_id: 7,
         ..ResponseHeader::default()
     })
 }

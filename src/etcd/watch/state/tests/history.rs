@@ -88,3 +88,13 @@ fn one_that_was_written_on_is_told_as_such() {
         "the store went back to before revision 1000000 and was written on to 1000066"
     );
 }
+
+#[test]
+fn a_header_without_a_cluster_is_not_the_stores() {
+    let (mut watches, _, id) = watching();
+    let before = watches.resumes().unwrap().0.newest;
+    let mut message = progress(id, 2_000_000);
+    message.header.as_mut().unwrap().cluster_id = 0;
+    watches.receive(message);
+    assert_eq!(watches.resumes().unwrap().0.newest, before);
+}
