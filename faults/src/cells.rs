@@ -1,5 +1,9 @@
 //! The matrix: which faults there are, how the clients reach the members in each, and what may go wrong at the worst.
 
+use std::time::Duration;
+
+use crate::proxy::Rules;
+
 /// One cell of the matrix.
 #[derive(Debug, Clone, Copy)]
 pub struct Cell {
@@ -10,6 +14,16 @@ pub struct Cell {
     pub gap: f64,
     pub worst: f64,
     pub lag: f64,
+    /// How long callers wait for one attempt.
+    pub patience: Duration,
+    /// And how often they try again.
+    pub retry: u32,
+    /// Must every call be answered?
+    pub sure: bool,
+    /// Of the leases, in seconds.
+    pub ttl: i64,
+    /// Do the callers that know every member share one client?
+    pub shared: bool,
     /// For the members.
     pub flags: &'static [&'static str],
 }
@@ -25,6 +39,14 @@ pub enum Way {
     Tls,
     /// Over a network that can be cut.
     Network,
+    /// The same, or where that is not permitted through a proxy each for every member.
+    Middlebox,
+    /// Over such a network through one balancer for all members.
+    Balancer,
+    /// Through a proxy each for every member that speaks HTTP/2, by these rules at first.
+    Http2(Rules),
+    /// Through etcd's own proxy, one for all members.
+    Grpc,
 }
 
 const PLAIN: Cell = Cell {
@@ -33,6 +55,12 @@ const PLAIN: Cell = Cell {
     gap: 2.0,
     worst: 5.0,
     lag: 2.0,
+    // What is under way when a leader dies is not answered for 7 s, so they give up sooner.
+    patience: Duration::from_secs(1),
+    retry: 3,
+    sure: false,
+    ttl: 5,
+    shared: false,
     flags: &[],
 };
 
@@ -162,6 +190,59 @@ pub const CELLS: &[Cell] = &[
     },
     Cell {
         name: "kill-client",
+        ..PLAIN
+    },
+    Cell {
+        name: "grpc-proxy",
+        way: Way::Grpc,
+        gap: 4.0,
+        lag: 6.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "balancer",
+        way: Way::Balancer,
+        // As in cut-follower: whoever has asked that member hears nothing until it misses its leader.
+        gap: 4.0,
+        lag: 6.0,
+        ..PLAIN
+    },
+    Cell {
+        name: "goaway",
+        way: Way::Http2(Rules::Goaway),
+        lag: 4.0,
+        // What was not taken is sent again whatever the caller wants.
+        retry: 0,
+        sure: true,
+        shared: true,
+        ..PLAIN
+    },
+    Cell {
+        name: "streams-1",
+        way: Way::Http2(Rules::Streams(2)),
+        lag: 4.0,
+        retry: 0,
+        sure: true,
+        shared: true,
+        ..PLAIN
+    },
+    Cell {
+        name: "slow-line",
+        way: Way::Proxies,
+        // A new connection takes two round trips of 2.5 s before the first answer.
+        gap: 10.0,
+        worst: 15.0,
+        lag: 30.0,
+        patience: Duration::from_secs(10),
+        ttl: 10,
+        ..PLAIN
+    },
+    Cell {
+        name: "forgotten",
+        way: Way::Middlebox,
+        // Nobody calls for 12 s.
+        gap: 15.0,
+        lag: 16.0,
         ..PLAIN
     },
 ];

@@ -1,6 +1,8 @@
 //! The faults, one function per cell of the matrix. Each begins with the window and returns when it is over; what it
 //! leaves broken is mended afterwards.
 
+mod between;
+
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -8,14 +10,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::cells::Cell;
 use crate::check::Violation;
+use crate::hold;
 use crate::proxy::{Proxy, Weather};
 use crate::stage::Stage;
-use crate::{hold, leases};
 
 /// Makes the faults of a cell, for as long as the window lasts.
 pub async fn run(cell: &Cell, stage: &mut Stage) -> Result<()> {
     match cell.name {
-        "none" => {}
+        // In the second no connection lasts, from the beginning.
+        "none" | "goaway" => {}
         "kill-leader" => kill(stage, true).await?,
         "kill-follower" => kill(stage, false).await?,
         "kill-all" => kill_all(stage).await?,
@@ -38,6 +41,11 @@ pub async fn run(cell: &Cell, stage: &mut Stage) -> Result<()> {
         "full" => full(stage).await?,
         "replace" => replace(stage).await?,
         "kill-client" => kill_client(stage).await?,
+        "grpc-proxy" => between::grpc_proxy(stage).await?,
+        "balancer" => between::balancer(stage).await?,
+        "streams-1" => between::streams(stage).await,
+        "slow-line" => between::slow_line(stage).await,
+        "forgotten" => between::forgotten(stage).await?,
         name => bail!("no fault is called {name}"),
     }
     stage.end().await;
@@ -106,7 +114,7 @@ async fn pause_all(stage: &mut Stage) -> Result<()> {
 async fn cut(stage: &mut Stage) {
     stage.fault(0).await;
     while stage.lasts() {
-        for proxy in &stage.proxies {
+        for proxy in &stage.front.proxies {
             proxy.cut();
         }
         sleep(Duration::from_millis(100)).await;
@@ -124,11 +132,11 @@ async fn silent(stage: &mut Stage) {
     for (moment, (victims, seconds)) in victims.into_iter().enumerate().take(stage.faults()) {
         stage.fault(moment).await;
         for victim in &victims {
-            stage.proxies[*victim].weather(Weather::Silent);
+            stage.front.proxies[*victim].weather(Weather::Silent);
         }
         sleep(stage.scaled(seconds)).await;
         for victim in &victims {
-            stage.proxies[*victim].heal();
+            stage.front.proxies[*victim].heal();
         }
     }
 }
@@ -136,7 +144,7 @@ async fn silent(stage: &mut Stage) {
 /// Every connection falls silent for good, as behind a router that has forgotten it. New ones are served.
 async fn freeze(stage: &mut Stage) {
     stage.fault(0).await;
-    stage.proxies.iter().for_each(Proxy::freeze);
+    stage.front.proxies.iter().for_each(Proxy::freeze);
     sleep(Duration::from_secs(16)).await;
 }
 
@@ -179,7 +187,7 @@ async fn defrag(stage: &mut Stage) -> Result<()> {
 async fn delay(stage: &mut Stage) {
     stage.fault(0).await;
     let weather = Weather::Delay(Duration::from_millis(25), Duration::from_millis(125));
-    stage.proxies.iter().for_each(|proxy| proxy.weather(weather));
+    stage.front.proxies.iter().for_each(|proxy| proxy.weather(weather));
     stage.end().await;
 }
 
@@ -187,6 +195,7 @@ async fn delay(stage: &mut Stage) {
 async fn throttle(stage: &mut Stage) {
     stage.fault(0).await;
     stage
+        .front
         .proxies
         .iter()
         .for_each(|proxy| proxy.weather(Weather::Throttle(10_000)));
@@ -197,7 +206,7 @@ async fn throttle(stage: &mut Stage) {
 async fn truncate(stage: &mut Stage) {
     stage.fault(0).await;
     while stage.lasts() {
-        for proxy in &stage.proxies {
+        for proxy in &stage.front.proxies {
             proxy.truncate(Some(fastrand::usize(500..500_000)));
         }
         sleep(Duration::from_millis(100)).await;
@@ -207,7 +216,7 @@ async fn truncate(stage: &mut Stage) {
 /// A byte now and then is another. Only under TLS can anybody tell.
 async fn garble(stage: &mut Stage) {
     stage.fault(0).await;
-    stage.proxies.iter().for_each(|proxy| proxy.garble(Some(200_000)));
+    stage.front.proxies.iter().for_each(|proxy| proxy.garble(Some(200_000)));
     while stage.lasts() {
         sleep(Duration::from_millis(100)).await;
     }
@@ -288,12 +297,12 @@ async fn kill_client(stage: &mut Stage) -> Result<()> {
         .map(|member| format!("{}:{}", member.host, member.client_port));
     let mut holder = hold::start(endpoints).await?;
     // Long enough to tell that it renewed them.
-    sleep(Duration::from_secs(leases::TTL.unsigned_abs() + 2)).await;
+    sleep(Duration::from_secs(hold::TTL.unsigned_abs() + 2)).await;
     let control = stage.cluster.members[0].control.clone();
     let held = control.count(hold::PREFIX).await?;
     holder.kill().await?;
     let killed = Instant::now();
-    let due = Duration::from_secs(leases::TTL.unsigned_abs() + 1);
+    let due = Duration::from_secs(hold::TTL.unsigned_abs() + 1);
     let mut left = held;
     while left > 0 && killed.elapsed() < due {
         sleep(Duration::from_millis(50)).await;

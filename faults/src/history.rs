@@ -140,14 +140,18 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Is it a key in the watch's range?
+    pub fn covers(&self, key: &str) -> bool {
+        if self.prefix {
+            key.starts_with(&self.key)
+        } else {
+            key == self.key
+        }
+    }
+
     /// Does the watch want this event, if it is not too old?
     pub fn matches(&self, event: &Event) -> bool {
-        let range = if self.prefix {
-            event.key.starts_with(&self.key)
-        } else {
-            event.key == self.key
-        };
-        range
+        self.covers(&event.key)
             && !if event.content.is_some() {
                 self.no_put
             } else {
@@ -194,6 +198,8 @@ pub enum WatchEnd {
 /// One lease that was renewed in the background.
 #[derive(Debug, Clone)]
 pub struct Lease {
+    /// 0: it was not granted.
+    pub id: i64,
     pub ttl: Time,
     /// The key that lives with it.
     pub key: String,

@@ -11,11 +11,14 @@ use silly_etcd::etcd::{Address, Client, Config};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::leases::{OPTIONS, TTL};
+use crate::leases::PATIENCE;
+use crate::traffic;
 
 /// What the keys on its leases begin with.
 pub const PREFIX: &str = "held/";
 pub const COUNT: i64 = 3;
+/// In seconds.
+pub const TTL: i64 = 5;
 
 /// Starts the process; returns once it holds its leases.
 pub async fn start(endpoints: impl IntoIterator<Item = String>) -> Result<Child> {
@@ -36,22 +39,23 @@ pub async fn start(endpoints: impl IntoIterator<Item = String>) -> Result<Child>
 /// Is that process: never returns.
 pub async fn run(endpoints: impl Iterator<Item = String>) -> Result<()> {
     let endpoints = endpoints.map(|text| text.parse::<Address>().map_err(anyhow::Error::msg));
+    let options = traffic::options(PATIENCE, 3);
     let client = Client::new(Config {
         endpoints: endpoints.collect::<Result<_>>()?,
         tls: None,
         credentials: None,
-        options: OPTIONS,
+        options,
     });
     for i in 0..COUNT {
         let granted = client
-            .grant(LeaseGrantRequest { ttl: TTL, id: 0 }, true, &OPTIONS)
+            .grant(LeaseGrantRequest { ttl: TTL, id: 0 }, true, &options)
             .await?;
         let put = PutRequest {
             key: format!("{PREFIX}{i}").into(),
             lease: granted.id,
             ..PutRequest::default()
         };
-        client.put(put, &OPTIONS).await?;
+        client.put(put, &options).await?;
     }
     println!("holding");
     std::future::pending().await

@@ -8,12 +8,14 @@ mod check;
 mod cluster;
 mod control;
 mod faults;
+mod front;
 mod history;
 mod hold;
 mod leases;
 mod net;
 mod proxy;
 mod report;
+mod run;
 mod stage;
 mod traffic;
 mod watchers;
@@ -75,7 +77,7 @@ async fn run(cells: &[&Cell], window: Duration) -> Result<ExitCode> {
     let mut failed = 0;
     for cell in cells {
         // What breaks one cell need not break the next.
-        let row = stage::run(cell, window)
+        let row = run::run(cell, window)
             .await
             .unwrap_or_else(|error| Row::broken(cell.name, &error));
         println!("{row}");

@@ -35,6 +35,37 @@ impl Network {
         Ok(network)
     }
 
+    /// A network whose members' sides can forget connections. Needs nftables too.
+    pub fn forgetful(members: u8) -> Result<Self> {
+        let network = Self::new(members)?;
+        for name in &network.names {
+            nft(name, "add table ip forgotten")?;
+            nft(name, "add chain ip forgotten in { type filter hook input priority 0; }")?;
+            nft(
+                name,
+                "add chain ip forgotten out { type filter hook output priority 0; }",
+            )?;
+        }
+        Ok(network)
+    }
+
+    /// Drops every packet of the clients' open connections to a member, for good. New ones are not touched.
+    pub fn forget(&self, member: usize) -> Result<()> {
+        let name = &self.names[member];
+        let clients = format!("{}.{CLIENTS}", self.subnet);
+        for port in peers(name, &clients)? {
+            nft(
+                name,
+                &format!("add rule ip forgotten in ip saddr {clients} tcp sport {port} drop"),
+            )?;
+            nft(
+                name,
+                &format!("add rule ip forgotten out ip daddr {clients} tcp dport {port} drop"),
+            )?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, i: u8) -> Result<()> {
         let name = format!("{}-{i}", self.bridge);
         let address = self.host(i.into());
@@ -90,12 +121,30 @@ impl Drop for Network {
     }
 }
 
+/// The client's ports of the connections between a member and that host.
+fn peers(name: &str, host: &str) -> Result<Vec<u16>> {
+    let listed = run("ip", &format!("netns exec {name} ss -Htn state established dst {host}"))?;
+    let ports = listed
+        .lines()
+        .filter_map(|line| line.trim().rsplit(':').next()?.trim().parse().ok());
+    Ok(ports.collect())
+}
+
+fn nft(name: &str, rule: &str) -> Result<()> {
+    run("ip", &format!("netns exec {name} nft {rule}")).map(drop)
+}
+
 fn ip(arguments: &str) -> Result<()> {
-    let output = Command::new("ip")
+    run("ip", arguments).map(drop)
+}
+
+/// Runs a command, and returns what it prints.
+fn run(command: &str, arguments: &str) -> Result<String> {
+    let output = Command::new(command)
         .args(arguments.split(' '))
         .output()
-        .context("no ip command")?;
+        .with_context(|| format!("no {command} command"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ip {arguments}: {}", said.trim());
-    Ok(())
+    ensure!(output.status.success(), "{command} {arguments}: {}", said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -61,6 +61,9 @@ impl Row {
             violations: check::linear::check(truth, prefix),
             ..Self::default()
         };
+        if cell.sure {
+            row.violations.extend(check::unanswered(&record.calls));
+        }
         row.wrong = row.violations.len();
         for watch in &record.watches {
             let report = check::watch::check(watch, truth);
@@ -73,6 +76,7 @@ impl Row {
         for lease in &record.leases {
             row.violations.extend(check::lease::check(lease, truth, end));
         }
+        row.violations.extend(check::lease::shared(&record.leases));
         row
     }
 

@@ -1,34 +1,25 @@
-//! One run: a cluster, the clients at work, a fault, and what the checks say of it.
+//! What a fault works on: the cluster, what is before it, and the clock of the run.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use silly_etcd::etcd::{Address, Client, Config, TlsConfig};
+use anyhow::{Context, Result};
+use silly_etcd::etcd::{Client, Config, TlsConfig};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::cells::{Cell, Way};
-use crate::check::{Truth, Violation};
+use crate::check::Violation;
 use crate::cluster::Cluster;
 use crate::control::Reference;
-use crate::faults;
-use crate::history::{History, Record};
+use crate::front::Front;
+use crate::history::{History, Record, Time};
 use crate::net::Network;
-use crate::proxy::Proxy;
-use crate::report::Row;
-use crate::traffic::{Caller, OPTIONS};
-use crate::watchers::Goal;
-use crate::{leases, traffic, watchers};
+use crate::traffic;
 
 /// When the faults happen, in parts of the window. A short one has the first only: a cluster needs time to recover.
 const MOMENTS: [f64; 3] = [5.0 / 30.0, 12.0 / 30.0, 20.0 / 30.0];
-const SHORT: Duration = Duration::from_secs(20);
-
-/// How long the events that are still missing are waited for once all is well again.
-const DRAIN: Duration = Duration::from_secs(30);
+pub const SHORT: Duration = Duration::from_secs(20);
 
 /// The callers that know every member, by number; the others know one each.
 pub const ROAMERS: usize = 5;
@@ -36,19 +27,41 @@ pub const ROAMERS: usize = 5;
 /// What a fault works on.
 pub struct Stage {
     pub cluster: Cluster,
-    pub proxies: Vec<Proxy>,
+    pub front: Front,
     pub reference: Reference,
     /// The store has forgotten what was before this revision.
     pub compacted: i64,
     /// What the fault itself found wrong.
     pub violations: Vec<Violation>,
-    tls: bool,
+    cell: Cell,
+    rest: watch::Sender<bool>,
     history: Arc<History>,
     window: Duration,
     began: Instant,
 }
 
 impl Stage {
+    /// The window begins now.
+    pub fn new(cell: &Cell, cluster: Cluster, front: Front, history: Arc<History>, window: Duration) -> Self {
+        Self {
+            cluster,
+            front,
+            reference: Reference::default(),
+            compacted: 0,
+            violations: Vec::new(),
+            cell: *cell,
+            rest: watch::Sender::new(false),
+            history,
+            window,
+            began: Instant::now(),
+        }
+    }
+
+    /// Do the callers rest?
+    pub fn resting(&self) -> watch::Receiver<bool> {
+        self.rest.subscribe()
+    }
+
     /// How many moments there are.
     pub fn faults(&self) -> usize {
         if self.window < SHORT { 1 } else { MOMENTS.len() }
@@ -81,144 +94,41 @@ impl Stage {
         self.cluster.network.as_ref().context("this cell has no network")
     }
 
-    fn client(&self, members: impl IntoIterator<Item = usize>) -> Client {
-        let address = |i: usize| Address::Tcp {
-            host: self.cluster.members[i].host.clone(),
-            port: self
-                .proxies
-                .get(i)
-                .map_or(self.cluster.members[i].client_port, |proxy| proxy.port),
-        };
+    /// Tells the callers to rest, or to go on. Says when that was.
+    pub fn rest(&self, rest: bool) -> Time {
+        self.rest.send_replace(rest);
+        self.history.now()
+    }
+
+    /// What was recorded so far; to be held for a moment only.
+    pub fn record(&self) -> MutexGuard<'_, Record> {
+        self.history.record()
+    }
+
+    /// A client of these members that waits so long for one attempt.
+    pub fn client(&self, members: impl IntoIterator<Item = usize>, patience: Duration) -> Client {
         // The members vouch for themselves.
         let trusting = TlsConfig {
             insecure_skip_verify: true,
             ..TlsConfig::default()
         };
         Client::new(Config {
-            endpoints: members.into_iter().map(address).collect(),
-            tls: self.tls.then_some(trusting),
+            endpoints: self.front.addresses(members),
+            tls: (self.cell.way == Way::Tls).then_some(trusting),
             credentials: None,
-            options: OPTIONS,
+            options: traffic::options(patience, self.cell.retry),
         })
     }
-}
 
-/// Runs a cell and judges it.
-pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
-    let network = match (cell.way == Way::Network).then(|| Network::new(3)) {
-        None => None,
-        Some(Ok(network)) => Some(network),
-        Some(Err(reason)) => return Ok(Row::skipped(cell.name, format!("{reason:#}"))),
-    };
-    let cluster = Cluster::start(cell, network).await?;
-    let mut proxies = Vec::new();
-    let proxied = matches!(cell.way, Way::Proxies | Way::Tls);
-    for member in cluster.members.iter().filter(|_| proxied) {
-        proxies.push(Proxy::start(member.client_port).await?);
-    }
-    let history = Arc::new(History::new());
-    let mut stage = Stage {
-        cluster,
-        proxies,
-        reference: Reference::default(),
-        compacted: 0,
-        violations: Vec::new(),
-        tls: cell.way == Way::Tls,
-        history: history.clone(),
-        window,
-        began: Instant::now(),
-    };
-
-    let stop = Arc::new(AtomicBool::new(false));
-    let (goal, goals) = watch::channel(None);
-    let (let_go, letting_go) = watch::channel(false);
-    let everywhere = || stage.client(0..3);
-    let mut callers = JoinSet::new();
-    for number in 0..ROAMERS + 3 {
-        let client = if number < ROAMERS {
-            everywhere()
+    /// The clients of the callers, in the order of their numbers.
+    pub fn callers(&self) -> Vec<Client> {
+        let everywhere = || self.client(0..3, self.cell.patience);
+        let roamers: Vec<_> = if self.cell.shared {
+            vec![everywhere(); ROAMERS]
         } else {
-            stage.client([number - ROAMERS])
+            (0..ROAMERS).map(|_| everywhere()).collect()
         };
-        callers.spawn(Caller::new(number, client, history.clone()).run(stop.clone()));
+        let residents = (0..3).map(|member| self.client([member], self.cell.patience));
+        roamers.into_iter().chain(residents).collect()
     }
-    let mut others = JoinSet::new();
-    others.spawn(leases::run(
-        vec![everywhere(), everywhere()],
-        history.clone(),
-        letting_go,
-    ));
-    let mut readers = JoinSet::new();
-    readers.spawn(watchers::run(
-        vec![everywhere(), everywhere()],
-        history.clone(),
-        stop.clone(),
-        goals,
-    ));
-
-    faults::run(cell, &mut stage).await?;
-    stage.cluster.heal().await?;
-    stage.proxies.iter().for_each(Proxy::heal);
-
-    stop.store(true, Ordering::Relaxed);
-    join(callers).await.context("the callers")?;
-    let mut closer = Caller::new(ROAMERS + 3, stage.client(0..3), history.clone());
-    closer.read_all().await;
-    let mut finished = None;
-    for _ in 0..10 {
-        finished = closer.finish().await;
-        if finished.is_some() {
-            break;
-        }
-    }
-    let (put, delete) = finished.with_context(|| {
-        let record = history.record();
-        let last = record.calls.last().map(ToString::to_string).unwrap_or_default();
-        format!("the healed cluster does not answer: {last}")
-    })?;
-    goal.send_replace(Some(Goal {
-        put,
-        delete,
-        limit: Instant::now() + DRAIN,
-    }));
-    join(readers).await.context("the readers")?;
-    let end = history.now();
-    stage
-        .reference
-        .advance(&stage.cluster.members[0].control.clone())
-        .await?;
-    let_go.send_replace(true);
-    join(others).await.context("the holders")?;
-
-    let record: Record = std::mem::take(&mut *history.record());
-    ensure!(record.leases.len() == leases::COUNT, "some leases are not recorded");
-    let truth = Truth {
-        calls: &record.calls,
-        events: &stage.reference.events,
-        compacted: stage.compacted,
-    };
-    let mut row = Row::judge(cell, &record, truth, end, traffic::PREFIX);
-    // A short run is a test among others, on a machine that has more to do.
-    if window >= SHORT {
-        row.judge_times(cell);
-    }
-    row.violations.append(&mut stage.violations);
-    if !row.violations.is_empty() {
-        eprintln!(
-            "the record of {} is in {}",
-            cell.name,
-            row.save(&record, truth)?.display()
-        );
-    }
-    Ok(row)
-}
-
-/// Waits for all tasks, and passes their panics on.
-async fn join(mut tasks: JoinSet<()>) -> Result<()> {
-    let all = async {
-        while let Some(ended) = tasks.join_next().await {
-            ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        }
-    };
-    timeout(DRAIN * 2, all).await.context("do not end")
 }

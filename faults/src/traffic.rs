@@ -15,6 +15,7 @@ use silly_etcd::etcd::pb::{
     Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
 };
 use silly_etcd::etcd::{CallOptions, Client, Error};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::history::{Action, Call, Content, History, Outcome};
@@ -31,13 +32,15 @@ pub const IDLE: &str = "k/idle";
 /// The time from one call to the next.
 const PERIOD: Duration = Duration::from_millis(35);
 
-/// How the callers call. What is under way when a leader dies is not answered for 7 s, so they give up sooner.
-pub const OPTIONS: CallOptions = CallOptions {
-    timeout: Duration::from_secs(1),
-    retry: 3,
-    retry_sleep: Duration::from_millis(100),
-    retry_unknown: false,
-};
+/// How the callers call who wait so long for one attempt, and try again so often.
+pub const fn options(patience: Duration, retry: u32) -> CallOptions {
+    CallOptions {
+        timeout: patience,
+        retry,
+        retry_sleep: Duration::from_millis(100),
+        retry_unknown: false,
+    }
+}
 
 /// Every key there is.
 pub fn keys() -> Vec<&'static str> {
@@ -79,11 +82,12 @@ impl Caller {
         }
     }
 
-    /// Calls on until told to stop.
-    pub async fn run(mut self, stop: Arc<AtomicBool>) {
+    /// Calls on until told to stop, and rests when told so.
+    pub async fn run(mut self, stop: Arc<AtomicBool>, mut rest: watch::Receiver<bool>) {
         let mut next = Instant::now() + PERIOD.mul_f64(fastrand::f64());
         while !stop.load(Ordering::Relaxed) {
             sleep_until(next).await;
+            let _ = rest.wait_for(|rest| !rest).await;
             next = Instant::now().max(next + PERIOD);
             self.step().await;
         }
@@ -209,27 +213,28 @@ impl From<Answer> for Outcome {
 }
 
 async fn send(client: &Client, keys: &[&str], action: &Action) -> Result<Answer, Error> {
+    let options = &client.options();
     let mut swapped = false;
     let (header, found) = match (keys, action) {
         (_, Action::SerializableGet) => {
-            let answer = client.get(everything(), &OPTIONS).await?;
+            let answer = client.get(everything(), options).await?;
             let held = |key: &&str| answer.kvs.iter().find(|kv| kv.key == *key).cloned().map(Content::from);
             (answer.header, keys.iter().map(held).collect())
         }
         ([key], Action::Get) => {
-            let answer = client.get(range(key), &OPTIONS).await?;
+            let answer = client.get(range(key), options).await?;
             (answer.header, vec![first(answer.kvs)])
         }
         ([key], Action::Put(value)) => {
-            let answer = client.put(put(key, value), &OPTIONS).await?;
+            let answer = client.put(put(key, value), options).await?;
             (answer.header, vec![answer.prev_kv.map(Content::from)])
         }
         ([key], Action::Delete) => {
-            let answer = client.delete(delete(key), &OPTIONS).await?;
+            let answer = client.delete(delete(key), options).await?;
             (answer.header, vec![first(answer.prev_kvs)])
         }
         _ => {
-            let answer = client.txn(txn(keys, action), &OPTIONS).await?;
+            let answer = client.txn(txn(keys, action), options).await?;
             swapped = matches!(action, Action::Swap { .. }) && answer.succeeded;
             let found = if swapped {
                 Vec::new()

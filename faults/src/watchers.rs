@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::history::{Batch, Event, History, Time, Wanted, Watch, WatchEnd};
-use crate::traffic::{IDLE, OPTIONS, PREFIX};
+use crate::traffic::{IDLE, PREFIX};
 
 /// A slow reader pauses so long after so many answers.
 const DAWDLE: Duration = Duration::from_millis(500);
@@ -161,7 +161,7 @@ async fn reader(
     let mut wanted = wanted;
     loop {
         let called = history.now();
-        let created = client.watch(request(&wanted), &OPTIONS).await;
+        let created = client.watch(request(&wanted), &client.options()).await;
         if goal.borrow().is_some() {
             // There may be nothing left to wait for.
             return;

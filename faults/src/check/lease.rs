@@ -1,5 +1,7 @@
 //! The leases: none that a server could renew is lost, every loss is reported in time, and a lost one is not used.
 
+use std::collections::HashMap;
+
 use super::{Truth, Violation};
 use crate::history::{Lease, Time};
 
@@ -44,6 +46,20 @@ pub fn check(lease: &Lease, truth: Truth<'_>, end: Time) -> Vec<Violation> {
     found
 }
 
+/// All leases that were given to two holders.
+pub fn shared(leases: &[Lease]) -> Vec<Violation> {
+    let mut holders = HashMap::new();
+    let granted = leases.iter().filter(|lease| lease.id != 0);
+    let shared = granted.filter_map(|lease| {
+        let other = holders.insert(lease.id, &lease.key)?;
+        Some(Violation::new(
+            "of one holder",
+            format!("{}: it is the lease of {other} too", lease.key),
+        ))
+    });
+    shared.collect()
+}
+
 /// Did the cluster answer somebody in every `gap` of that time? Then it could have renewed a lease.
 fn is_served(truth: Truth<'_>, from: Time, to: Time, gap: Time) -> bool {
     let answered = truth
@@ -69,6 +85,7 @@ mod tests {
 
     fn sound() -> Lease {
         Lease {
+            id: 7,
             ttl: 5 * SECOND,
             key: "lease/0".to_owned(),
             renewed: vec![0, 2 * SECOND, 4 * SECOND],
@@ -140,5 +157,17 @@ mod tests {
             ..sound()
         };
         assert_eq!(violated(&lost, &[], 9 * SECOND, false), ["not used"]);
+    }
+
+    #[test]
+    fn a_shared_lease_is_found() {
+        let other = |id| Lease {
+            id,
+            key: "lease/1".to_owned(),
+            ..sound()
+        };
+        assert_eq!(shared(&[sound(), other(8)]), []);
+        assert_eq!(shared(&[sound(), other(7)]).len(), 1);
+        assert_eq!(shared(&[other(0), other(0)]), []);
     }
 }

@@ -42,6 +42,14 @@ pub struct Truth<'a> {
     pub compacted: i64,
 }
 
+/// The calls that were not answered, where all must be.
+pub fn unanswered(calls: &[Call]) -> Vec<Violation> {
+    let unanswered = calls.iter().filter(|call| call.revision().is_none());
+    unanswered
+        .map(|call| Violation::new("answered", call.to_string()))
+        .collect()
+}
+
 /// The longest time without an answered call, of those that `counts`. A serializable read is answered by a member that
 /// is of no use otherwise.
 pub fn longest_gap(calls: &[Call], counts: impl Fn(&Call) -> bool) -> Time {

@@ -34,7 +34,9 @@ pub fn check(watch: &Watch, truth: Truth<'_>) -> Report {
     let (first, owed) = start(watch, truth);
 
     for event in &delivered {
-        if !watch.wanted.matches(event) || event.revision < first {
+        if !watch.wanted.covers(&event.key) {
+            fail("foreign", format!("it did not ask for {event:?}"));
+        } else if !watch.wanted.matches(event) || event.revision < first {
             fail("filter", format!("it did not ask for {event:?}"));
         }
     }

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::line;
+
 /// What the proxy does to the bytes of both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Weather {
@@ -26,11 +28,14 @@ pub enum Weather {
     Delay(Duration, Duration),
     /// Passes on so many a second.
     Throttle(u32),
+    /// Passes on so many a second, and later. For new connections, as long as it lasts.
+    Line { delay: Duration, rate: u32 },
 }
 
+/// What a connection obeys.
 #[derive(Debug, Clone, Copy, Default)]
-struct Orders {
-    weather: Weather,
+pub struct Orders {
+    pub weather: Weather,
     /// Connections of an earlier generation are cut.
     generation: u64,
     /// And of an earlier one of these, silent for good.
@@ -107,7 +112,12 @@ async fn serve(listener: TcpListener, target: SocketAddr, orders: Arc<watch::Sen
 }
 
 async fn connection(client: TcpStream, target: SocketAddr, mut orders: watch::Receiver<Orders>) {
-    let Orders { generation, frozen, .. } = *orders.borrow_and_update();
+    let Orders {
+        generation,
+        frozen,
+        weather,
+        ..
+    } = *orders.borrow_and_update();
     let mut cut = orders.clone();
     let pass = async {
         orders.wait_for(|orders| orders.weather != Weather::Silent).await.ok()?;
@@ -120,6 +130,13 @@ async fn connection(client: TcpStream, target: SocketAddr, mut orders: watch::Re
         }
         let (client_read, client_write) = client.into_split();
         let (server_read, server_write) = server.into_split();
+        if matches!(weather, Weather::Line { .. }) {
+            tokio::select! {
+                () = line::pass(client_read, server_write, orders.clone()) => {}
+                () = line::pass(server_read, client_write, orders) => {}
+            }
+            return Some(());
+        }
         tokio::select! {
             () = copy(client_read, server_write, orders.clone(), frozen, false) => {}
             () = copy(server_read, client_write, orders.clone(), frozen, true) => {}
@@ -155,7 +172,7 @@ async fn copy(
             return;
         };
         match now.weather {
-            Weather::Fair | Weather::Silent => {}
+            Weather::Fair | Weather::Silent | Weather::Line { .. } => {}
             Weather::Delay(least, most) => {
                 let delay = least + (most.saturating_sub(least)).mul_f64(fastrand::f64());
                 sleep_until(read + delay).await;

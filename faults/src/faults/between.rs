@@ -1,0 +1,86 @@
+//! The faults of what stands between the clients and the members: other proxies, a balancer, a middlebox, a long line.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::time::sleep;
+
+use crate::check::Violation;
+use crate::history::Outcome;
+use crate::proxy::{Proxy, Rules, Weather};
+use crate::stage::Stage;
+
+/// The proxy dies, and is back on the same port.
+pub async fn grpc_proxy(stage: &mut Stage) -> Result<()> {
+    for moment in 0..stage.faults() {
+        stage.fault(moment).await;
+        let pause = stage.scaled(1.0);
+        let proxy = stage.front.grpc.as_mut().context("this cell has no such proxy")?;
+        proxy.kill().await?;
+        sleep(pause).await;
+        proxy.restart().await?;
+    }
+    Ok(())
+}
+
+/// One member after the other has no leader for a while; the balancer does not know.
+pub async fn balancer(stage: &mut Stage) -> Result<()> {
+    for moment in 0..stage.faults() {
+        stage.fault(moment).await;
+        let victim = stage.cluster.follower().await?;
+        let network = stage.network()?;
+        network.isolate(victim, true)?;
+        sleep(stage.scaled(6.0)).await;
+        network.isolate(victim, false)?;
+    }
+    Ok(())
+}
+
+/// One stream at once on each connection, then two, then one again.
+pub async fn streams(stage: &mut Stage) {
+    for (moment, limit) in [1, 2, 1].into_iter().enumerate().take(stage.faults()) {
+        stage.fault(moment).await;
+        stage
+            .front
+            .http2
+            .iter()
+            .for_each(|proxy| proxy.rules(Rules::Streams(limit)));
+    }
+}
+
+/// 20 kB a second for each connection and direction, and 2.5 s from a request to its answer.
+pub async fn slow_line(stage: &mut Stage) {
+    stage.fault(0).await;
+    let weather = Weather::Line {
+        delay: Duration::from_millis(1250),
+        rate: 20_000,
+    };
+    stage.front.proxies.iter().for_each(|proxy| proxy.weather(weather));
+    stage.front.proxies.iter().for_each(Proxy::cut);
+    stage.end().await;
+}
+
+/// While nobody calls, every connection is forgotten by something on its way. Whoever calls then is answered.
+pub async fn forgotten(stage: &mut Stage) -> Result<()> {
+    stage.fault(0).await;
+    stage.rest(true);
+    sleep(Duration::from_secs(1)).await;
+    match &stage.cluster.network {
+        Some(network) => (0..3).try_for_each(|member| network.forget(member))?,
+        None => stage.front.proxies.iter().for_each(Proxy::freeze),
+    }
+    // Longer than the interval at which clients ask whether a connection is alive.
+    sleep(Duration::from_secs(11)).await;
+    let woken = stage.rest(false);
+    sleep(Duration::from_secs(4)).await;
+    stage.end().await;
+    let unknown: Vec<_> = stage
+        .record()
+        .calls
+        .iter()
+        .filter(|call| call.called >= woken && matches!(call.outcome, Outcome::Unknown(_)))
+        .map(|call| Violation::new("not sent into the void", call.to_string()))
+        .collect();
+    stage.violations.extend(unknown);
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! One run: a cluster, the clients at work, a fault, and what the checks say of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use crate::cells::{Cell, Way};
+use crate::check::Truth;
+use crate::cluster::Cluster;
+use crate::faults;
+use crate::front::Front;
+use crate::history::{History, Record};
+use crate::net::Network;
+use crate::report::Row;
+use crate::stage::{ROAMERS, SHORT, Stage};
+use crate::traffic::Caller;
+use crate::watchers::Goal;
+use crate::{leases, traffic, watchers};
+
+/// How long the events that are still missing are waited for once all is well again.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Runs a cell and judges it.
+pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
+    let network = match cell.way {
+        Way::Network | Way::Balancer => match Network::new(3) {
+            Ok(network) => Some(network),
+            Err(reason) => return Ok(Row::skipped(cell.name, format!("{reason:#}"))),
+        },
+        Way::Middlebox => Network::forgetful(3).ok(),
+        _ => None,
+    };
+    let cluster = Cluster::start(cell, network).await?;
+    let front = Front::start(cell.way, &cluster).await?;
+    let history = Arc::new(History::new());
+    let mut stage = Stage::new(cell, cluster, front, history.clone(), window);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let (goal, goals) = watch::channel(None);
+    let (let_go, letting_go) = watch::channel(false);
+    let mut callers = JoinSet::new();
+    for (number, client) in stage.callers().into_iter().enumerate() {
+        callers.spawn(Caller::new(number, client, history.clone()).run(stop.clone(), stage.resting()));
+    }
+    let mut others = JoinSet::new();
+    let holder = || stage.client(0..3, cell.patience.max(leases::PATIENCE));
+    let holders = vec![holder(), holder()];
+    others.spawn(leases::run(holders, cell.ttl, history.clone(), letting_go));
+    let mut readers = JoinSet::new();
+    let reader = || stage.client(0..3, cell.patience);
+    let clients = vec![reader(), reader()];
+    readers.spawn(watchers::run(clients, history.clone(), stop.clone(), goals));
+
+    faults::run(cell, &mut stage).await?;
+    stage.cluster.heal().await?;
+    stage.front.heal();
+
+    stop.store(true, Ordering::Relaxed);
+    join(callers).await.context("the callers")?;
+    let mut closer = Caller::new(ROAMERS + 3, stage.client(0..3, cell.patience), history.clone());
+    closer.read_all().await;
+    let mut finished = None;
+    for _ in 0..10 {
+        finished = closer.finish().await;
+        if finished.is_some() {
+            break;
+        }
+    }
+    let (put, delete) = finished.with_context(|| {
+        let record = history.record();
+        let last = record.calls.last().map(ToString::to_string).unwrap_or_default();
+        format!("the healed cluster does not answer: {last}")
+    })?;
+    goal.send_replace(Some(Goal {
+        put,
+        delete,
+        limit: Instant::now() + DRAIN,
+    }));
+    join(readers).await.context("the readers")?;
+    let end = history.now();
+    stage
+        .reference
+        .advance(&stage.cluster.members[0].control.clone())
+        .await?;
+    let_go.send_replace(true);
+    join(others).await.context("the holders")?;
+
+    let record: Record = std::mem::take(&mut *history.record());
+    ensure!(record.leases.len() == leases::COUNT, "some leases are not recorded");
+    let truth = Truth {
+        calls: &record.calls,
+        events: &stage.reference.events,
+        compacted: stage.compacted,
+    };
+    let mut row = Row::judge(cell, &record, truth, end, traffic::PREFIX);
+    // A short run is a test among others, on a machine that has more to do.
+    if window >= SHORT {
+        row.judge_times(cell);
+    }
+    row.violations.append(&mut stage.violations);
+    if !row.violations.is_empty() {
+        eprintln!(
+            "the record of {} is in {}",
+            cell.name,
+            row.save(&record, truth)?.display()
+        );
+    }
+    Ok(row)
+}
+
+/// Waits for all tasks, and passes their panics on.
+async fn join(mut tasks: JoinSet<()>) -> Result<()> {
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        }
+    };
+    timeout(DRAIN * 2, all).await.context("do not end")
+}
