@@ -49,11 +49,11 @@ impl Network {
         Ok(network)
     }
 
-    /// Drops every packet of the clients' open connections to a member, for good. New ones are not touched.
-    pub fn forget(&self, member: usize) -> Result<()> {
+    /// Drops every packet of the clients' open connections to a member's port, for good. New ones are not touched.
+    pub fn forget(&self, member: usize, port: u16) -> Result<()> {
         let name = &self.names[member];
         let clients = format!("{}.{CLIENTS}", self.subnet);
-        for port in peers(name, &clients)? {
+        for port in peers(name, port, &clients)? {
             nft(
                 name,
                 &format!("add rule ip forgotten in ip saddr {clients} tcp sport {port} drop"),
@@ -121,9 +121,12 @@ impl Drop for Network {
     }
 }
 
-/// The client's ports of the connections between a member and that host.
-fn peers(name: &str, host: &str) -> Result<Vec<u16>> {
-    let listed = run("ip", &format!("netns exec {name} ss -Htn state established dst {host}"))?;
+/// The other ends' ports of the connections between a member's port and that host.
+fn peers(name: &str, port: u16, host: &str) -> Result<Vec<u16>> {
+    let listed = run(
+        "ip",
+        &format!("netns exec {name} ss -Htn state established dst {host} sport = :{port}"),
+    )?;
     let ports = listed
         .lines()
         .filter_map(|line| line.trim().rsplit(':').next()?.trim().parse().ok());

@@ -66,7 +66,12 @@ pub async fn forgotten(stage: &mut Stage) -> Result<()> {
     stage.rest(true);
     sleep(Duration::from_secs(1)).await;
     match &stage.cluster.network {
-        Some(network) => (0..3).try_for_each(|member| network.forget(member))?,
+        Some(network) => {
+            let members = stage.cluster.members.iter().enumerate();
+            members
+                .map(|(i, member)| network.forget(i, member.client_port))
+                .collect::<Result<()>>()?;
+        }
         None => stage.front.proxies.iter().for_each(Proxy::freeze),
     }
     // Longer than the interval at which clients ask whether a connection is alive.
