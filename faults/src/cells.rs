@@ -245,4 +245,10 @@ pub const CELLS: &[Cell] = &[
         lag: 16.0,
         ..PLAIN
     },
+    Cell {
+        name: "restore",
+        gap: 10.0,
+        lag: 10.0,
+        ..PLAIN
+    },
 ];

@@ -26,6 +26,8 @@ pub struct Cluster {
     pub members: Vec<Member>,
     pub network: Option<Network>,
     folder: PathBuf,
+    /// The flag that names all members.
+    peers: String,
 }
 
 /// One member, running or not.
@@ -55,6 +57,7 @@ impl Cluster {
             members: Vec::new(),
             network,
             folder,
+            peers: String::new(),
         };
         for (i, name) in ["a", "b", "c"].into_iter().enumerate() {
             let member = Member::new(i, name, &cluster.folder, cluster.network.as_ref(), cell.way == Way::Tls)?;
@@ -65,9 +68,9 @@ impl Cluster {
             .iter()
             .map(|m| format!("{}={}", m.name, m.peer_url()))
             .collect();
-        let peers = format!("--initial-cluster={}", peers.join(","));
+        cluster.peers = format!("--initial-cluster={}", peers.join(","));
         for member in &mut cluster.members {
-            member.command.push(peers.clone());
+            member.command.push(cluster.peers.clone());
             member.command.extend(cell.flags.iter().map(ToString::to_string));
             member.start()?;
         }
@@ -98,6 +101,39 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Keeps a backup, and says at which revision it was taken.
+    pub async fn backup(&self) -> Result<i64> {
+        let file = self.backup_file();
+        fs::write(&file, self.members[0].control.snapshot().await?)?;
+        let status = etcdctl(&["snapshot", "status", &file.display().to_string()]).await?;
+        let revision = status.split(',').nth(1).context("no revision")?;
+        Ok(revision.trim().parse()?)
+    }
+
+    /// Gives all members, which do not run, the data of the backup in place of theirs.
+    pub async fn restore(&self) -> Result<()> {
+        for member in &self.members {
+            let data = member.folder.join("data");
+            fs::remove_dir_all(&data)?;
+            etcdctl(&[
+                "snapshot",
+                "restore",
+                &self.backup_file().display().to_string(),
+                &format!("--data-dir={}", data.display()),
+                &format!("--name={}", member.name),
+                &format!("--initial-advertise-peer-urls={}", member.peer_url()),
+                &self.peers,
+            ])
+            .await?;
+        }
+        fs::remove_file(self.backup_file())?;
+        Ok(())
+    }
+
+    fn backup_file(&self) -> PathBuf {
+        self.folder.join("backup")
     }
 
     /// The index of the leader, asked from whoever knows it.
@@ -246,6 +282,18 @@ impl Member {
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
+}
+
+/// Runs etcdctl, and returns what it prints.
+async fn etcdctl(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("etcdctl")
+        .args(arguments)
+        .output()
+        .await
+        .context("no etcdctl")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "etcdctl {arguments:?}: {said}");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Makes a key and a certificate that vouches for itself.

@@ -13,7 +13,8 @@ use silly_etcd::etcd::pb::watch_client::WatchClient;
 use silly_etcd::etcd::pb::watch_request::RequestUnion;
 use silly_etcd::etcd::pb::{
     AlarmRequest, AlarmType, CompactionRequest, DefragmentRequest, MemberAddRequest, MemberRemoveRequest,
-    MoveLeaderRequest, PutRequest, RangeRequest, StatusRequest, StatusResponse, WatchCreateRequest, WatchRequest,
+    MoveLeaderRequest, PutRequest, RangeRequest, SnapshotRequest, StatusRequest, StatusResponse, WatchCreateRequest,
+    WatchRequest,
 };
 use silly_etcd::etcd::range;
 use tokio::sync::mpsc;
@@ -135,6 +136,16 @@ impl Control {
             timeout(LIMIT, self.maintenance().alarm(request)).await??;
         }
         Ok(())
+    }
+
+    /// A backup of the store, as etcdctl takes one.
+    pub async fn snapshot(&self) -> Result<Vec<u8>> {
+        let mut answers = self.maintenance().snapshot(SnapshotRequest {}).await?.into_inner();
+        let mut backup = Vec::new();
+        while let Some(part) = timeout(LIMIT, answers.message()).await?? {
+            backup.extend_from_slice(&part.blob);
+        }
+        Ok(backup)
     }
 
     /// How many keys begin with `prefix`.

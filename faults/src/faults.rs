@@ -2,6 +2,7 @@
 //! leaves broken is mended afterwards.
 
 mod between;
+mod store;
 
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub async fn run(cell: &Cell, stage: &mut Stage) -> Result<()> {
         "streams-1" => between::streams(stage).await,
         "slow-line" => between::slow_line(stage).await,
         "forgotten" => between::forgotten(stage).await?,
+        "restore" => store::restore(stage).await?,
         name => bail!("no fault is called {name}"),
     }
     stage.end().await;

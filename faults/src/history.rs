@@ -177,6 +177,7 @@ pub struct Watch {
     pub called: Time,
     pub confirmed: Time,
     pub batches: Vec<Batch>,
+    pub ended: Time,
     pub end: WatchEnd,
     /// Does its reader dawdle?
     pub slow: bool,
@@ -219,6 +220,8 @@ pub struct Record {
     pub leases: Vec<Lease>,
     /// When each fault began.
     pub faults: Vec<Time>,
+    /// When an older backup was restored.
+    pub restored: Vec<Time>,
 }
 
 /// The record in the making.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::cells::Cell;
+use crate::check::lives::Life;
 use crate::check::{self, Truth, Violation};
 use crate::history::{Outcome, Record, Time};
 use crate::stage::ROAMERS;
@@ -43,7 +44,7 @@ pub struct Row {
 
 impl Row {
     /// Runs all checks over a record that ends at `end`.
-    pub fn judge(cell: &Cell, record: &Record, truth: Truth<'_>, end: Time, prefix: &str) -> Self {
+    pub fn judge(cell: &Cell, record: &Record, lives: &[Life], end: Time, prefix: &str) -> Self {
         let outcomes = |wanted: fn(&Outcome) -> bool| record.calls.iter().filter(|call| wanted(&call.outcome)).count();
         let mut row = Self {
             name: cell.name,
@@ -58,7 +59,10 @@ impl Row {
             watches: record.watches.len(),
             leases: record.leases.len(),
             leases_lost: record.leases.iter().filter(|lease| lease.lost.is_some()).count(),
-            violations: check::linear::check(truth, prefix),
+            violations: lives
+                .iter()
+                .flat_map(|life| check::linear::check(life.truth(), prefix))
+                .collect(),
             ..Self::default()
         };
         if cell.sure {
@@ -66,13 +70,17 @@ impl Row {
         }
         row.wrong = row.violations.len();
         for watch in &record.watches {
-            let report = check::watch::check(watch, truth);
+            let report = check::lives::check(watch, lives);
             row.expected += report.expected;
             row.lost += report.lost;
             row.repeated += report.repeated;
             row.lag = row.lag.max(seconds(report.lag));
             row.violations.extend(report.violations);
         }
+        let truth = Truth {
+            calls: &record.calls,
+            ..lives.last().map_or_else(Truth::default, Life::truth)
+        };
         for lease in &record.leases {
             row.violations.extend(check::lease::check(lease, truth, end));
         }
@@ -135,7 +143,7 @@ impl Row {
     }
 
     /// Writes the record of a cell that has failed, and says where.
-    pub fn save(&self, record: &Record, truth: Truth<'_>) -> Result<PathBuf> {
+    pub fn save(&self, record: &Record, lives: &[Life]) -> Result<PathBuf> {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
         let folder = target.join("faults");
         fs::create_dir_all(&folder)?;
@@ -146,14 +154,19 @@ impl Row {
         }
         writeln!(
             file,
-            "\nfaults at {:?} ms",
-            record.faults.iter().map(|time| time / 1_000_000).collect::<Vec<_>>()
+            "\nfaults at {:?} ms, restored at {:?}",
+            record.faults.iter().map(|time| time / 1_000_000).collect::<Vec<_>>(),
+            record.restored.iter().map(|time| time / 1_000_000).collect::<Vec<_>>()
         )?;
         for call in &record.calls {
             writeln!(file, "{call}")?;
         }
-        for event in truth.events {
-            writeln!(file, "{event:?}")?;
+        for (life, event) in lives
+            .iter()
+            .zip(0..)
+            .flat_map(|(life, i)| life.truth().events.iter().map(move |e| (i, e)))
+        {
+            writeln!(file, "life {life}: {event:?}")?;
         }
         for lease in &record.leases {
             writeln!(file, "{lease:?}")?;
@@ -161,8 +174,8 @@ impl Row {
         for watch in &record.watches {
             writeln!(
                 file,
-                "\n{:?} {:?} {}..{} {:?}",
-                watch.name, watch.wanted, watch.called, watch.confirmed, watch.end
+                "\n{:?} {:?} {}..{}..{} {:?}",
+                watch.name, watch.wanted, watch.called, watch.confirmed, watch.ended, watch.end
             )?;
             for batch in &watch.batches {
                 let events: Vec<_> = batch.events.iter().map(|event| (event.revision, &event.key)).collect();

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::cells::{Cell, Way};
-use crate::check::Truth;
+use crate::check::lives;
 use crate::cluster::Cluster;
 use crate::faults;
 use crate::front::Front;
@@ -45,7 +45,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     let (let_go, letting_go) = watch::channel(false);
     let mut callers = JoinSet::new();
     for (number, client) in stage.callers().into_iter().enumerate() {
-        callers.spawn(Caller::new(number, client, history.clone()).run(stop.clone(), stage.resting()));
+        callers.spawn(Caller::new(number, client, history.clone()).run(stop.clone(), stage.turns()));
     }
     let mut others = JoinSet::new();
     let holder = || stage.client(0..3, cell.patience.max(leases::PATIENCE));
@@ -92,12 +92,10 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
 
     let record: Record = std::mem::take(&mut *history.record());
     ensure!(record.leases.len() == leases::COUNT, "some leases are not recorded");
-    let truth = Truth {
-        calls: &record.calls,
-        events: &stage.reference.events,
-        compacted: stage.compacted,
-    };
-    let mut row = Row::judge(cell, &record, truth, end, traffic::PREFIX);
+    let events = std::mem::take(&mut stage.reference.events);
+    let past = std::mem::take(&mut stage.past);
+    let lives = lives::tell(past, &record.calls, events, stage.compacted);
+    let mut row = Row::judge(cell, &record, &lives, end, traffic::PREFIX);
     // A short run is a test among others, on a machine that has more to do.
     if window >= SHORT {
         row.judge_times(cell);
@@ -107,7 +105,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
         eprintln!(
             "the record of {} is in {}",
             cell.name,
-            row.save(&record, truth)?.display()
+            row.save(&record, &lives)?.display()
         );
     }
     Ok(row)

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use silly_etcd::etcd::{Client, Config, TlsConfig};
-use tokio::sync::watch;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cells::{Cell, Way};
 use crate::check::Violation;
+use crate::check::lives::Past;
 use crate::cluster::Cluster;
 use crate::control::Reference;
 use crate::front::Front;
@@ -31,10 +32,12 @@ pub struct Stage {
     pub reference: Reference,
     /// The store has forgotten what was before this revision.
     pub compacted: i64,
+    /// The lives of the store that are over.
+    pub past: Vec<Past>,
     /// What the fault itself found wrong.
     pub violations: Vec<Violation>,
     cell: Cell,
-    rest: watch::Sender<bool>,
+    turns: Arc<RwLock<()>>,
     history: Arc<History>,
     window: Duration,
     began: Instant,
@@ -48,18 +51,19 @@ impl Stage {
             front,
             reference: Reference::default(),
             compacted: 0,
+            past: Vec::new(),
             violations: Vec::new(),
             cell: *cell,
-            rest: watch::Sender::new(false),
+            turns: Arc::default(),
             history,
             window,
             began: Instant::now(),
         }
     }
 
-    /// Do the callers rest?
-    pub fn resting(&self) -> watch::Receiver<bool> {
-        self.rest.subscribe()
+    /// Without it no caller calls.
+    pub fn turns(&self) -> Arc<RwLock<()>> {
+        self.turns.clone()
     }
 
     /// How many moments there are.
@@ -94,9 +98,13 @@ impl Stage {
         self.cluster.network.as_ref().context("this cell has no network")
     }
 
-    /// Tells the callers to rest, or to go on. Says when that was.
-    pub fn rest(&self, rest: bool) -> Time {
-        self.rest.send_replace(rest);
+    /// Lets the callers rest, who end the calls under way, until what it returns is dropped.
+    pub async fn rest(&self) -> OwnedRwLockWriteGuard<()> {
+        self.turns.clone().write_owned().await
+    }
+
+    /// The present, for the record.
+    pub fn now(&self) -> Time {
         self.history.now()
     }
 

@@ -15,7 +15,7 @@ use silly_etcd::etcd::pb::{
     Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
 };
 use silly_etcd::etcd::{CallOptions, Client, Error};
-use tokio::sync::watch;
+use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep_until};
 
 use crate::history::{Action, Call, Content, History, Outcome};
@@ -82,12 +82,12 @@ impl Caller {
         }
     }
 
-    /// Calls on until told to stop, and rests when told so.
-    pub async fn run(mut self, stop: Arc<AtomicBool>, mut rest: watch::Receiver<bool>) {
+    /// Calls on until told to stop, and only in its turn.
+    pub async fn run(mut self, stop: Arc<AtomicBool>, turns: Arc<RwLock<()>>) {
         let mut next = Instant::now() + PERIOD.mul_f64(fastrand::f64());
         while !stop.load(Ordering::Relaxed) {
             sleep_until(next).await;
-            let _ = rest.wait_for(|rest| !rest).await;
+            let _turn = turns.read().await;
             next = Instant::now().max(next + PERIOD);
             self.step().await;
         }

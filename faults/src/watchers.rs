@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use silly_etcd::etcd::pb::watch_create_request::FilterType;
-use silly_etcd::etcd::pb::{WatchCreateRequest, WatchResponse};
+use silly_etcd::etcd::pb::{RangeRequest, WatchCreateRequest, WatchResponse};
 use silly_etcd::etcd::{Client, Code, Readable, range};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -172,6 +172,7 @@ async fn reader(
             called,
             confirmed: history.now(),
             batches: Vec::new(),
+            ended: 0,
             end: WatchEnd::Complete,
             slow,
         };
@@ -189,12 +190,30 @@ async fn reader(
         };
         let until = life.map(|life| Instant::now() + life);
         watch.end = read(&watcher, &mut watch, until, &history, goal.clone()).await;
+        watch.ended = history.now();
         let end = watch.end.clone();
+        let restored = history.record().restored.last().is_some_and(|time| *time > called);
         history.record().watches.push(watch);
         match end {
             // As a program would that wants to go on with what is left.
+            WatchEnd::Compacted(_) if restored => wanted.start = present(&client).await + 1,
             WatchEnd::Compacted(revision) => wanted.start = after(revision),
             WatchEnd::Complete | WatchEnd::Closed | WatchEnd::Broken(_) => return,
+        }
+    }
+}
+
+/// Reads what there is, and says at which revision that was.
+async fn present(client: &Client) -> i64 {
+    let request = RangeRequest {
+        key: PREFIX.into(),
+        count_only: true,
+        ..RangeRequest::default()
+    };
+    loop {
+        match client.get(request.clone(), &client.options()).await {
+            Ok(answer) => return answer.header.map_or(0, |header| header.revision),
+            Err(_) => sleep(DAWDLE).await,
         }
     }
 }
@@ -243,8 +262,8 @@ async fn read(
                 }
             }
             Ok(Err(error)) => {
-                return match error.compact_revision {
-                    Some(revision) if error.code == Code::Compacted => WatchEnd::Compacted(revision),
+                return match error.code {
+                    Code::Compacted => WatchEnd::Compacted(error.compact_revision.unwrap_or(0)),
                     _ => WatchEnd::Broken(error.to_string()),
                 };
             }

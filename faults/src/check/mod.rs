@@ -2,6 +2,7 @@
 
 pub mod lease;
 pub mod linear;
+pub mod lives;
 pub mod serializable;
 pub mod watch;
 
@@ -34,7 +35,7 @@ impl fmt::Display for Violation {
 }
 
 /// The store's history as the store told it afterwards.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Truth<'a> {
     pub calls: &'a [Call],
     pub events: &'a [Event],

@@ -17,8 +17,8 @@ pub struct Report {
     pub violations: Vec<Violation>,
 }
 
-/// Judges one watch.
-pub fn check(watch: &Watch, truth: Truth<'_>) -> Report {
+/// Judges one watch. `restored`: the store went back while it lived, which may end it.
+pub fn check(watch: &Watch, truth: Truth<'_>, restored: bool) -> Report {
     let mut report = Report::default();
     let mut fail = |property, text: String| {
         report
@@ -136,6 +136,7 @@ pub fn check(watch: &Watch, truth: Truth<'_>) -> Report {
 
     match &watch.end {
         WatchEnd::Broken(reason) => fail("lasting", reason.clone()),
+        WatchEnd::Compacted(_) if restored => {}
         WatchEnd::Compacted(revision) => {
             let next = delivered.last().map_or(first, |event| event.revision + 1);
             if *revision <= next || *revision > truth.compacted {

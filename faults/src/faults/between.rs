@@ -63,7 +63,7 @@ pub async fn slow_line(stage: &mut Stage) {
 /// While nobody calls, every connection is forgotten by something on its way. Whoever calls then is answered.
 pub async fn forgotten(stage: &mut Stage) -> Result<()> {
     stage.fault(0).await;
-    stage.rest(true);
+    let rest = stage.rest().await;
     sleep(Duration::from_secs(1)).await;
     match &stage.cluster.network {
         Some(network) => {
@@ -76,7 +76,8 @@ pub async fn forgotten(stage: &mut Stage) -> Result<()> {
     }
     // Longer than the interval at which clients ask whether a connection is alive.
     sleep(Duration::from_secs(11)).await;
-    let woken = stage.rest(false);
+    let woken = stage.now();
+    drop(rest);
     sleep(Duration::from_secs(4)).await;
     stage.end().await;
     let unknown: Vec<_> = stage

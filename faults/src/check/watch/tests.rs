@@ -35,6 +35,7 @@ fn sound() -> Watch {
             batch(30, &[]),
             batch(40, &events[3..]),
         ],
+        ended: 50,
         end: WatchEnd::Complete,
         slow: false,
     }
@@ -47,7 +48,11 @@ fn violated(watch: &Watch) -> Vec<&'static str> {
         events: &events,
         compacted: 0,
     };
-    let mut properties: Vec<_> = check(watch, truth).violations.into_iter().map(|v| v.property).collect();
+    let mut properties: Vec<_> = check(watch, truth, false)
+        .violations
+        .into_iter()
+        .map(|v| v.property)
+        .collect();
     properties.dedup();
     properties
 }
@@ -180,6 +185,7 @@ fn what_is_owed_and_missing_is_counted() {
             events: &events,
             compacted: 0,
         },
+        false,
     );
     assert_eq!((report.expected, report.lost, report.repeated), (5, 2, 0));
 }
