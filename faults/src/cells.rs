@@ -24,6 +24,10 @@ pub struct Cell {
     pub ttl: i64,
     /// Do the callers that know every member share one client?
     pub shared: bool,
+    /// Do the clients log in?
+    pub users: bool,
+    /// So many more watches there are of one client.
+    pub crowd: usize,
     /// For the members.
     pub flags: &'static [&'static str],
 }
@@ -61,6 +65,8 @@ const PLAIN: Cell = Cell {
     sure: false,
     ttl: 5,
     shared: false,
+    users: false,
+    crowd: 0,
     flags: &[],
 };
 
@@ -212,6 +218,7 @@ pub const CELLS: &[Cell] = &[
         way: Way::Http2(Rules::Goaway),
         lag: 4.0,
         // What was not taken is sent again whatever the caller wants.
+        patience: Duration::from_secs(5),
         retry: 0,
         sure: true,
         shared: true,
@@ -221,8 +228,8 @@ pub const CELLS: &[Cell] = &[
         name: "streams-1",
         way: Way::Http2(Rules::Streams(2)),
         lag: 4.0,
+        patience: Duration::from_secs(5),
         retry: 0,
-        sure: true,
         shared: true,
         ..PLAIN
     },
@@ -234,7 +241,7 @@ pub const CELLS: &[Cell] = &[
         worst: 15.0,
         lag: 30.0,
         patience: Duration::from_secs(10),
-        ttl: 10,
+        ttl: 20,
         ..PLAIN
     },
     Cell {
@@ -249,6 +256,17 @@ pub const CELLS: &[Cell] = &[
         name: "restore",
         gap: 10.0,
         lag: 10.0,
+        ..PLAIN
+    },
+    Cell { name: "fork", ..PLAIN },
+    Cell {
+        name: "revoke",
+        way: Way::Proxies,
+        worst: 8.0,
+        lag: 15.0,
+        users: true,
+        crowd: 100,
+        flags: &["--bcrypt-cost=4"],
         ..PLAIN
     },
 ];

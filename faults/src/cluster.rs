@@ -103,6 +103,12 @@ impl Cluster {
         Ok(())
     }
 
+    /// Where clients are served, by every member.
+    pub fn endpoints(&self) -> Vec<String> {
+        let endpoint = |member: &Member| format!("{}:{}", member.host, member.client_port);
+        self.members.iter().map(endpoint).collect()
+    }
+
     /// Keeps a backup, and says at which revision it was taken.
     pub async fn backup(&self) -> Result<i64> {
         let file = self.backup_file();
@@ -285,7 +291,7 @@ impl Member {
 }
 
 /// Runs etcdctl, and returns what it prints.
-async fn etcdctl(arguments: &[&str]) -> Result<String> {
+pub async fn etcdctl(arguments: &[&str]) -> Result<String> {
     let output = Command::new("etcdctl")
         .args(arguments)
         .output()

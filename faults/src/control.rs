@@ -2,47 +2,103 @@
 //!
 //! Also reads the [`Reference`]: the history of the store as the store tells it, to which everything is compared.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use silly_etcd::etcd::pb::alarm_request::AlarmAction;
+use silly_etcd::etcd::pb::auth_client::AuthClient;
 use silly_etcd::etcd::pb::cluster_client::ClusterClient;
 use silly_etcd::etcd::pb::kv_client::KvClient;
 use silly_etcd::etcd::pb::maintenance_client::MaintenanceClient;
 use silly_etcd::etcd::pb::watch_client::WatchClient;
 use silly_etcd::etcd::pb::watch_request::RequestUnion;
 use silly_etcd::etcd::pb::{
-    AlarmRequest, AlarmType, CompactionRequest, DefragmentRequest, MemberAddRequest, MemberRemoveRequest,
-    MoveLeaderRequest, PutRequest, RangeRequest, SnapshotRequest, StatusRequest, StatusResponse, WatchCreateRequest,
-    WatchRequest,
+    AlarmRequest, AlarmType, AuthenticateRequest, CompactionRequest, DefragmentRequest, MemberAddRequest,
+    MemberRemoveRequest, MoveLeaderRequest, PutRequest, RangeRequest, SnapshotRequest, StatusRequest, StatusResponse,
+    WatchCreateRequest, WatchRequest,
 };
 use silly_etcd::etcd::range;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tonic::Code;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
 
 use crate::history::Event;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// The token of the user in whose name it acts, once there is one.
+type Token = Arc<OnceLock<AsciiMetadataValue>>;
+
 /// A connection to one member that is not under test.
 #[derive(Clone)]
 pub struct Control {
-    channel: Channel,
+    /// Host and port.
+    pub endpoint: String,
+    channel: Authorized,
+    token: Token,
+}
+
+type Authorized = InterceptedService<Channel, Authorize>;
+
+/// Adds the token to calls.
+#[derive(Clone)]
+pub struct Authorize(Token);
+
+impl Interceptor for Authorize {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = self.0.get() {
+            request.metadata_mut().insert("token", token.clone());
+        }
+        Ok(request)
+    }
 }
 
 impl Control {
     pub fn new(host: &str, port: u16) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(format!("http://{host}:{port}"))?;
-        let endpoint = endpoint.connect_timeout(Duration::from_millis(500));
+        let endpoint = format!("{host}:{port}");
+        let channel = Endpoint::from_shared(format!("http://{endpoint}"))?;
+        let channel = channel.connect_timeout(Duration::from_millis(500)).connect_lazy();
+        let token = Token::default();
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            endpoint,
+            channel: InterceptedService::new(channel, Authorize(token.clone())),
+            token,
         })
     }
 
-    fn maintenance(&self) -> MaintenanceClient<Channel> {
+    fn maintenance(&self) -> MaintenanceClient<Authorized> {
         MaintenanceClient::new(self.channel.clone())
+    }
+
+    /// Acts in a user's name from now on.
+    pub async fn login(&self, user: &str, password: &str) -> Result<()> {
+        let request = AuthenticateRequest {
+            name: user.to_owned(),
+            password: password.to_owned(),
+        };
+        let answer = timeout(LIMIT, AuthClient::new(self.channel.clone()).authenticate(request)).await??;
+        let token = answer.into_inner().token.parse()?;
+        ensure!(self.token.set(token).is_ok(), "logged in twice");
+        Ok(())
+    }
+
+    /// The sum of one of the member's metrics, over the lines with all these labels.
+    pub async fn counted(&self, metric: &str, labels: &[&str]) -> Result<usize> {
+        let mut socket = TcpStream::connect(&self.endpoint).await?;
+        socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+        let mut page = String::new();
+        timeout(LIMIT, socket.read_to_string(&mut page)).await??;
+        let labelled = |line: &&str| labels.iter().all(|label| line.contains(&format!("=\"{label}\"")));
+        let lines = page.lines().filter(|line| line.starts_with(metric)).filter(labelled);
+        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+        Ok(counts.sum())
     }
 
     /// What the member says of itself.

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::cells::Cell;
 use crate::check::Violation;
-use crate::hold;
 use crate::proxy::{Proxy, Weather};
 use crate::stage::Stage;
+use crate::{fork, hold};
 
 /// Makes the faults of a cell, for as long as the window lasts.
 pub async fn run(cell: &Cell, stage: &mut Stage) -> Result<()> {
@@ -48,6 +48,8 @@ pub async fn run(cell: &Cell, stage: &mut Stage) -> Result<()> {
         "slow-line" => between::slow_line(stage).await,
         "forgotten" => between::forgotten(stage).await?,
         "restore" => store::restore(stage).await?,
+        "fork" => family(stage).await?,
+        "revoke" => store::revoke(stage).await?,
         name => bail!("no fault is called {name}"),
     }
     stage.end().await;
@@ -292,12 +294,7 @@ async fn replace(stage: &mut Stage) -> Result<()> {
 
 /// Another client, a process of its own, goes away without a word. Its leases end by themselves.
 async fn kill_client(stage: &mut Stage) -> Result<()> {
-    let endpoints = stage
-        .cluster
-        .members
-        .iter()
-        .map(|member| format!("{}:{}", member.host, member.client_port));
-    let mut holder = hold::start(endpoints).await?;
+    let mut holder = hold::start(stage.cluster.endpoints()).await?;
     // Long enough to tell that it renewed them.
     sleep(Duration::from_secs(hold::TTL.unsigned_abs() + 2)).await;
     let control = stage.cluster.members[0].control.clone();
@@ -315,5 +312,14 @@ async fn kill_client(stage: &mut Stage) -> Result<()> {
             format!("{held} leases of the client were alive when it was killed, {left} were 1 s after their TTL");
         stage.violations.push(Violation::new("ended", text));
     }
+    Ok(())
+}
+
+/// A process with a client forks workers with clients of their own, from the first moment on.
+async fn family(stage: &mut Stage) -> Result<()> {
+    stage.fault(0).await;
+    let seconds = stage.scaled(20.0).as_secs();
+    let found = fork::run(seconds, stage.cluster.endpoints()).await?;
+    stage.violations.extend(found);
     Ok(())
 }

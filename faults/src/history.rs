@@ -172,6 +172,8 @@ pub struct Batch {
 #[derive(Debug, Clone)]
 pub struct Watch {
     pub name: String,
+    /// The number of its client.
+    pub client: usize,
     pub wanted: Wanted,
     /// When it was asked for, and when that was confirmed.
     pub called: Time,
@@ -183,6 +185,14 @@ pub struct Watch {
     pub slow: bool,
 }
 
+impl Watch {
+    /// The revision of the last event that it delivered.
+    pub fn last(&self) -> Option<i64> {
+        let last = self.batches.iter().rev().find_map(|batch| batch.events.last());
+        last.map(|event| event.revision)
+    }
+}
+
 /// Why nothing more was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEnd {
@@ -192,6 +202,8 @@ pub enum WatchEnd {
     Closed,
     /// It fell behind what the store remembers: this is the first revision left.
     Compacted(i64),
+    /// Its user may not read this any more.
+    Denied(String),
     /// Anything else.
     Broken(String),
 }
@@ -222,6 +234,8 @@ pub struct Record {
     pub faults: Vec<Time>,
     /// When an older backup was restored.
     pub restored: Vec<Time>,
+    /// From when to when a permission was taken.
+    pub taken: Vec<(Time, Time)>,
 }
 
 /// The record in the making.

@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod control;
 mod faults;
+mod fork;
 mod front;
 mod history;
 mod hold;
@@ -18,6 +19,7 @@ mod report;
 mod run;
 mod stage;
 mod traffic;
+mod users;
 mod watchers;
 
 use std::env;
@@ -30,15 +32,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use cells::{CELLS, Cell};
 use report::Row;
 
-#[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
-    watched().await.unwrap_or_else(|error| {
+fn main() -> ExitCode {
+    let done = match env::args().nth(1).as_deref() {
+        // It forks, which a process with a runtime must not.
+        Some("fork") => fork::parent(env::args().skip(2)).map(|()| ExitCode::SUCCESS),
+        _ => watched(),
+    };
+    done.unwrap_or_else(|error| {
         eprintln!("faults: {error:#}");
         ExitCode::FAILURE
     })
 }
 
 /// Runs the suite until it is done or ended by a signal; the cluster goes with it, whichever it is.
+#[tokio::main(worker_threads = 2)]
 async fn watched() -> Result<ExitCode> {
     if env::args().nth(1).as_deref() == Some("hold") {
         hold::run(env::args().skip(2)).await?;

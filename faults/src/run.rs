@@ -17,13 +17,18 @@ use crate::front::Front;
 use crate::history::{History, Record};
 use crate::net::Network;
 use crate::report::Row;
-use crate::stage::{ROAMERS, SHORT, Stage};
+use crate::stage::{CALLERS, SHORT, Stage};
 use crate::traffic::Caller;
 use crate::watchers::Goal;
-use crate::{leases, traffic, watchers};
+use crate::{leases, traffic, users, watchers};
 
 /// How long the events that are still missing are waited for once all is well again.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// The number of the caller that calls at the end.
+const CLOSER: usize = CALLERS;
+/// All clients: the callers' and that one's, two of the holders, two of the readers.
+const CLIENTS: usize = CALLERS + 5;
 
 /// Runs a cell and judges it.
 pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
@@ -37,6 +42,9 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     };
     let cluster = Cluster::start(cell, network).await?;
     let front = Front::start(cell.way, &cluster).await?;
+    if cell.users {
+        users::enable(&cluster).await?;
+    }
     let history = Arc::new(History::new());
     let mut stage = Stage::new(cell, cluster, front, history.clone(), window);
 
@@ -48,13 +56,13 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
         callers.spawn(Caller::new(number, client, history.clone()).run(stop.clone(), stage.turns()));
     }
     let mut others = JoinSet::new();
-    let holder = || stage.client(0..3, cell.patience.max(leases::PATIENCE));
+    let holder = || stage.client(CLOSER, 0..3, cell.patience.max(leases::PATIENCE));
     let holders = vec![holder(), holder()];
     others.spawn(leases::run(holders, cell.ttl, history.clone(), letting_go));
     let mut readers = JoinSet::new();
-    let reader = || stage.client(0..3, cell.patience);
-    let clients = vec![reader(), reader()];
-    readers.spawn(watchers::run(clients, history.clone(), stop.clone(), goals));
+    let reader = |number| stage.client(number, 0..3, cell.patience);
+    let clients = vec![reader(0), reader(1)];
+    readers.spawn(watchers::run(clients, cell.crowd, history.clone(), stop.clone(), goals));
 
     faults::run(cell, &mut stage).await?;
     stage.cluster.heal().await?;
@@ -62,7 +70,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
 
     stop.store(true, Ordering::Relaxed);
     join(callers).await.context("the callers")?;
-    let mut closer = Caller::new(ROAMERS + 3, stage.client(0..3, cell.patience), history.clone());
+    let mut closer = Caller::new(CLOSER, stage.client(CLOSER, 0..3, cell.patience), history.clone());
     closer.read_all().await;
     let mut finished = None;
     for _ in 0..10 {
@@ -101,7 +109,11 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
         row.judge_times(cell);
     }
     row.violations.append(&mut stage.violations);
-    if !row.violations.is_empty() || std::env::var_os("KEEP").is_some() {
+    if cell.users {
+        row.violations
+            .extend(users::judge(&record, CLIENTS, users::logins(&stage.cluster).await?));
+    }
+    if !row.violations.is_empty() {
         eprintln!(
             "the record of {} is in {}",
             cell.name,

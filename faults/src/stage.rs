@@ -16,7 +16,7 @@ use crate::control::Reference;
 use crate::front::Front;
 use crate::history::{History, Record, Time};
 use crate::net::Network;
-use crate::traffic;
+use crate::{traffic, users};
 
 /// When the faults happen, in parts of the window. A short one has the first only: a cluster needs time to recover.
 const MOMENTS: [f64; 3] = [5.0 / 30.0, 12.0 / 30.0, 20.0 / 30.0];
@@ -24,6 +24,8 @@ pub const SHORT: Duration = Duration::from_secs(20);
 
 /// The callers that know every member, by number; the others know one each.
 pub const ROAMERS: usize = 5;
+/// All callers.
+pub const CALLERS: usize = ROAMERS + 3;
 
 /// What a fault works on.
 pub struct Stage {
@@ -113,8 +115,8 @@ impl Stage {
         self.history.record()
     }
 
-    /// A client of these members that waits so long for one attempt.
-    pub fn client(&self, members: impl IntoIterator<Item = usize>, patience: Duration) -> Client {
+    /// A client of these members that waits so long for one attempt. Its number says who it is, where that matters.
+    pub fn client(&self, number: usize, members: impl IntoIterator<Item = usize>, patience: Duration) -> Client {
         // The members vouch for themselves.
         let trusting = TlsConfig {
             insecure_skip_verify: true,
@@ -123,20 +125,20 @@ impl Stage {
         Client::new(Config {
             endpoints: self.front.addresses(members),
             tls: (self.cell.way == Way::Tls).then_some(trusting),
-            credentials: None,
+            credentials: self.cell.users.then(|| users::credentials(number)),
             options: traffic::options(patience, self.cell.retry),
         })
     }
 
     /// The clients of the callers, in the order of their numbers.
     pub fn callers(&self) -> Vec<Client> {
-        let everywhere = || self.client(0..3, self.cell.patience);
+        let everywhere = |number| self.client(number, 0..3, self.cell.patience);
         let roamers: Vec<_> = if self.cell.shared {
-            vec![everywhere(); ROAMERS]
+            vec![everywhere(0); ROAMERS]
         } else {
-            (0..ROAMERS).map(|_| everywhere()).collect()
+            (0..ROAMERS).map(everywhere).collect()
         };
-        let residents = (0..3).map(|member| self.client([member], self.cell.patience));
+        let residents = (0..3).map(|member| self.client(ROAMERS + member, [member], self.cell.patience));
         roamers.into_iter().chain(residents).collect()
     }
 }

@@ -98,11 +98,21 @@ fn steady() -> Vec<(&'static str, bool, Wanted)> {
     ]
 }
 
-/// Starts the steady watches on `clients` in turn, and others at random until `stop`. Returns when all have ended.
-pub async fn run(clients: Vec<Client>, history: Arc<History>, stop: Arc<AtomicBool>, goal: Goals) {
+/// So many watches of a client that see nothing before the end.
+fn crowd(size: usize) -> impl Iterator<Item = (String, Wanted)> {
+    let wanted = Wanted {
+        key: IDLE.to_owned(),
+        ..Wanted::default()
+    };
+    (0..size).map(move |i| (format!("in the crowd {i}"), wanted.clone()))
+}
+
+/// Starts the steady watches on `clients` in turn, a crowd on the last, and others at random until `stop`. Returns when
+/// all have ended.
+pub async fn run(clients: Vec<Client>, size: usize, history: Arc<History>, stop: Arc<AtomicBool>, goal: Goals) {
     let mut readers = JoinSet::new();
     for (i, (name, slow, wanted)) in steady().into_iter().enumerate() {
-        let client = clients[i % clients.len()].clone();
+        let client = pick(&clients, i % clients.len());
         readers.spawn(reader(
             name.to_owned(),
             slow,
@@ -112,6 +122,10 @@ pub async fn run(clients: Vec<Client>, history: Arc<History>, stop: Arc<AtomicBo
             history.clone(),
             goal.clone(),
         ));
+    }
+    for (name, wanted) in crowd(size) {
+        let client = pick(&clients, clients.len() - 1);
+        readers.spawn(reader(name, false, client, wanted, None, history.clone(), goal.clone()));
     }
     let mut number = 0;
     loop {
@@ -140,7 +154,7 @@ pub async fn run(clients: Vec<Client>, history: Arc<History>, stop: Arc<AtomicBo
         };
         // Every other one lives to the end.
         let life = (number % 2 == 0).then(|| Duration::from_millis(fastrand::u64(100..5000)));
-        let client = clients[fastrand::usize(..clients.len())].clone();
+        let client = pick(&clients, fastrand::usize(..clients.len()));
         let name = format!("at random {number}");
         readers.spawn(reader(name, false, client, wanted, life, history.clone(), goal.clone()));
     }
@@ -149,10 +163,14 @@ pub async fn run(clients: Vec<Client>, history: Arc<History>, stop: Arc<AtomicBo
     }
 }
 
+fn pick(clients: &[Client], number: usize) -> (usize, Client) {
+    (number, clients[number].clone())
+}
+
 async fn reader(
     name: String,
     slow: bool,
-    client: Client,
+    (number, client): (usize, Client),
     wanted: Wanted,
     life: Option<Duration>,
     history: Arc<History>,
@@ -168,6 +186,7 @@ async fn reader(
         }
         let mut watch = Watch {
             name: name.clone(),
+            client: number,
             wanted: wanted.clone(),
             called,
             confirmed: history.now(),
@@ -192,12 +211,14 @@ async fn reader(
         watch.end = read(&watcher, &mut watch, until, &history, goal.clone()).await;
         watch.ended = history.now();
         let end = watch.end.clone();
+        let next = watch.last().map(|revision| revision + 1);
         let restored = history.record().restored.last().is_some_and(|time| *time > called);
         history.record().watches.push(watch);
         match end {
             // As a program would that wants to go on with what is left.
             WatchEnd::Compacted(_) if restored => wanted.start = present(&client).await + 1,
             WatchEnd::Compacted(revision) => wanted.start = after(revision),
+            WatchEnd::Denied(_) => wanted.start = next.unwrap_or(wanted.start),
             WatchEnd::Complete | WatchEnd::Closed | WatchEnd::Broken(_) => return,
         }
     }
@@ -233,12 +254,7 @@ async fn read(
     mut goal: Goals,
 ) -> WatchEnd {
     loop {
-        let at = watch
-            .batches
-            .iter()
-            .rev()
-            .find_map(|batch| batch.events.last())
-            .map_or(0, |event| event.revision);
+        let at = watch.last().unwrap_or(0);
         let target = *goal.borrow();
         if target.is_some_and(|goal| at >= if watch.wanted.no_delete { goal.put } else { goal.delete }) {
             return WatchEnd::Complete;
@@ -263,6 +279,7 @@ async fn read(
             }
             Ok(Err(error)) => {
                 return match error.code {
+                    Code::PermissionDenied => WatchEnd::Denied(error.to_string()),
                     Code::Compacted => WatchEnd::Compacted(error.compact_revision.unwrap_or(0)),
                     _ => WatchEnd::Broken(error.to_string()),
                 };

@@ -71,11 +71,11 @@ pub fn tell(past: Vec<Past>, calls: &[Call], events: Vec<Event>, compacted: i64)
 pub fn check(watch: &Watch, lives: &[Life]) -> watch::Report {
     let ended = match watch.end {
         WatchEnd::Complete => Time::MAX - 1,
-        WatchEnd::Closed | WatchEnd::Compacted(_) | WatchEnd::Broken(_) => watch.ended,
+        WatchEnd::Closed | WatchEnd::Compacted(_) | WatchEnd::Denied(_) | WatchEnd::Broken(_) => watch.ended,
     };
     let began = match watch.end {
         WatchEnd::Complete => ended,
-        WatchEnd::Closed | WatchEnd::Compacted(_) | WatchEnd::Broken(_) => watch.called,
+        WatchEnd::Closed | WatchEnd::Compacted(_) | WatchEnd::Denied(_) | WatchEnd::Broken(_) => watch.called,
     };
     let seen = lives.iter().filter(|life| life.from <= ended && life.until > began);
     let restored = lives
@@ -109,6 +109,7 @@ mod tests {
     fn violated(values: &[&str], end: WatchEnd, ended: Time) -> Vec<&'static str> {
         let watch = Watch {
             name: "test".to_owned(),
+            client: 0,
             wanted: Wanted {
                 key: KEY.to_owned(),
                 start: 2,

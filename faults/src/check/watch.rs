@@ -67,7 +67,9 @@ pub fn check(watch: &Watch, truth: Truth<'_>, restored: bool) -> Report {
 
     let end = match watch.end {
         WatchEnd::Complete => i64::MAX,
-        WatchEnd::Closed | WatchEnd::Compacted(_) | WatchEnd::Broken(_) => delivered.last().map_or(0, |e| e.revision),
+        WatchEnd::Closed | WatchEnd::Compacted(_) | WatchEnd::Denied(_) | WatchEnd::Broken(_) => {
+            delivered.last().map_or(0, |e| e.revision)
+        }
     };
     // A watch from now on begins somewhere between what was there before it was asked for and after it was confirmed.
     let owed = delivered
@@ -143,7 +145,7 @@ pub fn check(watch: &Watch, truth: Truth<'_>, restored: bool) -> Report {
                 fail("compacted", format!("{revision} was said to be left, {next} was next"));
             }
         }
-        WatchEnd::Complete | WatchEnd::Closed => {}
+        WatchEnd::Complete | WatchEnd::Closed | WatchEnd::Denied(_) => {}
     }
     report.lag = lag(watch, truth);
     report

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use tokio::time::sleep;
 
 use crate::check::Violation;
-use crate::history::Outcome;
-use crate::proxy::{Proxy, Rules, Weather};
-use crate::stage::Stage;
+use crate::history::{Call, Outcome, Time};
+use crate::proxy::{Http2Proxy, Proxy, Rules, Weather};
+use crate::stage::{ROAMERS, Stage};
 
 /// The proxy dies, and is back on the same port.
 pub async fn grpc_proxy(stage: &mut Stage) -> Result<()> {
@@ -36,7 +36,8 @@ pub async fn balancer(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-/// One stream at once on each connection, then two, then one again.
+/// One stream at once on each connection, then two, then one again. Then answers stay out for a while, until the
+/// connections break: who waited for a stream has not sent anything, and may go on with another connection.
 pub async fn streams(stage: &mut Stage) {
     for (moment, limit) in [1, 2, 1].into_iter().enumerate().take(stage.faults()) {
         stage.fault(moment).await;
@@ -45,7 +46,39 @@ pub async fn streams(stage: &mut Stage) {
             .http2
             .iter()
             .for_each(|proxy| proxy.rules(Rules::Streams(limit)));
+        sleep(stage.scaled(2.0)).await;
+        stage.front.http2.iter().for_each(Http2Proxy::hold);
+        sleep(Duration::from_millis(300)).await;
+        let cut = stage.now();
+        stage.front.http2.iter().for_each(Http2Proxy::cut);
+        // Let everybody notice.
+        sleep(stage.scaled(2.0)).await;
+        let unanswered = unanswered(stage, cut);
+        let unknown = unanswered
+            .iter()
+            .filter(|call| matches!(call.outcome, Outcome::Unknown(_)))
+            .count();
+        // One connection to each member.
+        if unknown > 3 * limit as usize || unknown < unanswered.len() {
+            let found = unanswered
+                .iter()
+                .map(|call| Violation::new("unsent is sent again", call.to_string()));
+            stage.violations.extend(found);
+        }
     }
+}
+
+/// The calls through the shared client that were under way then and were not answered.
+fn unanswered(stage: &Stage, time: Time) -> Vec<Call> {
+    let record = stage.record();
+    let calls = record
+        .calls
+        .iter()
+        .filter(|call| call.client < ROAMERS && call.revision().is_none());
+    calls
+        .filter(|call| (call.called..=call.returned).contains(&time))
+        .cloned()
+        .collect()
 }
 
 /// 20 kB a second for each connection and direction, and 2.5 s from a request to its answer.

@@ -6,7 +6,29 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use crate::check::lives::Past;
+use crate::history::Time;
+use crate::proxy::Proxy;
 use crate::stage::Stage;
+use crate::users;
+
+/// A permission is taken and given back. Connections break meanwhile, so that watches have to ask for it again.
+pub async fn revoke(stage: &mut Stage) -> Result<()> {
+    for moment in 0..stage.faults() {
+        stage.fault(moment).await;
+        let from = stage.now();
+        stage.record().taken.push((from, Time::MAX / 2));
+        users::take(&stage.cluster).await?;
+        sleep(stage.scaled(1.0)).await;
+        stage.front.proxies.iter().for_each(Proxy::cut);
+        sleep(stage.scaled(3.0)).await;
+        users::give(&stage.cluster).await?;
+        let until = stage.now();
+        if let Some(taken) = stage.record().taken.last_mut() {
+            taken.1 = until;
+        }
+    }
+    Ok(())
+}
 
 /// All members die, and come back with an older backup. The first time it lacks much, so that the store is far behind
 /// what the clients have seen when they are back; the second time little, so that it is soon past that.

@@ -31,6 +31,16 @@ pub enum Rules {
     Streams(u32),
 }
 
+/// What all connections of a proxy obey.
+#[derive(Debug, Clone, Copy)]
+struct Orders {
+    rules: Rules,
+    /// Nothing passes from the server.
+    hold: bool,
+    /// Connections of an earlier generation are cut.
+    generation: u64,
+}
+
 /// What is to be sent.
 #[derive(Debug, Default)]
 pub struct Out {
@@ -61,7 +71,7 @@ pub trait Rule: Send {
 /// Gone, with its connections, when it is dropped.
 pub struct Http2Proxy {
     pub port: u16,
-    rules: watch::Sender<Rules>,
+    orders: watch::Sender<Orders>,
     task: AbortHandle,
 }
 
@@ -70,14 +80,31 @@ impl Http2Proxy {
     pub async fn start(target: u16, rules: Rules) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", crate::cluster::free_port()?)).await?;
         let port = listener.local_addr()?.port();
-        let (rules, current) = watch::channel(rules);
+        let (orders, current) = watch::channel(Orders {
+            rules,
+            hold: false,
+            generation: 0,
+        });
         let task = tokio::spawn(serve(listener, ([127, 0, 0, 1], target).into(), current)).abort_handle();
-        Ok(Self { port, rules, task })
+        Ok(Self { port, orders, task })
     }
 
     /// From now on, on open connections too.
     pub fn rules(&self, rules: Rules) {
-        self.rules.send_modify(|current| *current = rules);
+        self.orders.send_modify(|orders| orders.rules = rules);
+    }
+
+    /// Keeps every answer back from now on.
+    pub fn hold(&self) {
+        self.orders.send_modify(|orders| orders.hold = true);
+    }
+
+    /// Breaks every open connection. New ones are served.
+    pub fn cut(&self) {
+        self.orders.send_modify(|orders| {
+            orders.hold = false;
+            orders.generation += 1;
+        });
     }
 }
 
@@ -87,25 +114,32 @@ impl Drop for Http2Proxy {
     }
 }
 
-async fn serve(listener: TcpListener, target: SocketAddr, rules: watch::Receiver<Rules>) {
+async fn serve(listener: TcpListener, target: SocketAddr, orders: watch::Receiver<Orders>) {
     // Aborted with this task.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        connections.spawn(connection(client, target, rules.clone()));
+        connections.spawn(connection(client, target, orders.clone()));
     }
 }
 
-async fn connection(client: TcpStream, target: SocketAddr, mut rules: watch::Receiver<Rules>) -> Option<()> {
-    let server = TcpStream::connect(target).await.ok()?;
-    client.set_nodelay(true).ok()?;
-    server.set_nodelay(true).ok()?;
-    let now = *rules.borrow_and_update();
-    let rule: Box<dyn Rule> = match now {
-        Rules::Streams(limit) => Box::new(Streams::new(limit)),
-        Rules::Goaway => Box::new(Goaway::new()),
+async fn connection(client: TcpStream, target: SocketAddr, mut orders: watch::Receiver<Orders>) {
+    let Orders { rules, generation, .. } = *orders.borrow_and_update();
+    let mut cut = orders.clone();
+    let pass = async {
+        let server = TcpStream::connect(target).await.ok()?;
+        client.set_nodelay(true).ok()?;
+        server.set_nodelay(true).ok()?;
+        let rule: Box<dyn Rule> = match rules {
+            Rules::Streams(limit) => Box::new(Streams::new(limit)),
+            Rules::Goaway => Box::new(Goaway::new()),
+        };
+        pass(client, server, rule, orders).await
     };
-    pass(client, server, rule, rules).await
+    tokio::select! {
+        _ = pass => {}
+        _ = cut.wait_for(|orders| orders.generation != generation) => {}
+    }
 }
 
 /// Moves frames until either side ends or the rule says so.
@@ -113,7 +147,7 @@ async fn pass(
     client: TcpStream,
     server: TcpStream,
     mut rule: Box<dyn Rule>,
-    mut rules: watch::Receiver<Rules>,
+    mut orders: watch::Receiver<Orders>,
 ) -> Option<()> {
     let (client_read, mut to_client) = client.into_split();
     let (server_read, mut to_server) = server.into_split();
@@ -121,7 +155,7 @@ async fn pass(
     to_server.write_all(&client.preface().await?).await.ok()?;
     let mut out = Out::default();
     while !out.close {
-        let due = rule.due();
+        let (due, hold) = (rule.due(), orders.borrow().hold);
         let alarm = async {
             match due {
                 Some(due) => sleep_until(due).await,
@@ -130,11 +164,11 @@ async fn pass(
         };
         tokio::select! {
             frame = client.next() => rule.from_client(frame?, &mut out),
-            frame = server.next() => rule.from_server(frame?, &mut out),
-            changed = rules.changed() => {
+            frame = server.next(), if !hold => rule.from_server(frame?, &mut out),
+            changed = orders.changed() => {
                 changed.ok()?;
-                let now = *rules.borrow_and_update();
-                rule.ordered(now, &mut out);
+                let rules = orders.borrow_and_update().rules;
+                rule.ordered(rules, &mut out);
             }
             () = alarm => rule.tick(&mut out),
         }

@@ -83,6 +83,9 @@ fn limited(frame: Frame, limit: u32) -> Frame {
 impl Rule for Streams {
     fn ordered(&mut self, rules: Rules, out: &mut Out) {
         let Rules::Streams(limit) = rules else { return };
+        if limit == self.limit {
+            return;
+        }
         self.limit = limit;
         self.unconfirmed.push_back(false);
         Frame::setting(MAX_CONCURRENT_STREAMS, limit).put(&mut out.to_client);

@@ -20,6 +20,7 @@ fn sound() -> Watch {
     };
     Watch {
         name: "test".to_owned(),
+        client: 0,
         wanted: Wanted {
             key: KEY.to_owned(),
             start: 2,

@@ -1,0 +1,173 @@
+//! The users of the cell with authentication: one whose permission is taken and given back, and one who must not notice.
+//!
+//! Everything is done by etcdctl as root. What was taken when is in the record, and judged by it.
+
+use anyhow::Result;
+use silly_etcd::etcd::{Code, Credentials};
+
+use crate::check::Violation;
+use crate::cluster::{Cluster, etcdctl};
+use crate::history::{Call, Outcome, Record, Time, WatchEnd};
+use crate::{leases, traffic};
+
+const PASSWORD: &str = "secret";
+const ROOT: &str = "root";
+const STEADY: &str = "steady";
+const SHAKY: &str = "shaky";
+
+/// All members know of a change so long after it was answered.
+const SPREAD: Time = 1_000_000_000;
+
+/// Is this caller, or this reader's client, the user whose permission is taken?
+fn is_shaky(number: usize) -> bool {
+    number % 2 == 1
+}
+
+/// Who a caller, or a reader's client, is.
+pub fn credentials(number: usize) -> Credentials {
+    let user = if is_shaky(number) { SHAKY } else { STEADY };
+    Credentials::Password {
+        user: user.to_owned(),
+        password: PASSWORD.to_owned().into(),
+    }
+}
+
+/// Makes the users and switches authentication on.
+pub async fn enable(cluster: &Cluster) -> Result<()> {
+    for user in [ROOT, STEADY, SHAKY] {
+        run(cluster, &["user", "add", &format!("{user}:{PASSWORD}")]).await?;
+        run(cluster, &["role", "add", user]).await?;
+        run(cluster, &["user", "grant-role", user, user]).await?;
+    }
+    for prefix in [traffic::PREFIX, leases::PREFIX] {
+        run(
+            cluster,
+            &["role", "grant-permission", STEADY, "readwrite", prefix, "--prefix"],
+        )
+        .await?;
+    }
+    give(cluster).await?;
+    run(cluster, &["auth", "enable"]).await?;
+    for member in &cluster.members {
+        member.control.login(ROOT, PASSWORD).await?;
+    }
+    Ok(())
+}
+
+/// Takes the permission.
+pub async fn take(cluster: &Cluster) -> Result<()> {
+    run(
+        cluster,
+        &["role", "revoke-permission", SHAKY, traffic::PREFIX, "--prefix"],
+    )
+    .await
+}
+
+/// Gives it back.
+pub async fn give(cluster: &Cluster) -> Result<()> {
+    run(
+        cluster,
+        &[
+            "role",
+            "grant-permission",
+            SHAKY,
+            "readwrite",
+            traffic::PREFIX,
+            "--prefix",
+        ],
+    )
+    .await
+}
+
+/// How many logins the members have accepted.
+pub async fn logins(cluster: &Cluster) -> Result<usize> {
+    let mut count = 0;
+    for member in &cluster.members {
+        count += member
+            .control
+            .counted("grpc_server_handled_total", &["Authenticate", "OK"])
+            .await?;
+    }
+    Ok(count)
+}
+
+async fn run(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
+    let endpoint = format!("--endpoints={}", cluster.members[0].control.endpoint);
+    let user = format!("--user={ROOT}:{PASSWORD}");
+    etcdctl(&[arguments, &[&endpoint, &user]].concat()).await.map(drop)
+}
+
+/// What is wrong with the users' lives. There were so many logins of so many clients, and of root.
+pub fn judge(record: &Record, clients: usize, logins: usize) -> Vec<Violation> {
+    let taken = |from: Time, to: Time| {
+        record
+            .taken
+            .iter()
+            .any(|(start, end)| from < end + SPREAD && to > *start)
+    };
+    let mut found = Vec::new();
+    for call in &record.calls {
+        match denied(call) {
+            Some(_) if !is_shaky(call.client) || !taken(call.called, call.returned) => {
+                found.push(Violation::new("undisturbed", call.to_string()));
+            }
+            Some(false) => found.push(Violation::new("denied means no", call.to_string())),
+            _ => {}
+        }
+    }
+    for watch in &record.watches {
+        if let WatchEnd::Denied(reason) = &watch.end
+            && !(is_shaky(watch.client) && taken(watch.called, watch.ended))
+        {
+            found.push(Violation::new(
+                "undisturbed",
+                format!("watch {:?}: {reason}", watch.name),
+            ));
+        }
+    }
+    found.extend(restored(record));
+    let changes = 2 * record.taken.len();
+    // Of a client one at first, and one for each change: a token may be refused because of it. Of root one for each
+    // member, and one for each change.
+    let bound = clients * (1 + changes) + 3 + changes;
+    if logins > bound {
+        let text = format!("{logins} logins of {clients} clients, {bound} is the limit");
+        found.push(Violation::new("few logins", text));
+    }
+    found
+}
+
+/// Was the call denied? And if so, did it say that it did nothing?
+fn denied(call: &Call) -> Option<bool> {
+    let code = Code::PermissionDenied.name();
+    match &call.outcome {
+        Outcome::Failed(text) if text.starts_with(code) => Some(true),
+        Outcome::Unknown(text) if text.starts_with(code) => Some(false),
+        _ => None,
+    }
+}
+
+/// Whoever was denied is answered once the permission is back.
+fn restored(record: &Record) -> Vec<Violation> {
+    let answered = |number: usize, from: Time, to: Time| {
+        let mut calls = record
+            .calls
+            .iter()
+            .filter(|call| call.client == number && (from..to).contains(&call.called));
+        calls.any(|call| call.revision().is_some())
+    };
+    let ends = record.taken.iter().map(|(_, end)| *end);
+    let next = record.taken.iter().map(|(start, _)| *start).skip(1).chain([Time::MAX]);
+    let mut found = Vec::new();
+    for (given, taken) in ends.zip(next) {
+        for number in (0..crate::stage::CALLERS).filter(|number| is_shaky(*number)) {
+            if !answered(number, given, taken) {
+                found.push(Violation::new(
+                    "given back",
+                    format!("client {number} is not answered any more"),
+                ));
+            }
+        }
+    }
+    found
+}
