@@ -1,27 +1,21 @@
 //! The hand on a member's controls, past the client under test: tonic's own channel and the generated clients.
-//!
-//! Also reads the [`Reference`]: the history of the store as the store tells it, to which everything is compared.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use silly_etcd::etcd::pb::alarm_request::AlarmAction;
 use silly_etcd::etcd::pb::auth_client::AuthClient;
 use silly_etcd::etcd::pb::cluster_client::ClusterClient;
 use silly_etcd::etcd::pb::kv_client::KvClient;
 use silly_etcd::etcd::pb::maintenance_client::MaintenanceClient;
-use silly_etcd::etcd::pb::watch_client::WatchClient;
-use silly_etcd::etcd::pb::watch_request::RequestUnion;
 use silly_etcd::etcd::pb::{
     AlarmRequest, AlarmType, AuthenticateRequest, CompactionRequest, DefragmentRequest, MemberAddRequest,
     MemberRemoveRequest, MoveLeaderRequest, PutRequest, RangeRequest, SnapshotRequest, StatusRequest, StatusResponse,
-    WatchCreateRequest, WatchRequest,
 };
 use silly_etcd::etcd::range;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
@@ -29,9 +23,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
-use crate::history::Event;
-
-const LIMIT: Duration = Duration::from_secs(10);
+pub const LIMIT: Duration = Duration::from_secs(10);
 
 /// The token of the user in whose name it acts, once there is one.
 type Token = Arc<OnceLock<AsciiMetadataValue>>;
@@ -45,7 +37,8 @@ pub struct Control {
     token: Token,
 }
 
-type Authorized = InterceptedService<Channel, Authorize>;
+/// A connection that carries the token.
+pub type Authorized = InterceptedService<Channel, Authorize>;
 
 /// Adds the token to calls.
 #[derive(Clone)]
@@ -71,6 +64,10 @@ impl Control {
             channel: InterceptedService::new(channel, Authorize(token.clone())),
             token,
         })
+    }
+
+    pub fn channel(&self) -> Authorized {
+        self.channel.clone()
     }
 
     fn maintenance(&self) -> MaintenanceClient<Authorized> {
@@ -215,57 +212,5 @@ impl Control {
         };
         let answer = timeout(LIMIT, KvClient::new(self.channel.clone()).range(request)).await??;
         Ok(answer.into_inner().count)
-    }
-}
-
-/// Every event of the store from revision 1 on, as far as it has been read.
-#[derive(Default)]
-pub struct Reference {
-    pub events: Vec<Event>,
-    /// All up to this revision has been read.
-    pub revision: i64,
-}
-
-impl Reference {
-    /// Reads on up to what the store holds now.
-    pub async fn advance(&mut self, control: &Control) -> Result<()> {
-        let target = control.revision().await?;
-        if target <= self.revision {
-            return Ok(());
-        }
-        let read = timeout(LIMIT * 3, self.read(control, target)).await;
-        read.context("the store does not tell its history")?
-    }
-
-    async fn read(&mut self, control: &Control, target: i64) -> Result<()> {
-        let create = WatchCreateRequest {
-            key: vec![0].into(),
-            range_end: vec![0].into(),
-            start_revision: self.revision + 1,
-            prev_kv: true,
-            ..WatchCreateRequest::default()
-        };
-        let (requests, mut outgoing) = mpsc::channel(1);
-        requests
-            .send(WatchRequest {
-                request_union: Some(RequestUnion::CreateRequest(create)),
-            })
-            .await?;
-        let mut service = WatchClient::new(control.channel.clone()).max_decoding_message_size(usize::MAX);
-        let outgoing = futures_util::stream::poll_fn(move |cx| outgoing.poll_recv(cx));
-        let mut answers = service.watch(outgoing).await?.into_inner();
-        while self.revision < target {
-            let answer = answers.message().await?.context("the reference watch ended")?;
-            if answer.canceled {
-                bail!(
-                    "the reference watch was cancelled: {} {}",
-                    answer.compact_revision,
-                    answer.cancel_reason
-                );
-            }
-            self.events.extend(answer.events.into_iter().map(Event::from));
-            self.revision = self.events.last().map_or(self.revision, |event| event.revision);
-        }
-        Ok(())
     }
 }

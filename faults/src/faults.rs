@@ -3,6 +3,7 @@
 
 mod between;
 mod store;
+mod weather;
 
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::cells::Cell;
 use crate::check::Violation;
-use crate::proxy::{Proxy, Weather};
 use crate::stage::Stage;
 use crate::{fork, hold};
 
@@ -26,20 +26,20 @@ pub async fn run(cell: &Cell, stage: &mut Stage) -> Result<()> {
         "pause-leader" => pause_leader(stage).await?,
         "pause-follower" => pause_follower(stage).await?,
         "pause-all" => pause_all(stage).await?,
-        "proxy-cut" => cut(stage).await,
-        "proxy-freeze" => freeze(stage).await,
-        "proxy-delay" => delay(stage).await,
-        "proxy-throttle" => throttle(stage).await,
-        "proxy-truncate" => truncate(stage).await,
-        "tls-garble" => garble(stage).await,
+        "proxy-cut" => weather::cut(stage).await,
+        "proxy-freeze" => weather::freeze(stage).await,
+        "proxy-delay" => weather::delay(stage).await,
+        "proxy-throttle" => weather::throttle(stage).await,
+        "proxy-truncate" => weather::truncate(stage).await,
+        "tls-garble" => weather::garble(stage).await,
         "cut-leader" => isolate(stage, true).await?,
         "cut-follower" => isolate(stage, false).await?,
         "cut-clients" => hide(stage).await?,
-        "proxy-silent" => silent(stage).await,
-        "compaction" => compaction(stage).await?,
+        "proxy-silent" => weather::silent(stage).await,
+        "compaction" => store::compaction(stage).await?,
         "move-leader" => move_leader(stage).await?,
-        "defrag" => defrag(stage).await?,
-        "full" => full(stage).await?,
+        "defrag" => store::defrag(stage).await?,
+        "full" => store::full(stage).await?,
         "replace" => replace(stage).await?,
         "kill-client" => kill_client(stage).await?,
         "grpc-proxy" => between::grpc_proxy(stage).await?,
@@ -114,57 +114,6 @@ async fn pause_all(stage: &mut Stage) -> Result<()> {
     stage.cluster.members.iter().try_for_each(|member| member.resume())
 }
 
-/// Every connection, every 100 ms.
-async fn cut(stage: &mut Stage) {
-    stage.fault(0).await;
-    while stage.lasts() {
-        for proxy in &stage.front.proxies {
-            proxy.cut();
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// Two members fall silent, then all of them. Nothing is ever reset.
-async fn silent(stage: &mut Stage) {
-    let one = fastrand::usize(..3);
-    let victims = [
-        (vec![one, (one + 1) % 3], 5.0),
-        (vec![0, 1, 2], 2.0),
-        (vec![(one + 2) % 3], 5.0),
-    ];
-    for (moment, (victims, seconds)) in victims.into_iter().enumerate().take(stage.faults()) {
-        stage.fault(moment).await;
-        for victim in &victims {
-            stage.front.proxies[*victim].weather(Weather::Silent);
-        }
-        sleep(stage.scaled(seconds)).await;
-        for victim in &victims {
-            stage.front.proxies[*victim].heal();
-        }
-    }
-}
-
-/// Every connection falls silent for good, as behind a router that has forgotten it. New ones are served.
-async fn freeze(stage: &mut Stage) {
-    stage.fault(0).await;
-    stage.front.proxies.iter().for_each(Proxy::freeze);
-    sleep(Duration::from_secs(16)).await;
-}
-
-/// Up to the present, every 200 ms. The store's history is read before.
-async fn compaction(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
-    while stage.lasts() {
-        let control = stage.cluster.members[0].control.clone();
-        stage.reference.advance(&control).await?;
-        control.compact(stage.reference.revision, false).await?;
-        stage.compacted = stage.reference.revision;
-        sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
-}
-
 async fn move_leader(stage: &mut Stage) -> Result<()> {
     stage.fault(0).await;
     while stage.lasts() {
@@ -176,54 +125,6 @@ async fn move_leader(stage: &mut Stage) -> Result<()> {
         sleep(Duration::from_secs(1)).await;
     }
     Ok(())
-}
-
-async fn defrag(stage: &mut Stage) -> Result<()> {
-    for moment in 0..stage.faults() {
-        stage.fault(moment).await;
-        for member in &stage.cluster.members {
-            member.control.defragment().await?;
-        }
-    }
-    Ok(())
-}
-
-async fn delay(stage: &mut Stage) {
-    stage.fault(0).await;
-    let weather = Weather::Delay(Duration::from_millis(25), Duration::from_millis(125));
-    stage.front.proxies.iter().for_each(|proxy| proxy.weather(weather));
-    stage.end().await;
-}
-
-/// 10 kB a second for each connection and direction.
-async fn throttle(stage: &mut Stage) {
-    stage.fault(0).await;
-    stage
-        .front
-        .proxies
-        .iter()
-        .for_each(|proxy| proxy.weather(Weather::Throttle(10_000)));
-    stage.end().await;
-}
-
-/// Every connection ends after some bytes, mostly in the middle of a message.
-async fn truncate(stage: &mut Stage) {
-    stage.fault(0).await;
-    while stage.lasts() {
-        for proxy in &stage.front.proxies {
-            proxy.truncate(Some(fastrand::usize(500..500_000)));
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// A byte now and then is another. Only under TLS can anybody tell.
-async fn garble(stage: &mut Stage) {
-    stage.fault(0).await;
-    stage.front.proxies.iter().for_each(|proxy| proxy.garble(Some(200_000)));
-    while stage.lasts() {
-        sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// One member alone, its clients still with it. The members need a while to find each other again.
@@ -255,21 +156,6 @@ async fn hide(stage: &mut Stage) -> Result<()> {
         victims.iter().try_for_each(|victim| network.hide(*victim, false))?;
     }
     Ok(())
-}
-
-/// The store is full for a while, then emptied by the book.
-async fn full(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
-    let control = stage.cluster.members[0].control.clone();
-    control.fill().await?;
-    sleep(stage.scaled(8.0)).await;
-    stage.reference.advance(&control).await?;
-    control.compact(stage.reference.revision, true).await?;
-    stage.compacted = stage.reference.revision;
-    for member in &stage.cluster.members {
-        member.control.defragment().await?;
-    }
-    control.disarm().await
 }
 
 /// A member is removed, and comes back as a new one.

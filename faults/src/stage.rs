@@ -12,10 +12,10 @@ use crate::cells::{Cell, Way};
 use crate::check::Violation;
 use crate::check::lives::Past;
 use crate::cluster::Cluster;
-use crate::control::Reference;
 use crate::front::Front;
 use crate::history::{History, Record, Time};
 use crate::net::Network;
+use crate::reference::Reference;
 use crate::{traffic, users};
 
 /// When the faults happen, in parts of the window. A short one has the first only: a cluster needs time to recover.

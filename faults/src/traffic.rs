@@ -3,22 +3,20 @@
 //! Every written value is unique, so that each write can be told from all others in the store's history. A counter's
 //! value begins with the count.
 
+mod wire;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use silly_etcd::etcd::pb::compare::{CompareResult, CompareTarget, TargetUnion};
-use silly_etcd::etcd::pb::request_op::Request;
-use silly_etcd::etcd::pb::response_op::Response;
-use silly_etcd::etcd::pb::{
-    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
-};
+use silly_etcd::etcd::pb::ResponseHeader;
 use silly_etcd::etcd::{CallOptions, Client, Error};
 use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep_until};
 
 use crate::history::{Action, Call, Content, History, Outcome};
+use wire::{delete, everything, first, found, put, range, txn};
 
 /// What everything begins with.
 pub const PREFIX: &str = "k/";
@@ -249,92 +247,4 @@ async fn send(client: &Client, keys: &[&str], action: &Action) -> Result<Answer,
         swapped,
         found,
     })
-}
-
-fn txn(keys: &[&str], action: &Action) -> TxnRequest {
-    let each = |request: &dyn Fn(&str) -> Request| {
-        let op = |key: &&str| RequestOp {
-            request: Some(request(key)),
-        };
-        keys.iter().map(op).collect::<Vec<_>>()
-    };
-    let read = || each(&|key| Request::RequestRange(range(key)));
-    let write = |value: &str| each(&|key| Request::RequestPut(put(key, value)));
-    match action {
-        Action::Get | Action::SerializableGet => TxnRequest {
-            success: read(),
-            ..TxnRequest::default()
-        },
-        Action::Put(value) => TxnRequest {
-            success: write(value),
-            ..TxnRequest::default()
-        },
-        Action::Delete => TxnRequest {
-            success: each(&|key| Request::RequestDeleteRange(delete(key))),
-            ..TxnRequest::default()
-        },
-        Action::Swap { expected, value } => TxnRequest {
-            compare: keys.iter().map(|key| unchanged(key, *expected)).collect(),
-            success: write(value),
-            failure: read(),
-        },
-    }
-}
-
-fn unchanged(key: &str, since: i64) -> Compare {
-    Compare {
-        result: CompareResult::Equal.into(),
-        target: CompareTarget::Mod.into(),
-        key: key.to_owned().into(),
-        target_union: Some(TargetUnion::ModRevision(since)),
-        ..Compare::default()
-    }
-}
-
-fn range(key: &str) -> RangeRequest {
-    RangeRequest {
-        key: key.to_owned().into(),
-        ..RangeRequest::default()
-    }
-}
-
-/// What one member has.
-fn everything() -> RangeRequest {
-    let (key, range_end) = silly_etcd::etcd::range::prefix(PREFIX.into());
-    RangeRequest {
-        key,
-        range_end,
-        serializable: true,
-        ..RangeRequest::default()
-    }
-}
-
-fn put(key: &str, value: &str) -> PutRequest {
-    PutRequest {
-        key: key.to_owned().into(),
-        value: value.to_owned().into(),
-        prev_kv: true,
-        ..PutRequest::default()
-    }
-}
-
-fn delete(key: &str) -> DeleteRangeRequest {
-    DeleteRangeRequest {
-        key: key.to_owned().into(),
-        prev_kv: true,
-        ..DeleteRangeRequest::default()
-    }
-}
-
-fn first(kvs: Vec<KeyValue>) -> Option<Content> {
-    kvs.into_iter().next().map(Content::from)
-}
-
-fn found(answer: ResponseOp) -> Option<Content> {
-    match answer.response? {
-        Response::ResponseRange(range) => first(range.kvs),
-        Response::ResponsePut(put) => put.prev_kv.map(Content::from),
-        Response::ResponseDeleteRange(delete) => first(delete.prev_kvs),
-        Response::ResponseTxn(_) => None,
-    }
 }

@@ -1,5 +1,7 @@
 //! The readers: each has a watch and records what it delivers.
 
+mod kinds;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::history::{Batch, Event, History, Time, Wanted, Watch, WatchEnd};
-use crate::traffic::{IDLE, PREFIX};
+use crate::traffic::PREFIX;
 
 /// A slow reader pauses so long after so many answers.
 const DAWDLE: Duration = Duration::from_millis(500);
@@ -29,89 +31,11 @@ pub struct Goal {
     pub limit: Instant,
 }
 
-/// The watches that live through the whole run.
-fn steady() -> Vec<(&'static str, bool, Wanted)> {
-    let all = || Wanted {
-        key: PREFIX.to_owned(),
-        prefix: true,
-        ..Wanted::default()
-    };
-    let one = |key: &str| Wanted {
-        key: key.to_owned(),
-        ..Wanted::default()
-    };
-    vec![
-        (
-            "from the start",
-            false,
-            Wanted {
-                start: 1,
-                previous: true,
-                ..all()
-            },
-        ),
-        ("from now", false, all()),
-        ("slow", true, Wanted { start: 1, ..all() }),
-        (
-            "one key",
-            false,
-            Wanted {
-                previous: true,
-                ..one("k/a")
-            },
-        ),
-        (
-            "puts of one key",
-            false,
-            Wanted {
-                no_delete: true,
-                ..one("k/b")
-            },
-        ),
-        (
-            "deletes",
-            false,
-            Wanted {
-                no_put: true,
-                previous: true,
-                ..all()
-            },
-        ),
-        (
-            "pairs",
-            false,
-            Wanted {
-                key: "k/pair/".to_owned(),
-                start: 1,
-                ..all()
-            },
-        ),
-        ("nothing", false, one(IDLE)),
-        (
-            "progress",
-            false,
-            Wanted {
-                progress: true,
-                ..all()
-            },
-        ),
-    ]
-}
-
-/// So many watches of a client that see nothing before the end.
-fn crowd(size: usize) -> impl Iterator<Item = (String, Wanted)> {
-    let wanted = Wanted {
-        key: IDLE.to_owned(),
-        ..Wanted::default()
-    };
-    (0..size).map(move |i| (format!("in the crowd {i}"), wanted.clone()))
-}
-
 /// Starts the steady watches on `clients` in turn, a crowd on the last, and others at random until `stop`. Returns when
 /// all have ended.
 pub async fn run(clients: Vec<Client>, size: usize, history: Arc<History>, stop: Arc<AtomicBool>, goal: Goals) {
     let mut readers = JoinSet::new();
-    for (i, (name, slow, wanted)) in steady().into_iter().enumerate() {
+    for (i, (name, slow, wanted)) in kinds::steady().into_iter().enumerate() {
         let client = pick(&clients, i % clients.len());
         readers.spawn(reader(
             name.to_owned(),
@@ -123,7 +47,7 @@ pub async fn run(clients: Vec<Client>, size: usize, history: Arc<History>, stop:
             goal.clone(),
         ));
     }
-    for (name, wanted) in crowd(size) {
+    for (name, wanted) in kinds::crowd(size) {
         let client = pick(&clients, clients.len() - 1);
         readers.spawn(reader(name, false, client, wanted, None, history.clone(), goal.clone()));
     }

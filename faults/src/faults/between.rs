@@ -108,10 +108,8 @@ pub async fn forgotten(stage: &mut Stage) -> Result<()> {
     sleep(Duration::from_secs(1)).await;
     match &stage.cluster.network {
         Some(network) => {
-            let members = stage.cluster.members.iter().enumerate();
-            members
-                .map(|(i, member)| network.forget(i, member.client_port))
-                .collect::<Result<()>>()?;
+            let mut members = stage.cluster.members.iter().enumerate();
+            members.try_for_each(|(i, member)| network.forget(i, member.client_port))?;
         }
         None => stage.front.proxies.iter().for_each(Proxy::freeze),
     }

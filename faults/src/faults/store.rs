@@ -60,3 +60,41 @@ pub async fn restore(stage: &mut Stage) -> Result<()> {
     }
     Ok(())
 }
+
+/// Up to the present, every 200 ms. The store's history is read before.
+pub async fn compaction(stage: &mut Stage) -> Result<()> {
+    stage.fault(0).await;
+    while stage.lasts() {
+        let control = stage.cluster.members[0].control.clone();
+        stage.reference.advance(&control).await?;
+        control.compact(stage.reference.revision, false).await?;
+        stage.compacted = stage.reference.revision;
+        sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+pub async fn defrag(stage: &mut Stage) -> Result<()> {
+    for moment in 0..stage.faults() {
+        stage.fault(moment).await;
+        for member in &stage.cluster.members {
+            member.control.defragment().await?;
+        }
+    }
+    Ok(())
+}
+
+/// The store is full for a while, then emptied by the book.
+pub async fn full(stage: &mut Stage) -> Result<()> {
+    stage.fault(0).await;
+    let control = stage.cluster.members[0].control.clone();
+    control.fill().await?;
+    sleep(stage.scaled(8.0)).await;
+    stage.reference.advance(&control).await?;
+    control.compact(stage.reference.revision, true).await?;
+    stage.compacted = stage.reference.revision;
+    for member in &stage.cluster.members {
+        member.control.defragment().await?;
+    }
+    control.disarm().await
+}

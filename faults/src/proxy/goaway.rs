@@ -66,7 +66,7 @@ impl Goaway {
 }
 
 impl Rule for Goaway {
-    fn from_client(&mut self, frame: Frame, out: &mut Out) {
+    fn client_sent(&mut self, frame: Frame, out: &mut Out) {
         if frame.kind == HEADERS && frame.stream > self.last && self.told.is_none() {
             if self.over() {
                 self.tell(out);
@@ -85,7 +85,7 @@ impl Rule for Goaway {
         }
     }
 
-    fn from_server(&mut self, frame: Frame, out: &mut Out) {
+    fn server_sent(&mut self, frame: Frame, out: &mut Out) {
         frame.put(&mut out.to_client);
         if frame.ends() {
             self.ended(frame.stream, out);
@@ -134,9 +134,9 @@ mod tests {
     async fn the_request_after_the_last_is_left_out_and_the_others_are_finished() {
         let (mut rule, mut out) = (Goaway::new(), Out::default());
         for i in 0..=u32::try_from(REQUESTS).unwrap() {
-            rule.from_client(frame(HEADERS, END_STREAM, 2 * i + 1), &mut out);
+            rule.client_sent(frame(HEADERS, END_STREAM, 2 * i + 1), &mut out);
         }
-        rule.from_client(frame(DATA, END_STREAM, 201), &mut out);
+        rule.client_sent(frame(DATA, END_STREAM, 201), &mut out);
         let passed = frames(&out.to_server).await;
         assert_eq!(passed.len(), REQUESTS);
         assert_eq!(passed.last(), Some(&(HEADERS, 199)));
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(told, Frame::goaway(199));
         for i in 0..u32::try_from(REQUESTS).unwrap() {
             assert!(!out.close);
-            rule.from_server(frame(HEADERS, END_STREAM, 2 * i + 1), &mut out);
+            rule.server_sent(frame(HEADERS, END_STREAM, 2 * i + 1), &mut out);
         }
         assert!(out.close);
     }

@@ -55,9 +55,11 @@ pub trait Rule: Send {
     /// These rules are in force from now on.
     fn ordered(&mut self, _rules: Rules, _out: &mut Out) {}
 
-    fn from_client(&mut self, frame: Frame, out: &mut Out);
+    /// A frame comes from the client.
+    fn client_sent(&mut self, frame: Frame, out: &mut Out);
 
-    fn from_server(&mut self, frame: Frame, out: &mut Out);
+    /// A frame comes from the server.
+    fn server_sent(&mut self, frame: Frame, out: &mut Out);
 
     /// When it wants to be asked though no frame has come.
     fn due(&self) -> Option<Instant> {
@@ -163,8 +165,8 @@ async fn pass(
             }
         };
         tokio::select! {
-            frame = client.next() => rule.from_client(frame?, &mut out),
-            frame = server.next(), if !hold => rule.from_server(frame?, &mut out),
+            frame = client.next() => rule.client_sent(frame?, &mut out),
+            frame = server.next(), if !hold => rule.server_sent(frame?, &mut out),
             changed = orders.changed() => {
                 changed.ok()?;
                 let rules = orders.borrow_and_update().rules;

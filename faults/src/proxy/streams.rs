@@ -91,7 +91,7 @@ impl Rule for Streams {
         Frame::setting(MAX_CONCURRENT_STREAMS, limit).put(&mut out.to_client);
     }
 
-    fn from_client(&mut self, frame: Frame, out: &mut Out) {
+    fn client_sent(&mut self, frame: Frame, out: &mut Out) {
         if frame.kind == SETTINGS && frame.has(ACK) && self.unconfirmed.pop_front() == Some(false) {
             return;
         }
@@ -107,7 +107,7 @@ impl Rule for Streams {
         frame.put(&mut out.to_server);
     }
 
-    fn from_server(&mut self, frame: Frame, out: &mut Out) {
+    fn server_sent(&mut self, frame: Frame, out: &mut Out) {
         if frame.ends() {
             self.open.remove(&frame.stream);
         }
@@ -141,22 +141,22 @@ mod tests {
     #[tokio::test]
     async fn what_exceeds_the_limit_is_refused_until_there_is_room() {
         let (mut rule, mut out) = (Streams::new(1), Out::default());
-        rule.from_client(request(1), &mut out);
+        rule.client_sent(request(1), &mut out);
         assert!(out.to_client.is_empty());
-        rule.from_client(request(3), &mut out);
+        rule.client_sent(request(3), &mut out);
         let answer = Frames::new(&out.to_client[..]).next().await;
         assert_eq!(answer, Some(Frame::reset(3, REFUSED_STREAM)));
         let answered = Frame::reset(1, CANCEL);
-        rule.from_server(answered, &mut out);
+        rule.server_sent(answered, &mut out);
         out.to_client.clear();
-        rule.from_client(request(5), &mut out);
+        rule.client_sent(request(5), &mut out);
         assert!(out.to_client.is_empty());
     }
 
     #[tokio::test]
     async fn the_settings_have_one_limit() {
         let (mut rule, mut out) = (Streams::new(2), Out::default());
-        rule.from_server(Frame::setting(MAX_CONCURRENT_STREAMS, 250), &mut out);
+        rule.server_sent(Frame::setting(MAX_CONCURRENT_STREAMS, 250), &mut out);
         let settings = Frames::new(&out.to_client[..]).next().await;
         assert_eq!(settings, Some(Frame::setting(MAX_CONCURRENT_STREAMS, 2)));
     }
