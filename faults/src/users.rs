@@ -171,3 +171,62 @@ fn restored(record: &Record) -> Vec<Violation> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::doctor::{call, ok};
+    use crate::history::Action;
+
+    const SECOND: Time = 1_000_000_000;
+
+    /// What is wrong when a permission is taken from 10 s to 14 s, and then everybody is answered.
+    fn violated(client: usize, at: Time, outcome: Outcome, logins: usize) -> Vec<&'static str> {
+        let by = |client, at, outcome| Call {
+            client,
+            ..call("k/a", Action::Get, (at * SECOND, at * SECOND + 1), outcome)
+        };
+        let answered = (0..crate::stage::CALLERS).map(|number| by(number, 20, ok(2, None)));
+        let record = Record {
+            calls: answered.chain([by(client, at, outcome)]).collect(),
+            taken: vec![(10 * SECOND, 14 * SECOND)],
+            ..Record::default()
+        };
+        judge(&record, 2, logins)
+            .into_iter()
+            .map(|violation| violation.property)
+            .collect()
+    }
+
+    fn failed() -> Outcome {
+        Outcome::Failed("permission_denied: etcdserver: permission denied".to_owned())
+    }
+
+    #[test]
+    fn who_lacks_the_permission_is_denied() {
+        assert_eq!(violated(1, 12, failed(), 11), [""; 0]);
+        assert_eq!(violated(1, 16, failed(), 11), ["undisturbed"]);
+        assert_eq!(violated(0, 12, failed(), 11), ["undisturbed"]);
+        let unknown = Outcome::Unknown("permission_denied: etcdserver: permission denied".to_owned());
+        assert_eq!(violated(1, 12, unknown, 11), ["denied means no"]);
+    }
+
+    #[test]
+    fn too_many_logins_are_found() {
+        assert_eq!(violated(1, 12, failed(), 12), ["few logins"]);
+    }
+
+    #[test]
+    fn who_stays_without_an_answer_is_found() {
+        let record = Record {
+            taken: vec![(10 * SECOND, 14 * SECOND)],
+            ..Record::default()
+        };
+        assert!(
+            judge(&record, 2, 0)
+                .iter()
+                .all(|violation| violation.property == "given back")
+        );
+        assert!(!judge(&record, 2, 0).is_empty());
+    }
+}

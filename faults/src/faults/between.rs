@@ -129,3 +129,18 @@ pub async fn forgotten(stage: &mut Stage) -> Result<()> {
     stage.violations.extend(unknown);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::doctor::{call, put};
+
+    #[test]
+    fn a_call_that_was_not_sent_but_given_up_is_found() {
+        let ended = |outcome| call("k/a", put("x"), (1, 2), outcome);
+        let sent = |endpoint| ended(Outcome::Unknown(format!("unavailable: broken ({endpoint})")));
+        assert_eq!(unsent(&[sent("a:1"), sent("b:1")], 1), []);
+        assert_eq!(unsent(&[sent("a:1"), sent("a:1")], 1).len(), 1);
+        assert_eq!(unsent(&[ended(Outcome::Failed("unavailable".to_owned()))], 1).len(), 1);
+    }
+}

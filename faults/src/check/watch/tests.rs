@@ -133,6 +133,13 @@ fn w1_filter() {
 }
 
 #[test]
+fn an_event_of_another_watch_is_foreign() {
+    let mut watch = sound();
+    watch.batches[0].events[0].key = "k/b".to_owned();
+    assert!(violated(&watch).contains(&"foreign"));
+}
+
+#[test]
 fn w1_filter_of_old_events() {
     let mut watch = sound();
     watch.wanted.start = 3;
