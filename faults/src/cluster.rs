@@ -159,6 +159,7 @@ impl Drop for Cluster {
 /// Runs etcdctl, and returns what it prints.
 pub async fn etcdctl(arguments: &[&str]) -> Result<String> {
     let output = Command::new("etcdctl")
+        .env("ETCDCTL_API", "3")
         .args(arguments)
         .output()
         .await
