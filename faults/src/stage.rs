@@ -110,6 +110,11 @@ impl Stage {
         self.history.now()
     }
 
+    /// Where everything is recorded.
+    pub fn history(&self) -> Arc<History> {
+        self.history.clone()
+    }
+
     /// What was recorded so far; to be held for a moment only.
     pub fn record(&self) -> MutexGuard<'_, Record> {
         self.history.record()

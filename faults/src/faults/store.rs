@@ -2,14 +2,23 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
-use tokio::time::sleep;
+use anyhow::{Context, Result};
+use silly_etcd::etcd::Readable;
+use silly_etcd::etcd::pb::{LeaseGrantRequest, LeaseKeepAliveRequest};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
+use crate::check::Violation;
 use crate::check::lives::Past;
 use crate::history::Time;
 use crate::proxy::Proxy;
 use crate::stage::Stage;
-use crate::users;
+use crate::{leases, users};
+
+/// Of a lease that gets lost, in seconds.
+const TTL: i64 = 5;
+/// Its loss must be reported by then, after the store is back.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// A permission is taken and given back. Connections break meanwhile, so that watches have to ask for it again.
 pub async fn revoke(stage: &mut Stage) -> Result<()> {
@@ -40,6 +49,7 @@ pub async fn restore(stage: &mut Stage) -> Result<()> {
     {
         stage.fault(moment).await;
         let kept = stage.cluster.backup().await?;
+        let orphan = orphan(stage).await?;
         sleep(written_on).await;
         // What is under way when the store dies could be part of either life.
         let rest = stage.rest().await;
@@ -57,8 +67,31 @@ pub async fn restore(stage: &mut Stage) -> Result<()> {
         for member in &mut stage.cluster.members {
             member.start()?;
         }
+        let wrong = match timeout(LIMIT, orphan).await {
+            Ok(lost) => (lost? < until).then(|| Violation::new("kept alive", "a lease was lost before its store was")),
+            Err(_) => Some(Violation::new("reported", "nobody said that the backup lacks a lease")),
+        };
+        stage.violations.extend(wrong);
     }
     Ok(())
+}
+
+/// Takes a lease that the backup does not know. The task says when its loss was reported.
+async fn orphan(stage: &Stage) -> Result<JoinHandle<Time>> {
+    let client = stage.client(0, 0..3, leases::PATIENCE);
+    let history = stage.history();
+    let grant = LeaseGrantRequest { ttl: TTL, id: 0 };
+    let id = client.grant(grant, true, &client.options()).await?.id;
+    let (_, renewals) = client
+        .keepalive(LeaseKeepAliveRequest { id }, true, &client.options())
+        .await?;
+    let renewals = renewals.context("no renewal in the background")?;
+    Ok(tokio::spawn(async move {
+        while renewals.read().await.is_ok() {}
+        // Without its client it would end.
+        drop(client);
+        history.now()
+    }))
 }
 
 /// Up to the present, every 200 ms. The store's history is read before.
