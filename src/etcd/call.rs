@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     Idempotent,
     /// It renews a lease: idempotent, on a stream of one request, and its time of sending counts.
     Renewal,
+    /// It grants a lease under an id of the caller's: at most once, and its time of sending counts.
+    Grant,
     /// It writes: at most once.
     Write,
 }
@@ -47,7 +49,8 @@ pub(crate) enum Kind {
 impl Kind {
     /// Is it known to do no harm when the call goes out again after `failure`?
     fn repeats(self, failure: &Failure, options: &CallOptions) -> bool {
-        self != Self::Write || options.retry_unknown || failure.error.applied == Applied::No
+        let once = matches!(self, Self::Write | Self::Grant);
+        !once || options.retry_unknown || failure.error.applied == Applied::No
     }
 
     fn reads(self) -> bool {
@@ -61,17 +64,17 @@ impl Kind {
         }
     }
 
-    /// When a request of this kind goes out. Only of what has to do with leases it matters, and the clock has its price.
-    fn moment(self) -> Option<Moment> {
-        matches!(self, Self::Idempotent | Self::Renewal).then(Moment::now)
+    /// Does it matter when it was sent? The clock has its price.
+    fn is_timed(self) -> bool {
+        matches!(self, Self::Idempotent | Self::Renewal | Self::Grant)
     }
 }
 
 /// The answer to a call.
 pub(crate) struct Answered<R> {
     pub(crate) response: R,
-    /// When the request for it was sent, for calls that have to do with leases.
-    pub(crate) sent: Option<Moment>,
+    /// When the request for it was sent; not later than that for kinds of which it does not matter.
+    pub(crate) sent: Moment,
     /// May an earlier attempt have been applied as well? Then a comparison may have failed for that.
     pub(crate) earlier: Applied,
 }
@@ -178,7 +181,7 @@ impl Cluster {
         route: &Route<'_>,
         request: &Request<'_>,
         end: Instant,
-    ) -> Result<(Option<Moment>, R), Failure> {
+    ) -> Result<(Moment, R), Failure> {
         let endpoint = route.endpoint();
         let timeout = request.options.timeout;
         let authorized = match self.ready(endpoint, end - timeout) {
@@ -186,9 +189,11 @@ impl Cluster {
             // Boxed, since it happens once and would make every call larger.
             None => Box::pin(self.get_ready(route, request.options, end)).await?,
         };
-        let mut sent = None;
+        let mut sent = Moment::not_after(end - timeout);
         let headers = || {
-            sent = request.kind.moment();
+            if request.kind.is_timed() {
+                sent = Moment::now();
+            }
             let leader = request.kind != Kind::SerializableRead;
             (authorized.headers(leader), request.message.clone())
         };

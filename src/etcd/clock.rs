@@ -17,9 +17,19 @@ impl Moment {
         Self(Instant::now() + suspended())
     }
 
+    /// A moment that is not after `instant`, for which the clocks need not be asked.
+    pub(crate) fn not_after(instant: Instant) -> Self {
+        Self(instant)
+    }
+
     /// How long until this moment; zero if it has passed.
     pub(crate) fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Self::now().0)
+    }
+
+    /// How long ago `earlier` was; zero if it is yet to come.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
     }
 }
 

@@ -189,7 +189,7 @@ impl Refusal {
 
 /// All servers of a client. The one that answered last is asked first.
 pub(crate) struct Endpoints {
-    list: Vec<Endpoint>,
+    list: Vec<Arc<Endpoint>>,
     current: AtomicUsize,
     /// The cluster that they belong to; 0 before the first answer.
     cluster_id: AtomicU64,
@@ -202,7 +202,7 @@ impl Endpoints {
         Self {
             list: addresses
                 .into_iter()
-                .map(|address| Endpoint::new(address, tls.clone()))
+                .map(|address| Arc::new(Endpoint::new(address, tls.clone())))
                 .collect(),
             current,
             cluster_id: AtomicU64::new(0),
@@ -231,7 +231,7 @@ impl Endpoints {
         if cluster_id == 0 || cluster_id == self.cluster_id.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let agrees = |other: &Endpoint| {
+        let agrees = |other: &Arc<Endpoint>| {
             [0, cluster_id].contains(&other.cluster_id.load(Ordering::Relaxed)) || other.slot().failures >= GONE
         };
         if !self.list.iter().all(agrees) {
@@ -271,7 +271,7 @@ pub(crate) struct Route<'a> {
 
 impl<'a> Route<'a> {
     /// The server to ask now.
-    pub(crate) fn endpoint(&self) -> &'a Endpoint {
+    pub(crate) fn endpoint(&self) -> &'a Arc<Endpoint> {
         &self.endpoints.list[self.at]
     }
 

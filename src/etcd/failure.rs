@@ -15,6 +15,8 @@ pub(crate) struct Failure {
     pub(crate) retry: Retry,
     /// Does it speak against this member alone?
     pub(crate) member: bool,
+    /// Is it the server's own word, a status?
+    pub(crate) status: bool,
     /// Had the connection brought answers before? Then to begin again at once is no circle.
     pub(crate) progress: bool,
 }
@@ -31,6 +33,7 @@ impl Failure {
             error,
             retry: verdict.retry,
             member: verdict.member,
+            status: matches!(cause, Cause::Status(..)),
             progress: false,
         }
     }
@@ -49,6 +52,7 @@ impl Failure {
             error: Error { endpoint, ..error },
             retry,
             member: false,
+            status: true,
             progress: true,
         }
     }
@@ -67,6 +71,7 @@ impl Failure {
             error,
             retry: Retry::Never,
             member: false,
+            status: false,
             progress: false,
         }
     }

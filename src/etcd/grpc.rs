@@ -9,7 +9,7 @@ mod messages;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 use h2::SendStream;
 use h2::client::ResponseFuture;
 use http::header::{CONTENT_TYPE, TE};
@@ -66,10 +66,14 @@ pub(crate) fn pack_secret(message: &impl Message) -> Bytes {
 /// The head of a message of `length` bytes, with room for it.
 fn begin(length: usize) -> Vec<u8> {
     let mut packed = Vec::with_capacity(HEAD + length);
+    put_head(&mut packed, length);
+    packed
+}
+
+fn put_head(packed: &mut impl BufMut, length: usize) {
     packed.put_u8(0);
     // No server takes a message that is longer than that.
     packed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    packed
 }
 
 /// When the client says that it has sent all.
@@ -137,6 +141,7 @@ pub(crate) async fn open<R: Response>(
     let outgoing = Outgoing {
         connection: connection.clone(),
         body: exchange.body,
+        waiting: BytesMut::new(),
     };
     let incoming = Incoming {
         connection: connection.clone(),
@@ -151,19 +156,33 @@ pub(crate) async fn open<R: Response>(
 pub(crate) struct Outgoing {
     connection: Connection,
     body: SendStream<Bytes>,
+    /// What was not sent yet: messages that are ready together go out in one frame.
+    waiting: BytesMut,
 }
 
 impl Outgoing {
-    /// Sends a message, as soon as the server's window is open for it.
-    pub(crate) async fn send(&mut self, message: &impl Message) -> Result<(), Cause> {
-        let mut packed = pack(message);
-        while !packed.is_empty() {
-            self.body.reserve_capacity(packed.len());
+    /// Has a message sent with the next flush.
+    pub(crate) fn queue(&mut self, message: &impl Message) {
+        let length = message.encoded_len();
+        self.waiting.reserve(HEAD + length);
+        put_head(&mut self.waiting, length);
+        message.encode_raw(&mut self.waiting);
+    }
+
+    /// Is there something to flush?
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Sends what waits, as the server's window opens. Where that is given up, the next flush goes on.
+    pub(crate) async fn flush(&mut self) -> Result<(), Cause> {
+        while self.is_waiting() {
+            self.body.reserve_capacity(self.waiting.len());
             let capacity = poll_fn(|cx| self.body.poll_capacity(cx)).await;
             let ended = || Cause::Cut("the server ended the stream".to_owned());
             let capacity = capacity.ok_or_else(ended)?;
             let capacity = capacity.map_err(|error| self.connection.broken(&error, false))?;
-            let piece = packed.split_to(capacity.min(packed.len()));
+            let piece = self.waiting.split_to(capacity.min(self.waiting.len())).freeze();
             let sent = self.body.send_data(piece, false);
             sent.map_err(|error| self.connection.broken(&error, false))?;
         }

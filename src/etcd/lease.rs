@@ -2,6 +2,7 @@
 //!
 //! Renewal in the background is the work of the [`Keeper`]; what is granted or renewed here is handed to it.
 
+mod grant;
 mod keeper;
 
 pub(crate) use keeper::Keeper;
@@ -13,81 +14,19 @@ use super::clock::Moment;
 use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Result};
 use super::pb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
-    LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest,
+    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 
-const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
 const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
 const TIME_TO_LIVE: &str = "/etcdserverpb.Lease/LeaseTimeToLive";
 const LEASES: &str = "/etcdserverpb.Lease/LeaseLeases";
 const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 
-/// The server's words for a lease id that is taken, and for one that is not known.
-const EXISTS: &str = "etcdserver: lease already exists";
+/// The server's words for a lease that is not known.
 const NOT_FOUND: &str = "etcdserver: requested lease not found";
 
 impl Client {
-    /// Creates a lease; `renew` has it renewed in the background from then on. Where the request names no id, the
-    /// client chooses one, so that a grant whose answer was lost can be repeated and still makes one lease. There is none
-    /// where the answer has an `error`.
-    pub async fn grant(
-        &self,
-        mut request: LeaseGrantRequest,
-        renew: bool,
-        options: &CallOptions,
-    ) -> Result<LeaseGrantResponse> {
-        let chosen = request.id == 0;
-        if chosen {
-            request.id = (super::random::bits() >> 1).max(1).cast_signed();
-        }
-        let id = request.id;
-        let kind = if chosen { Kind::Idempotent } else { Kind::Write };
-        let answered = self.cluster().call::<LeaseGrantResponse>(kind, GRANT, request, options);
-        let answered = answered
-            .await
-            .map(|answered| (answered.sent.unwrap_or_else(Moment::now), answered.response));
-        let (sent, ttl, granted) = match answered {
-            Err(error) if chosen && error.message == EXISTS => {
-                // The lease was granted, whatever becomes of the question about it.
-                let granted = self.granted(id, options).await;
-                granted.map_err(|error| Error {
-                    applied: Applied::Maybe,
-                    ..error
-                })?
-            }
-            answer => answer.map(|(sent, granted)| (sent, granted.ttl, granted))?,
-        };
-        if !granted.error.is_empty() {
-            return Ok(granted);
-        }
-        if granted.id != id {
-            return Err(other_lease(id, granted.id));
-        }
-        self.parts.keeper.found(id);
-        if renew {
-            let header = granted.header;
-            self.parts.keeper.keep(LeaseKeepAliveResponse { header, id, ttl }, sent);
-        }
-        Ok(granted)
-    }
-
-    /// The answer of a grant whose own answer was lost, and the seconds that are left of the lease.
-    async fn granted(&self, id: i64, options: &CallOptions) -> Result<(Moment, i64, LeaseGrantResponse)> {
-        let sent = Moment::now();
-        let found = self.ttl(LeaseTimeToLiveRequest { id, keys: false }, options).await?;
-        if found.ttl <= 0 {
-            return Err(Error::new(Code::NotFound, NOT_FOUND));
-        }
-        let granted = LeaseGrantResponse {
-            header: found.header,
-            id,
-            ttl: found.granted_ttl,
-            error: String::new(),
-        };
-        Ok((sent, found.ttl, granted))
-    }
-
     /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the answer.
     pub async fn revoke(&self, request: LeaseRevokeRequest, options: &CallOptions) -> Result<LeaseRevokeResponse> {
         self.parts.keeper.forget(request.id);
@@ -133,15 +72,13 @@ impl Client {
             .cluster()
             .call::<LeaseKeepAliveResponse>(Kind::Renewal, KEEP_ALIVE, request, options);
         let answered = call.await?;
-        let (sent, renewed) = (answered.sent.unwrap_or_else(Moment::now), answered.response);
+        let (sent, renewed) = (answered.sent, answered.response);
         if renewed.id != request.id {
             return Err(other_lease(request.id, renewed.id));
         }
+        self.parts.keeper.answer(renewed, sent);
         match renewed.ttl {
-            1.. => {
-                self.parts.keeper.found(renewed.id);
-                Ok((sent, renewed))
-            }
+            1.. => Ok((sent, renewed)),
             _ => Err(Error::new(Code::NotFound, NOT_FOUND)),
         }
     }

@@ -36,7 +36,11 @@ pub(crate) trait Persistent: Send + Sync + 'static {
 
     /// One stream's life on one server, until nothing is left to do or it breaks. Sets `answered` once the server
     /// has answered.
-    fn session(&self, endpoint: &Endpoint, answered: &mut bool) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn session(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        answered: &mut bool,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Completes when there is something new to do that should not wait for the end of a pause.
     fn hurried(&self) -> impl Future<Output = ()> + Send;
@@ -112,35 +116,22 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
     }
 }
 
-/// Runs both directions of a stream until one of them ends. `send` goes first, since there may be nothing left to open
-/// a stream for.
-pub(crate) async fn converse(
-    send: impl Future<Output = Result<(), Failure>>,
-    receive: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
-    tokio::select! {
-        biased;
-        ended = send => ended,
-        ended = receive => ended,
-    }
-}
-
 /// One stream on one server.
-pub(crate) struct Line<'a> {
-    cluster: &'a Cluster,
-    pub(crate) endpoint: &'a Endpoint,
-    pub(crate) authorized: Authorized,
+pub(crate) struct Line {
+    cluster: Arc<Cluster>,
+    endpoint: Arc<Endpoint>,
+    authorized: Authorized,
 }
 
-impl<'a> Line<'a> {
+impl Line {
     /// Opens a stream to `method` on `endpoint`. A member that knows no leader ends it at once.
     pub(crate) async fn open<R: Response>(
-        cluster: &'a Cluster,
-        endpoint: &'a Endpoint,
+        cluster: Arc<Cluster>,
+        endpoint: Arc<Endpoint>,
         method: &'static str,
         purpose: Purpose,
     ) -> Result<(Self, Requests, Responses<R>), Failure> {
-        let authorized = cluster.connect_and_login(endpoint, CONNECT_LIMIT, None).await?;
+        let authorized = cluster.connect_and_login(&endpoint, CONNECT_LIMIT, None).await?;
         let connection = authorized.connection.clone();
         let line = Self {
             cluster,
@@ -172,14 +163,14 @@ impl<'a> Line<'a> {
 
     /// The failure of a stream on which a message refuses what was asked for, or breaks the rules.
     pub(crate) fn refused(&self, error: Error, retry: Retry) -> Failure {
-        let failure = Failure::refused(self.endpoint, error, retry);
+        let failure = Failure::refused(&self.endpoint, error, retry);
         self.cluster.auth.judge(failure, &self.authorized.token)
     }
 
     /// The failure of the stream.
     pub(crate) fn failed(&self, cause: &Cause) -> Failure {
         let alone = !self.cluster.endpoints.are_several();
-        self.cluster.judge(self.endpoint, &self.authorized, cause, alone)
+        self.cluster.judge(&self.endpoint, &self.authorized, cause, alone)
     }
 
     /// The failure of a stream on which what was sent has had no answer for `silence`.
@@ -194,12 +185,28 @@ pub(crate) struct Requests(grpc::Outgoing);
 
 impl Requests {
     /// Sends a message, for which the server's window must open in time.
-    pub(crate) async fn send(&mut self, line: &Line<'_>, message: &impl Message) -> Result<(), Failure> {
+    pub(crate) async fn send(&mut self, line: &Line, message: &impl Message) -> Result<(), Failure> {
+        self.queue(message);
         let limit = line.patience();
-        match timeout(limit, self.0.send(message)).await {
-            Ok(sent) => sent.map_err(|cause| line.failed(&cause)),
+        match timeout(limit, self.flush(line)).await {
+            Ok(sent) => sent,
             Err(_) => Err(line.unanswered(limit)),
         }
+    }
+
+    /// Has a message sent with the next flush.
+    pub(crate) fn queue(&mut self, message: &impl Message) {
+        self.0.queue(message);
+    }
+
+    /// Is there something to flush?
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.is_waiting()
+    }
+
+    /// Sends what waits, as the server's window opens. Where that is given up, the next flush goes on.
+    pub(crate) async fn flush(&mut self, line: &Line) -> Result<(), Failure> {
+        self.0.flush().await.map_err(|cause| line.failed(&cause))
     }
 }
 
@@ -208,16 +215,16 @@ pub(crate) struct Responses<R>(grpc::Incoming<R>);
 
 impl<R: Response> Responses<R> {
     /// Waits until bytes have come that belong to this stream.
-    pub(crate) async fn heard(&mut self, line: &Line<'_>) -> Result<(), Failure> {
+    pub(crate) async fn heard(&mut self, line: &Line) -> Result<(), Failure> {
         self.0.heard().await.map_err(|cause| line.failed(&cause))
     }
 
     /// The next message, if all of it has come.
-    pub(crate) fn ready(&mut self, line: &Line<'_>) -> Result<Option<R>, Failure> {
+    pub(crate) fn ready(&mut self, line: &Line) -> Result<Option<R>, Failure> {
         let message = self.0.ready().map_err(|cause| line.failed(&cause))?;
         if let Some(message) = &message {
             let endpoints = &line.cluster.endpoints;
-            endpoints.recognise(line.endpoint, message.cluster_id())?;
+            endpoints.recognise(&line.endpoint, message.cluster_id())?;
         }
         Ok(message)
     }

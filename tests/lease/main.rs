@@ -9,6 +9,9 @@ mod broken;
 mod grant;
 mod keep;
 mod once;
+mod refused;
+mod scripted;
+mod slow;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

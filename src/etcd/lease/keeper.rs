@@ -3,31 +3,35 @@
 //! In: leases to keep, each with its TTL and the moment its last answered request was sent. Out: news of each lease to
 //! whoever follows it, and to writes that want to use it. A lease is renewed when a third of its TTL is over, or a
 //! little earlier, so that many do not come at once. Its life is counted from the send, so that the client never
-//! believes in it for longer than the server does. Runs on the runtime, whatever Lua is doing.
+//! believes in it for longer than the server does. Where an answer takes too long, another server is asked beside the
+//! one that owes it, whose stream stays open. Runs on the runtime, whatever Lua is doing.
 
+mod alone;
 mod leases;
+mod renewals;
+mod stream;
 
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
-use leases::{Leases, News};
+use leases::Leases;
+pub use renewals::Renewals;
+use stream::{Stream, is_refusal};
 
 use crate::etcd::clock::Moment;
 use crate::etcd::cluster::Cluster;
 use crate::etcd::endpoint::Endpoint;
-use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::error::{Error, Result};
 use crate::etcd::failure::Failure;
-use crate::etcd::gate::Purpose;
-use crate::etcd::pb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
-use crate::etcd::readable::Readable;
-use crate::etcd::stream::{Line, Persistent, Requests, Responses, converse, persist};
+use crate::etcd::pb::LeaseKeepAliveResponse;
+use crate::etcd::stream::{Persistent, persist};
 
 /// The handle that the client holds.
 pub(crate) struct Keeper {
-    shared: Arc<Shared>,
+    shared: Shared,
     /// The task starts with the first lease.
     started: Once,
 }
@@ -35,12 +39,13 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
         let shared = Shared {
-            leases: Mutex::default(),
-            changed: Notify::new(),
+            leases: Arc::default(),
+            changed: watch::Sender::default(),
+            alone: Arc::new(Semaphore::new(alone::AT_ONCE)),
             cluster,
         };
         Self {
-            shared: Arc::new(shared),
+            shared,
             started: Once::new(),
         }
     }
@@ -49,14 +54,11 @@ impl Keeper {
     /// so. Must be called on the runtime.
     pub(crate) fn keep(&self, answer: LeaseKeepAliveResponse, sent: Moment) -> Renewals {
         let news = self.shared.leases().keep(answer, sent);
-        self.shared.changed.notify_one();
+        self.shared.tell();
         self.started.call_once(|| {
-            tokio::spawn(persist(self.shared.clone(), self.shared.cluster.clone()));
+            tokio::spawn(persist(Arc::new(self.shared.clone()), self.shared.cluster.clone()));
         });
-        Renewals {
-            news: Mutex::new(news),
-            closed: CancellationToken::new(),
-        }
+        Renewals::new(news)
     }
 
     /// Is the lease renewed?
@@ -64,85 +66,41 @@ impl Keeper {
         self.shared.leases().keeps(id)
     }
 
-    /// The server has answered that the lease exists: what was believed of it before does not count.
-    pub(crate) fn found(&self, id: i64) {
-        self.shared.leases().found(id);
+    /// The server had the lease when it answered a request of `sent`: what was believed of it before does not count.
+    pub(crate) fn found(&self, id: i64, sent: Moment) {
+        self.shared.leases().found(id, sent);
+    }
+
+    /// A renewal that a caller asked for at `sent` was answered.
+    pub(crate) fn answer(&self, answer: LeaseKeepAliveResponse, sent: Moment) {
+        self.shared.leases().answer(answer, sent);
+        self.shared.tell();
     }
 
     /// Renews the lease no longer.
     pub(crate) fn forget(&self, id: i64) {
         self.shared.leases().forget(id);
-        self.shared.changed.notify_one();
+        self.shared.tell();
     }
 
-    /// Refuses the use of a lease that this client kept and knows to be lost.
+    /// Refuses the use of a lease that this client kept and knows to be lost. 0 is no lease.
     pub(crate) fn check(&self, id: i64) -> Result<()> {
-        self.shared.leases().check(id, Moment::now())
-    }
-}
-
-/// What becomes of a lease that is renewed in the background.
-pub struct Renewals {
-    /// Held for the look only, never across an await.
-    news: Mutex<watch::Receiver<News>>,
-    closed: CancellationToken,
-}
-
-/// Answers to renewals, first the one that it began with. Of those that came while nobody asked there is the newest only.
-impl Readable for Renewals {
-    type Item = LeaseKeepAliveResponse;
-
-    fn take(&self) -> Option<Result<LeaseKeepAliveResponse>> {
-        if self.closed.is_cancelled() {
-            return Some(Err(Error::new(Code::Closed, "the stream is closed")));
-        }
-        let mut news = self.news();
-        if let News::Lost(reason) = &*news.borrow() {
-            return Some(Err(reason.clone()));
-        }
-        match news.has_changed() {
-            Ok(false) => None,
-            Ok(true) => match &*news.borrow_and_update() {
-                News::Renewed(answer) => Some(Ok(*answer)),
-                News::Lost(reason) => Some(Err(reason.clone())),
-            },
-            Err(_) => Some(Err(Error::closed())),
+        match id {
+            0 => Ok(()),
+            _ => self.shared.leases().check(id, Moment::now()),
         }
     }
-
-    fn put_back(&self, _: LeaseKeepAliveResponse) {
-        self.news().mark_changed();
-    }
-
-    async fn ready(&self) {
-        let mut news = self.news().clone();
-        let changed = async {
-            let lost = matches!(&*news.borrow(), News::Lost(_));
-            if !lost {
-                // An error means that there is nothing more to wait for.
-                let _ = news.changed().await;
-            }
-        };
-        self.closed.run_until_cancelled(changed).await;
-    }
 }
 
-impl Renewals {
-    /// Ends what waits for news. The lease is renewed all the same. May be called from any thread, and again.
-    pub fn close(&self) {
-        self.closed.cancel();
-    }
-
-    fn news(&self) -> MutexGuard<'_, watch::Receiver<News>> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
+/// What the tasks of the keeper have in common.
+#[derive(Clone)]
 struct Shared {
     /// Held for single steps, never across an await.
-    leases: Mutex<Leases>,
-    /// A lease came or went: the times to wait for are others.
-    changed: Notify,
+    leases: Arc<Mutex<Leases>>,
+    /// A lease or a stream came or went: there are other things to do.
+    changed: watch::Sender<()>,
+    /// Held by each renewal of one lease alone.
+    alone: Arc<Semaphore>,
     cluster: Arc<Cluster>,
 }
 
@@ -151,57 +109,105 @@ impl Shared {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends renewals as they fall due, until no lease is left or the server falls silent.
-    async fn send(&self, line: &Line<'_>, mut requests: Requests) -> Result<(), Failure> {
+    /// Has the tasks look again.
+    fn tell(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// Sends renewals as they fall due and notes the answers, until no lease is left, or another server must be asked
+    /// beside this one, which has owed an answer for as long as it says.
+    async fn converse(&self, number: u64, stream: &mut Stream) -> Result<Option<Duration>, Failure> {
+        let mut changed = self.changed.subscribe();
         loop {
             let due = self.leases().due(Moment::now());
-            if let Some(silence) = due.silent {
-                return Err(line.unanswered(silence));
+            for id in due.alone {
+                tokio::spawn(self.clone().renew_alone(id, stream.endpoint.clone()));
             }
-            for id in due.leases {
-                requests.send(line, &LeaseKeepAliveRequest { id }).await?;
+            for id in due.shared {
+                stream.ask(id);
             }
-            let Some(next) = due.next else { return Ok(()) };
+            if due.lost {
+                // A stream that was left owes less.
+                self.tell();
+            }
+            let (None, Some(next)) = (due.silent, due.next) else {
+                return Ok(due.silent);
+            };
             tokio::select! {
+                // What has come already decides before the end of a lease does.
+                biased;
+                answer = stream.next() => self.renewed(number, answer?),
+                _ = changed.changed() => {}
                 () = sleep(next.remaining()) => {}
-                () = self.changed.notified() => {}
             }
         }
     }
 
-    /// Notes the server's answers.
-    async fn receive(
-        &self,
-        line: &Line<'_>,
-        mut responses: Responses<LeaseKeepAliveResponse>,
-        answered: &mut bool,
-    ) -> Result<(), Failure> {
-        loop {
-            while let Some(answer) = responses.ready(line)? {
-                *answered = true;
-                self.leases().renewed(answer);
-                self.changed.notify_one();
+    /// Waits for the answers that an earlier stream owes. A task of its own; it ends when they have come or count no
+    /// longer, and when the client is closed.
+    async fn linger(self, number: u64, mut stream: Stream) {
+        let mut changed = self.changed.subscribe();
+        let owed = async {
+            while self.leases().owes(number, Moment::now()) {
+                tokio::select! {
+                    biased;
+                    answer = stream.next() => match answer {
+                        Ok(answer) => self.renewed(number, answer),
+                        Err(failure) => return self.close(number, is_refusal(&failure)),
+                    },
+                    _ = changed.changed() => {}
+                }
             }
-            responses.heard(line).await?;
+            self.close(number, false);
+        };
+        self.cluster.closed.run_until_cancelled(owed).await;
+    }
+
+    /// Notes an answer.
+    fn renewed(&self, stream: u64, answer: LeaseKeepAliveResponse) {
+        let mut leases = self.leases();
+        leases.renewed(stream, answer, Moment::now());
+        if leases.has_earlier() {
+            self.tell();
         }
+    }
+
+    /// Notes the end of a stream.
+    fn close(&self, stream: u64, refusal: bool) {
+        self.leases().close(stream, refusal, Moment::now());
+        self.tell();
     }
 }
 
 impl Persistent for Shared {
     async fn wanted(&self) {
-        while self.leases().is_empty() {
-            self.changed.notified().await;
-        }
+        let mut changed = self.changed.subscribe();
+        while self.leases().is_empty() && changed.changed().await.is_ok() {}
     }
 
-    async fn session(&self, endpoint: &Endpoint, answered: &mut bool) -> Result<(), Failure> {
-        if self.leases().is_empty() {
-            return Ok(());
+    async fn session(&self, endpoint: &Arc<Endpoint>, answered: &mut bool) -> Result<(), Failure> {
+        let mut stream = Stream::new(self.cluster.clone(), endpoint);
+        let number = self.leases().open();
+        // The oldest may have been given up for it.
+        self.tell();
+        let ended = self.converse(number, &mut stream).await;
+        *answered = self.leases().has_answered();
+        match ended {
+            Ok(Some(silence)) => {
+                self.leases().leave(Moment::now());
+                let failure = stream.unanswered(silence);
+                tokio::spawn(self.clone().linger(number, stream));
+                Err(failure)
+            }
+            Ok(None) => {
+                self.close(number, false);
+                Ok(())
+            }
+            Err(failure) => {
+                self.close(number, is_refusal(&failure));
+                Err(failure)
+            }
         }
-        self.leases().restart(Moment::now());
-        let opened = Line::open(&self.cluster, endpoint, super::KEEP_ALIVE, Purpose::Leases).await?;
-        let (line, requests, responses) = opened;
-        converse(self.send(&line, requests), self.receive(&line, responses, answered)).await
     }
 
     async fn hurried(&self) {
@@ -214,5 +220,31 @@ impl Persistent for Shared {
 
     fn closed(&self) {
         self.leases().end_all(&Error::closed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use crate::etcd::{CallOptions, Client, Config};
+
+    #[test]
+    fn a_write_without_a_lease_does_not_wait_for_the_keeper() {
+        let client = Client::new(Config {
+            endpoints: vec!["127.0.0.1:1".parse().unwrap()],
+            options: CallOptions::default(),
+            credentials: None,
+            tls: None,
+        });
+        let (checked, outcome) = mpsc::channel();
+        let keeper = &client.parts.keeper;
+        let busy = keeper.shared.leases();
+        let writer = client.clone();
+        thread::spawn(move || checked.send(writer.parts.keeper.check(0)));
+        let outcome = outcome.recv_timeout(std::time::Duration::from_secs(10));
+        drop(busy);
+        assert_eq!(outcome, Ok(Ok(())));
     }
 }

@@ -17,7 +17,7 @@ const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 /// Has another store taken the place of the one that was watched, an older backup? Then the revision at which it stands.
 /// Of a witness that was compacted, and where there is none, only the revision speaks: a store that was written on past
 /// what was seen is not told from the one before.
-pub(super) async fn gone_back(line: &Line<'_>, history: &History, key: Bytes) -> Result<Option<i64>, Failure> {
+pub(super) async fn gone_back(line: &Line, history: &History, key: Bytes) -> Result<Option<i64>, Failure> {
     if let Some((key, revision)) = &history.witness {
         let request = RangeRequest {
             key: key.clone(),
@@ -57,7 +57,7 @@ fn is_answer(failure: &Failure) -> bool {
 }
 
 /// May the range be read with the stream's token? If so, the refusal was meant for another moment.
-pub(super) async fn is_permitted(line: &Line<'_>, suspect: &Suspect) -> Result<bool, Failure> {
+pub(super) async fn is_permitted(line: &Line, suspect: &Suspect) -> Result<bool, Failure> {
     let request = RangeRequest {
         key: suspect.first.clone(),
         range_end: suspect.end.clone(),
@@ -74,7 +74,7 @@ pub(super) async fn is_permitted(line: &Line<'_>, suspect: &Suspect) -> Result<b
 
 /// Does the server answer a request for progress only when all events up to that revision have been sent? Servers before
 /// 3.4.25 and 3.5.8 run ahead of them.
-pub(super) async fn knows_progress(line: &Line<'_>) -> Result<bool, Failure> {
+pub(super) async fn knows_progress(line: &Line) -> Result<bool, Failure> {
     match line.call::<StatusResponse>(STATUS, &StatusRequest {}).await {
         Ok(status) => Ok(is_at_least(&status.version)),
         // Only new servers refuse it to whoever has no right to it.

@@ -132,7 +132,7 @@ impl Hub {
     }
 
     /// Sends what the state machine wants sent, until no watch is left or the server does not answer.
-    async fn send(&self, line: &Line<'_>, mut requests: Requests, heard: &Heard) -> Result<(), Failure> {
+    async fn send(&self, line: &Line, mut requests: Requests, heard: &Heard) -> Result<(), Failure> {
         // The oldest watch without an answer, and since when.
         let mut unanswered = None;
         loop {
@@ -168,7 +168,7 @@ impl Hub {
     /// Feeds the server's messages to the state machine, once it is certain that the store is still the same.
     async fn receive(
         &self,
-        line: &Line<'_>,
+        line: &Line,
         mut responses: Responses<WatchResponse>,
         heard: &Heard,
         answered: &mut bool,
@@ -194,7 +194,7 @@ impl Hub {
     }
 
     /// Ends the watches that resume where the store has gone back.
-    async fn check_history(&self, line: &Line<'_>) -> Result<(), Failure> {
+    async fn check_history(&self, line: &Line) -> Result<(), Failure> {
         let Some((history, key)) = self.watches().resumes() else {
             return Ok(());
         };
@@ -206,7 +206,7 @@ impl Hub {
     }
 
     /// Asks the server beside the stream: whether a refusal was meant, and how far the watches are.
-    async fn attend(&self, line: &Line<'_>) -> Result<(), Failure> {
+    async fn attend(&self, line: &Line) -> Result<(), Failure> {
         let mut next = Instant::now() + PROGRESS_INTERVAL;
         let mut trusted = None;
         let mut asked = next;
@@ -260,12 +260,13 @@ impl Persistent for Hub {
         }
     }
 
-    async fn session(&self, endpoint: &Endpoint, answered: &mut bool) -> Result<(), Failure> {
+    async fn session(&self, endpoint: &Arc<Endpoint>, answered: &mut bool) -> Result<(), Failure> {
         if self.watches().is_idle() {
             return Ok(());
         }
         self.watches().connected();
-        let (line, requests, responses) = Line::open(&self.cluster, endpoint, WATCH, Purpose::Watches).await?;
+        let (line, requests, responses) =
+            Line::open(self.cluster.clone(), endpoint.clone(), WATCH, Purpose::Watches).await?;
         let heard = Heard::default();
         tokio::select! {
             biased;
