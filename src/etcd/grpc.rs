@@ -178,11 +178,15 @@ impl Outgoing {
     pub(crate) async fn flush(&mut self) -> Result<(), Cause> {
         while self.is_waiting() {
             self.body.reserve_capacity(self.waiting.len());
-            let capacity = poll_fn(|cx| self.body.poll_capacity(cx)).await;
-            let ended = || Cause::Cut("the server ended the stream".to_owned());
-            let capacity = capacity.ok_or_else(ended)?;
-            let capacity = capacity.map_err(|error| self.connection.broken(&error, false))?;
-            let piece = self.waiting.split_to(capacity.min(self.waiting.len())).freeze();
+            if self.body.capacity() == 0 {
+                let opened = poll_fn(|cx| self.body.poll_capacity(cx)).await;
+                let opened = opened.ok_or_else(|| Cause::Cut("the server ended the stream".to_owned()))?;
+                opened.map_err(|error| self.connection.broken(&error, false))?;
+            }
+            let piece = self
+                .waiting
+                .split_to(self.body.capacity().min(self.waiting.len()))
+                .freeze();
             let sent = self.body.send_data(piece, false);
             sent.map_err(|error| self.connection.broken(&error, false))?;
         }
