@@ -13,13 +13,13 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::driver::TURN;
-use super::loopback::Loopback;
+use super::loopback::{Bell, Loopback};
 use super::runtime::Runtime;
 use super::signals::Blocked;
 use super::wake::Wake;
 
 pub(super) struct Completed<T> {
-    /// Held for a push or a pop.
+    /// Held for a push or a pop, never for a system call: whoever is woken wants it next.
     results: Mutex<Results<T>>,
     wake: Wake,
     /// There is a result, for a Lua thread that drives.
@@ -30,9 +30,13 @@ struct Results<T> {
     /// No longer than the number of operations that were submitted.
     queue: VecDeque<(u64, T)>,
     lua: LuaThread,
-    /// Has been signalled, and the queue not emptied since.
-    raised: bool,
+    /// The host watches the descriptor.
+    watched: bool,
+    /// How often the descriptor was raised, or is about to be, since it was lowered.
+    raised: u64,
     loopback: Option<Loopback>,
+    /// The loopback was rung, and the queue not emptied since.
+    rung: bool,
 }
 
 /// What the Lua thread is doing.
@@ -46,13 +50,27 @@ enum LuaThread {
     Sleeps,
 }
 
+/// What is left to do for a result, once the lock is released.
+#[must_use]
+#[derive(Default)]
+struct Signal {
+    raise: bool,
+    ring: Option<Bell>,
+    /// For the Lua thread that drives.
+    arrived: bool,
+    /// The Lua thread slept.
+    woken: bool,
+}
+
 impl<T> Completed<T> {
     pub(super) fn new() -> io::Result<Self> {
         let results = Results {
             queue: VecDeque::new(),
             lua: LuaThread::Busy,
-            raised: false,
+            watched: false,
+            raised: 0,
             loopback: None,
+            rung: false,
         };
         Ok(Self {
             results: Mutex::new(results),
@@ -62,49 +80,51 @@ impl<T> Completed<T> {
     }
 
     pub(super) fn push(&self, runtime: &Runtime, id: u64, result: T) {
-        let mut results = self.results();
-        results.queue.push_back((id, result));
-        match results.lua {
-            LuaThread::Busy => self.raise(&mut results),
-            LuaThread::Drives => self.arrived.notify_one(),
-            LuaThread::Sleeps => {
-                results.lua = LuaThread::Busy;
-                self.raise(&mut results);
-                runtime.woken();
-            }
+        let signal = self.results().push(id, result);
+        self.give(&signal);
+        if signal.woken {
+            runtime.woken();
         }
     }
 
     pub(super) fn take(&self) -> Option<(u64, T)> {
         let mut results = self.results();
         let result = results.queue.pop_front();
-        if results.queue.is_empty() && results.raised {
-            results.raised = false;
-            self.wake.lower();
+        results.rung &= !results.queue.is_empty();
+        if result.is_some() || results.raised == 0 {
+            return result;
         }
-        result
+        drop(results);
+        // Lowered before the last look: what came in between saw that it was raised. A signal that is still on its way
+        // stays counted, and is lowered the next time.
+        let lowered = self.wake.lower();
+        let mut results = self.results();
+        results.raised = results.raised.saturating_sub(lowered);
+        results.queue.pop_front()
     }
 
     pub(super) fn put_back(&self, id: u64, result: T) {
-        let mut results = self.results();
-        results.queue.push_front((id, result));
-        // Whoever has acted on the last signal needs another.
-        results.raised = false;
-        self.raise(&mut results);
+        let signal = self.results().put_back(id, result);
+        self.give(&signal);
     }
 
     /// Signals as if there was a result.
     pub(super) fn poke(&self) {
-        self.raise(&mut self.results());
+        let signal = self.results().signal();
+        self.give(&signal);
     }
 
+    /// The descriptor, raised from now on while there are results.
     pub(super) fn descriptor(&self) -> RawFd {
+        let signal = self.results().watch();
+        self.give(&signal);
         self.wake.descriptor()
     }
 
     /// Signals through this, too.
     pub(super) fn connect(&self, loopback: Loopback) {
-        self.results().loopback = Some(loopback);
+        let earlier = self.results().loopback.replace(loopback);
+        drop(earlier);
     }
 
     /// Blocks the Lua thread until there is a result, the time is over, or a signal came.
@@ -156,13 +176,15 @@ impl<T> Completed<T> {
         slept.map(drop)
     }
 
-    fn raise(&self, results: &mut Results<T>) {
-        if !results.raised {
-            results.raised = true;
+    fn give(&self, signal: &Signal) {
+        if signal.raise {
             self.wake.raise();
-            if let Some(loopback) = &results.loopback {
-                loopback.ring();
-            }
+        }
+        if let Some(bell) = &signal.ring {
+            bell.ring();
+        }
+        if signal.arrived {
+            self.arrived.notify_one();
         }
     }
 
@@ -172,6 +194,59 @@ impl<T> Completed<T> {
 }
 
 impl<T> Results<T> {
+    fn push(&mut self, id: u64, result: T) -> Signal {
+        self.queue.push_back((id, result));
+        match self.lua {
+            LuaThread::Busy => self.signal(),
+            LuaThread::Drives => Signal {
+                arrived: true,
+                ..Signal::default()
+            },
+            LuaThread::Sleeps => {
+                self.lua = LuaThread::Busy;
+                // The host hears of it too: whoever sleeps may end before it takes the result.
+                Signal {
+                    raise: self.raise(),
+                    woken: true,
+                    ..self.signal()
+                }
+            }
+        }
+    }
+
+    fn put_back(&mut self, id: u64, result: T) -> Signal {
+        self.queue.push_front((id, result));
+        // Whoever has read the last line break needs another.
+        self.rung = false;
+        self.signal()
+    }
+
+    fn watch(&mut self) -> Signal {
+        let unseen = !self.watched && !self.queue.is_empty();
+        self.watched = true;
+        Signal {
+            raise: unseen && self.raise(),
+            ..Signal::default()
+        }
+    }
+
+    /// Signals to the host, unless it was and has yet to look.
+    fn signal(&mut self) -> Signal {
+        let heard = std::mem::replace(&mut self.rung, true);
+        Signal {
+            raise: self.watched && self.raise(),
+            ring: self.loopback.as_ref().filter(|_| !heard).map(Loopback::bell),
+            ..Signal::default()
+        }
+    }
+
+    /// Shall the descriptor be raised?
+    fn raise(&mut self) -> bool {
+        let lowered = self.raised == 0;
+        self.raised += u64::from(lowered);
+        lowered
+    }
+
     /// The Lua thread is about to wait like this. Says no where there is a result already.
     fn await_as(&mut self, lua: LuaThread) -> bool {
         let none = self.queue.is_empty();
@@ -181,3 +256,6 @@ impl<T> Results<T> {
         none
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,10 +48,10 @@ impl Wake {
         let _ = self.0.write(1);
     }
 
-    /// Makes the descriptor unreadable.
-    pub(super) fn lower(&self) {
+    /// Makes the descriptor unreadable. Returns how often it had been raised.
+    pub(super) fn lower(&self) -> u64 {
         // It fails only when it was not raised.
-        let _ = self.0.read();
+        self.0.read().unwrap_or(0)
     }
 
     /// Blocks this thread until the descriptor is readable, the time is over, or a signal comes: the host's handler
