@@ -5,19 +5,22 @@
 //! thread takes over as soon as somebody sleeps, and when no Lua thread has driven for a while. It lets go when the
 //! last sleeper is woken, which then drives by itself. Lua threads that never wait here never drive.
 
-use std::future::pending;
+use std::future::poll_fn;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::task::AtomicWaker;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
-use tokio::task::unconstrained;
+use tokio::task::{JoinHandle, unconstrained};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::signals::Blocked;
 use super::wake::Wake;
@@ -31,13 +34,17 @@ pub(super) const TURN: Duration = Duration::from_millis(50);
 /// A Lua thread that has not driven for so long is busy with other things.
 const BUSY: Duration = Duration::from_millis(5);
 
+/// tokio wakes itself up, with system calls, for a timer that is due before all others, as the deadline of each call would
+/// be. So there is one that is due earlier, for so long after a call was submitted.
+const TICK: Duration = Duration::from_secs(1);
+
 /// Between two attempts to replace a broken tokio, where descriptors or memory are lacking.
 const REBUILD_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Driver {
     /// Whoever holds this drives: a Lua thread for a turn at most, the own thread until `let_go`.
     tokio: Mutex<Tokio>,
-    submitted: Submitted,
+    submitted: Arc<Submitted>,
     /// Lua threads that sleep until a result of theirs is there.
     sleepers: AtomicUsize,
     /// Tells the own thread that the last sleeper was woken.
@@ -48,13 +55,18 @@ pub(super) struct Driver {
     bell: Wake,
 }
 
-/// tokio, and the operations that were submitted. They are not its tasks: when it breaks it may keep those for ever, and
-/// nobody would hear what has become of them.
+/// tokio, and the operations that were submitted. One task of its polls them all, and so is woken without a system call;
+/// they are not tasks themselves: when it breaks it may keep those for ever, and nobody would hear what has become of
+/// them.
 struct Tokio {
-    /// Dropped first: what they leave behind is the runtime's.
-    operations: FuturesUnordered<Task>,
+    operations: Operations,
+    /// Ends when an operation panics outside of its own code, or never.
+    polling: JoinHandle<()>,
     runtime: Runtime,
 }
+
+/// Held by the task that polls them, for a poll, and by whoever clears up after it.
+type Operations = Arc<Mutex<FuturesUnordered<Task>>>;
 
 /// Operations on their way to tokio. A batch is taken at once, so that a burst of submissions costs one wake-up; it is
 /// no longer than the number of coroutines that wait for it.
@@ -62,14 +74,16 @@ struct Tokio {
 struct Submitted {
     /// Held for a push or a take.
     tasks: Mutex<Vec<Task>>,
-    arrived: Notify,
+    /// The task that takes them.
+    taker: AtomicWaker,
 }
 
 impl Driver {
     pub(super) fn new() -> io::Result<Self> {
+        let submitted = Arc::<Submitted>::default();
         Ok(Self {
-            tokio: Mutex::new(Tokio::new()?),
-            submitted: Submitted::default(),
+            tokio: Mutex::new(Tokio::new(&submitted)?),
+            submitted,
             sleepers: AtomicUsize::new(0),
             let_go: Notify::new(),
             turns: AtomicUsize::new(0),
@@ -79,10 +93,13 @@ impl Driver {
 
     /// Runs `task`, whoever drives.
     pub(super) fn spawn(&self, task: Task) {
-        let mut tasks = self.submitted.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.push(task);
-        if tasks.len() == 1 {
-            self.submitted.arrived.notify_one();
+        let first = {
+            let mut tasks = self.submitted.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.push(task);
+            tasks.len() == 1
+        };
+        if first {
+            self.submitted.taker.wake();
         }
     }
 
@@ -136,7 +153,9 @@ impl Driver {
             }
             // It fails only for lack of kernel memory.
             let rung = self.bell.wait(Some(BUSY), None).unwrap_or(false);
-            self.bell.lower();
+            if rung {
+                self.bell.lower();
+            }
             if !rung && self.turns.load(Ordering::SeqCst) == turns && free() {
                 return;
             }
@@ -146,26 +165,31 @@ impl Driver {
     /// Runs everything that was submitted until `done`. tokio does not survive a panic of its own: then all that was
     /// under way ends with it, and what comes later gets a new one.
     fn drive(&self, mut tokio: MutexGuard<'_, Tokio>, done: impl Future<Output = ()>) {
-        let Tokio { operations, runtime } = &mut *tokio;
+        let Tokio { polling, runtime, .. } = &mut *tokio;
         let work = async {
             tokio::select! {
                 biased;
-                // Unconstrained, for tokio would forget whom it has made to yield when `done` comes in the same poll.
-                () = unconstrained(self.submitted.run(operations)) => {}
                 () = done => {}
+                ended = polling => if let Err(panicked) = ended {
+                    resume_unwind(panicked.into_panic());
+                }
             }
         };
         if catch_unwind(AssertUnwindSafe(|| runtime.block_on(work))).is_ok() {
             return;
         }
         let new = loop {
-            if let Ok(Ok(new)) = catch_unwind(Tokio::new) {
+            if let Ok(Ok(new)) = catch_unwind(AssertUnwindSafe(|| Tokio::new(&self.submitted))) {
                 break new;
             }
             thread::sleep(REBUILD_PAUSE);
         };
-        let Tokio { operations, runtime } = std::mem::replace(&mut *tokio, new);
+        let Tokio {
+            operations, runtime, ..
+        } = std::mem::replace(&mut *tokio, new);
+        let operations = std::mem::take(&mut *operations.lock().unwrap_or_else(PoisonError::into_inner));
         let _ = catch_unwind(AssertUnwindSafe(|| {
+            // What they leave behind is the runtime's.
             let _context = runtime.enter();
             drop(operations);
         }));
@@ -175,35 +199,49 @@ impl Driver {
 }
 
 impl Submitted {
-    /// Runs what has arrived and what arrives, for ever.
-    async fn run(&self, operations: &mut FuturesUnordered<Task>) {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.arrived.notified() => {
-                    let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-                    operations.extend(tasks);
-                }
-                Some(()) = operations.next() => {}
-            }
+    /// Polls what has arrived and what is under way, for ever.
+    fn poll(
+        &self,
+        operations: &Mutex<FuturesUnordered<Task>>,
+        mut tick: Pin<&mut Sleep>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        // Before the look: who comes after it wakes us.
+        self.taker.register(context.waker());
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        if !tasks.is_empty() && tick.as_mut().poll(context).is_ready() {
+            tick.as_mut().reset(Instant::now() + TICK);
+            let _ = tick.poll(context);
         }
+        let mut operations = operations.lock().unwrap_or_else(PoisonError::into_inner);
+        operations.extend(tasks);
+        while let Poll::Ready(Some(())) = operations.poll_next_unpin(context) {}
+        Poll::Pending
     }
 }
 
 impl Tokio {
-    fn new() -> io::Result<Self> {
+    fn new(submitted: &Arc<Submitted>) -> io::Result<Self> {
         // It starts threads for files and names, from whichever thread drives.
         let block_signals = || std::mem::forget(Blocked::all());
         let runtime = Builder::new_current_thread()
             .enable_all()
             .on_thread_start(block_signals)
             .build()?;
-        // FuturesUnordered wakes its own task when one poll has polled as many futures as it holds. This one is polled
-        // once and never again, so that there is always one that was not.
-        let idle: Task = Box::pin(pending());
+        let operations = Operations::default();
+        let (submitted, polled) = (submitted.clone(), operations.clone());
+        // Unconstrained: else one operation would have to yield for what others have done.
+        let polling = runtime.spawn(unconstrained(async move {
+            let mut tick = pin!(sleep(Duration::ZERO));
+            poll_fn(|context| submitted.poll(&polled, tick.as_mut(), context)).await;
+        }));
         Ok(Self {
-            operations: FuturesUnordered::from_iter([idle]),
+            operations,
+            polling,
             runtime,
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

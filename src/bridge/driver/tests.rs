@@ -1,0 +1,119 @@
+//! Who drives, and who is told to.
+
+use std::future::{pending, ready};
+
+use super::*;
+
+/// Was the own thread rung for since the last look?
+fn rung(driver: &Driver) -> bool {
+    let rung = driver.bell.wait(Some(Duration::ZERO), None).unwrap();
+    driver.bell.lower();
+    rung
+}
+
+/// Waits for what another thread does.
+fn until(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "what is awaited does not come"
+        );
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_turn_that_ends_rings_for_those_who_sleep() {
+    let driver = Driver::new().unwrap();
+    driver.turn(ready(()));
+    assert!(!rung(&driver), "nobody sleeps");
+    driver.sleep();
+    assert!(rung(&driver), "somebody must drive");
+    driver.turn(ready(()));
+    assert!(rung(&driver), "somebody must drive again");
+    driver.woken();
+    driver.turn(ready(()));
+    assert!(!rung(&driver), "nobody sleeps any more");
+}
+
+#[test]
+fn the_own_thread_lets_go_when_the_last_sleeper_is_woken() {
+    let driver = Arc::new(Driver::new().unwrap());
+    let own = driver.clone();
+    thread::spawn(move || own.serve());
+    until(|| driver.turn(ready(())).is_none());
+    // It takes over again where no Lua thread drives for a while, as may happen on a busy machine.
+    until(|| {
+        driver.sleep();
+        driver.woken();
+        driver.turn(ready(())).is_some()
+    });
+}
+
+#[test]
+fn the_own_thread_drives_on_while_somebody_sleeps() {
+    let driver = Driver::new().unwrap();
+    driver.sleep();
+    driver.sleep();
+    driver.woken();
+    let mut let_go = Box::pin(driver.let_go.notified());
+    let context = &mut Context::from_waker(std::task::Waker::noop());
+    assert!(let_go.as_mut().poll(context).is_pending(), "one sleeps still");
+    driver.woken();
+    assert!(let_go.as_mut().poll(context).is_ready());
+}
+
+#[test]
+fn a_burst_of_submissions_wakes_the_taker_once() {
+    struct Count(AtomicUsize);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let driver = Driver::new().unwrap();
+    let tokio = driver.tokio.lock().unwrap();
+    let _context = tokio.runtime.enter();
+    let mut tick = pin!(sleep(Duration::ZERO));
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = count.clone().into();
+    let operations = Mutex::default();
+    for batch in 1..=2 {
+        let before = count.0.load(Ordering::SeqCst);
+        for _ in 0..10 {
+            driver.spawn(Box::pin(pending()));
+        }
+        // Nobody takes the first batch yet.
+        assert_eq!(count.0.load(Ordering::SeqCst) - before, batch - 1);
+        let polled = driver
+            .submitted
+            .poll(&operations, tick.as_mut(), &mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        assert_eq!(operations.lock().unwrap().len(), 10 * batch);
+    }
+}
+
+#[test]
+fn operations_end_with_a_tokio_that_breaks() {
+    struct Breaks;
+    impl Drop for Breaks {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let driver = Driver::new().unwrap();
+    let ended = Arc::new(());
+    let held = ended.clone();
+    driver.spawn(Box::pin(async move {
+        let _held = held;
+        pending().await
+    }));
+    let breaks = Breaks;
+    driver.spawn(Box::pin(async move { drop(breaks) }));
+    driver.turn(pending());
+    assert_eq!(Arc::strong_count(&ended), 1, "its operations have ended");
+    let (done, finished) = tokio::sync::oneshot::channel();
+    driver.spawn(Box::pin(async move { done.send(()).unwrap() }));
+    driver.turn(async move { finished.await.unwrap() });
+}
