@@ -103,10 +103,10 @@ audit: ## Check licences and sources of all crates with cargo-deny
 advisories: ## Check all crates for known vulnerabilities, with cargo-deny and its database on GitHub
 	.ci/audit advisories
 
-sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part under valgrind (needs Rust nightly)
+sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part under valgrind
 	.ci/sanitize
 
-fuzz: deps ## Fuzz responses, watches and requests, each for SECONDS=60 (needs Rust nightly)
+fuzz: deps ## Fuzz responses, watches and requests, each for SECONDS=60
 	.ci/fuzz $(or $(SECONDS),60)
 
 soak: deps build ## Load an etcd that dies now and then for SECONDS=60; draws build/soak.svg
