@@ -73,9 +73,16 @@ type Operations = Arc<Mutex<FuturesUnordered<Task>>>;
 #[derive(Default)]
 struct Submitted {
     /// Held for a push or a take.
-    tasks: Mutex<Vec<Task>>,
+    batch: Mutex<Batch>,
     /// The task that takes them.
     taker: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Batch {
+    tasks: Vec<Task>,
+    /// Somebody drives. Whoever begins to takes what is there already, and need not be woken.
+    driven: bool,
 }
 
 impl Driver {
@@ -93,12 +100,12 @@ impl Driver {
 
     /// Runs `task`, whoever drives.
     pub(super) fn spawn(&self, task: Task) {
-        let first = {
-            let mut tasks = self.submitted.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            tasks.push(task);
-            tasks.len() == 1
+        let unseen = {
+            let mut batch = self.submitted.batch();
+            batch.tasks.push(task);
+            batch.driven && batch.tasks.len() == 1
         };
-        if first {
+        if unseen {
             self.submitted.taker.wake();
         }
     }
@@ -167,6 +174,7 @@ impl Driver {
     fn drive(&self, mut tokio: MutexGuard<'_, Tokio>, done: impl Future<Output = ()>) {
         let Tokio { polling, runtime, .. } = &mut *tokio;
         let work = async {
+            self.submitted.begin();
             tokio::select! {
                 biased;
                 () = done => {}
@@ -175,7 +183,9 @@ impl Driver {
                 }
             }
         };
-        if catch_unwind(AssertUnwindSafe(|| runtime.block_on(work))).is_ok() {
+        let driven = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
+        self.submitted.batch().driven = false;
+        if driven.is_ok() {
             return;
         }
         let new = loop {
@@ -199,6 +209,22 @@ impl Driver {
 }
 
 impl Submitted {
+    fn batch(&self) -> MutexGuard<'_, Batch> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody drives from now on. Called on that thread, inside of tokio, where waking a task is no system call.
+    fn begin(&self) {
+        let waiting = {
+            let mut batch = self.batch();
+            batch.driven = true;
+            !batch.tasks.is_empty()
+        };
+        if waiting {
+            self.taker.wake();
+        }
+    }
+
     /// Polls what has arrived and what is under way, for ever.
     fn poll(
         &self,
@@ -208,7 +234,7 @@ impl Submitted {
     ) -> Poll<()> {
         // Before the look: who comes after it wakes us.
         self.taker.register(context.waker());
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let tasks = std::mem::take(&mut self.batch().tasks);
         if !tasks.is_empty() && tick.as_mut().poll(context).is_ready() {
             tick.as_mut().reset(Instant::now() + TICK);
             let _ = tick.poll(context);

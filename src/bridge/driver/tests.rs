@@ -2,6 +2,8 @@
 
 use std::future::{pending, ready};
 
+use tokio::task::yield_now;
+
 use super::*;
 
 /// Was the own thread rung for since the last look?
@@ -79,6 +81,7 @@ fn a_burst_of_submissions_wakes_the_taker_once() {
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let waker = count.clone().into();
     let operations = Mutex::default();
+    driver.submitted.begin();
     for batch in 1..=2 {
         let before = count.0.load(Ordering::SeqCst);
         for _ in 0..10 {
@@ -92,6 +95,17 @@ fn a_burst_of_submissions_wakes_the_taker_once() {
         assert!(polled.is_pending());
         assert_eq!(operations.lock().unwrap().len(), 10 * batch);
     }
+}
+
+#[test]
+fn a_submission_wakes_nobody_where_nobody_drives() {
+    let driver = Driver::new().unwrap();
+    driver.turn(yield_now());
+    let (done, finished) = tokio::sync::oneshot::channel();
+    driver.spawn(Box::pin(async move { done.send(()).unwrap() }));
+    let waker = driver.submitted.taker.take().expect("it was woken");
+    driver.submitted.taker.register(&waker);
+    driver.turn(async move { finished.await.unwrap() });
 }
 
 #[test]
