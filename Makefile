@@ -41,7 +41,7 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz soak fmt install clean \
+.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak fmt install clean \
 	deps deps-run deps-bench
 
 help: ## List these commands
@@ -108,6 +108,9 @@ sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part und
 
 fuzz: deps ## Fuzz responses, watches and requests, each for SECONDS=60
 	.ci/fuzz $(or $(SECONDS),60)
+
+mutants: deps ## Change the Rust code in one place at a time; FILES=src/etcd/kv.rs, SHARD=0/8 and LIMIT=600 narrow it
+	@$(if $(SHARD),SHARD=$(SHARD)) $(if $(JOBS),JOBS=$(JOBS)) $(if $(LIMIT),LIMIT=$(LIMIT)) .ci/mutants $(FILES)
 
 soak: deps build ## Load an etcd that dies now and then for SECONDS=60; draws build/soak.svg
 	spec/support/etcd run .ci/soak $(or $(SECONDS),60)
