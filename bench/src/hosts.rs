@@ -1,8 +1,8 @@
 //! What a call costs on each Lua host: the cells of the conformance suite run overhead.lua in its place, in rounds, on
 //! one canned server.
 //!
-//! In: the hosts that are installed here. Out: a table of the medians in microseconds per call, as `hosts.md` in this
-//! folder too.
+//! In: the hosts that are installed here. Out: a table of the medians in microseconds per call, and where there is strace
+//! of the system calls, as `hosts.md` in this folder too.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,6 +15,7 @@ use tokio::process::Command;
 use crate::facts;
 use crate::measure::median;
 use crate::servers::canned;
+use crate::syscalls::{self, Counts};
 
 const ROUNDS: usize = 5;
 
@@ -26,6 +27,8 @@ struct Cell {
     host: String,
     version: String,
     rounds: Vec<Round>,
+    /// None without strace.
+    counts: Option<Counts>,
 }
 
 /// Microseconds per call.
@@ -48,12 +51,18 @@ pub async fn run(root: &Path) -> Result<()> {
             }
         }
     }
+    if syscalls::available().await {
+        for cell in cells.iter_mut().filter(|cell| !cell.rounds.is_empty()) {
+            cell.counts = Some(syscalls::count(root, &cell.host, &cell.version).await?);
+        }
+    }
     let mut page =
         String::from("# Hosts\n\nWritten by `BENCH=hosts make bench`; [README.md](README.md) says how to read it.\n\n");
     for (name, value) in facts::machine(root) {
         let _ = writeln!(page, "- {name}: {value}");
     }
-    page += "\n| host | Lua | us/call | above plain | CPU us/call, 64 callers |\n| --- | --- | ---: | ---: | ---: |\n";
+    page += "\n| host | Lua | us/call | above plain | CPU us/call, 64 callers | system calls (futex) per get | per event |\n";
+    page += "| --- | --- | ---: | ---: | ---: | ---: | ---: |\n";
     for cell in &cells {
         page += &line(cell, &cells);
     }
@@ -77,6 +86,7 @@ async fn cells(root: &Path) -> Result<Vec<Cell>> {
             host: host.to_owned(),
             version: version.to_owned(),
             rounds: Vec::new(),
+            counts: None,
         })
         .collect())
 }
@@ -137,5 +147,8 @@ fn line(cell: &Cell, cells: &[Cell]) -> String {
     let above = plain.map_or_else(String::new, |plain| format!("{:+.0}", one - plain));
     let many = cell.many().map_or_else(String::new, |many| format!("{many:.1}"));
     let (host, version) = (&cell.host, &cell.version);
-    format!("| {host} | {version} | {one:.0} | {above} | {many} |\n")
+    let [get, event] = cell.counts.map_or([const { String::new() }; 2], |counts| {
+        counts.map(|[all, futex]| format!("{all:.1} ({futex:.2})"))
+    });
+    format!("| {host} | {version} | {one:.0} | {above} | {many} | {get} | {event} |\n")
 }

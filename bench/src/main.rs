@@ -16,6 +16,7 @@ mod measure;
 mod plot;
 mod report;
 mod servers;
+mod syscalls;
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -72,7 +72,8 @@ impl Server {
     }
 }
 
-async fn etcd(root: &Path, folder: &Path) -> Result<String> {
+/// Starts an etcd.
+pub async fn etcd(root: &Path, folder: &Path) -> Result<String> {
     let started = Command::new(root.join("spec/support/etcd"))
         .arg("start")
         .arg(folder)
