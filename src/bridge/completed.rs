@@ -35,7 +35,7 @@ struct Results<T> {
     /// How often the descriptor was raised, or is about to be, since it was lowered.
     raised: u64,
     loopback: Option<Loopback>,
-    /// The loopback was rung, and the queue not emptied since.
+    /// There was a signal, through the loopback where there is one, and the queue was not emptied since.
     rung: bool,
 }
 
@@ -222,7 +222,7 @@ impl<T> Results<T> {
     }
 
     fn watch(&mut self) -> Signal {
-        let unseen = !self.watched && !self.queue.is_empty();
+        let unseen = !self.watched && (self.rung || !self.queue.is_empty());
         self.watched = true;
         Signal {
             raise: unseen && self.raise(),

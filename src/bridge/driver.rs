@@ -113,9 +113,10 @@ impl Driver {
     /// The life of the own thread, which ends with the process.
     pub(super) fn serve(&self) {
         loop {
+            // First, since the Lua thread that had this one started is likely to drive.
+            self.watch();
             let tokio = self.tokio.lock().unwrap_or_else(PoisonError::into_inner);
             self.drive(tokio, self.let_go.notified());
-            self.watch();
         }
     }
 
