@@ -164,16 +164,25 @@ impl Slot {
             return Known::Nothing;
         };
         match connecting.peek() {
-            Some(Ok(connection)) if connection.is_closed() => {
+            Some(Ok(connection)) => {
                 self.failures = 0;
+                if !connection.is_closed() {
+                    return Known::Open(connecting.clone());
+                }
                 self.last = connection.peer();
             }
             Some(Err(refusal)) if refusal.until > Instant::now() => return Known::Refused(refusal.clone()),
             Some(Err(_)) => self.failures = self.failures.saturating_add(1),
-            Some(Ok(_)) | None => return Known::Open(connecting.clone()),
+            None => return Known::Open(connecting.clone()),
         }
         self.connecting = None;
         Known::Nothing
+    }
+
+    /// Has the server been out of reach for long?
+    fn is_gone(&mut self) -> bool {
+        self.look();
+        self.failures >= GONE
     }
 }
 
@@ -232,7 +241,7 @@ impl Endpoints {
             return Ok(());
         }
         let agrees = |other: &Arc<Endpoint>| {
-            [0, cluster_id].contains(&other.cluster_id.load(Ordering::Relaxed)) || other.slot().failures >= GONE
+            [0, cluster_id].contains(&other.cluster_id.load(Ordering::Relaxed)) || other.slot().is_gone()
         };
         if !self.list.iter().all(agrees) {
             return Err(Failure::new(endpoint, &Cause::Foreign));
@@ -308,49 +317,4 @@ impl<'a> Route<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn endpoints(count: usize) -> Endpoints {
-        let address = |i: usize| Address::Tcp {
-            host: "h".to_owned(),
-            port: i as u16 + 1,
-        };
-        Endpoints::new((0..count).map(address).collect(), None)
-    }
-
-    #[test]
-    fn a_route_visits_each_server_once_before_it_repeats_one() {
-        let endpoints = endpoints(3);
-        let mut route = endpoints.route();
-        let mut seen = vec![route.endpoint().name.clone()];
-        while route.advance() {
-            seen.push(route.endpoint().name.clone());
-        }
-        seen.sort();
-        assert_eq!(seen, ["h:1", "h:2", "h:3"].map(Arc::from));
-        assert!(!route.advance());
-    }
-
-    #[test]
-    fn the_server_that_answered_is_asked_first() {
-        let endpoints = endpoints(3);
-        let mut route = endpoints.route();
-        route.advance();
-        route.keep();
-        assert_eq!(endpoints.route().endpoint().name, route.endpoint().name);
-    }
-
-    #[test]
-    fn a_server_of_another_cluster_is_refused_until_the_others_are_gone() {
-        let endpoints = endpoints(2);
-        let [old, new] = &endpoints.list[..] else { panic!() };
-        assert!(endpoints.recognise(old, 1).is_ok());
-        assert!(endpoints.recognise(new, 2).is_err());
-        old.slot().failures = GONE - 1;
-        assert!(endpoints.recognise(new, 2).is_err());
-        old.slot().failures = GONE;
-        assert!(endpoints.recognise(new, 2).is_ok());
-        assert!(endpoints.recognise(new, 2).is_ok());
-    }
-}
+mod tests;
