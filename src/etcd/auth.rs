@@ -86,6 +86,7 @@ impl Auth {
             return Ok(None);
         };
         let failure = |cause: &Cause| Failure::login(endpoint, cause);
+        let mut joined = true;
         let login = {
             let mut slot = self.slot();
             let usable = slot.as_ref().is_some_and(|attempt| match attempt.login.peek() {
@@ -96,14 +97,27 @@ impl Auth {
             if !usable {
                 *slot = None;
             }
-            let attempt = slot.get_or_insert_with(|| Attempt {
-                began: Instant::now(),
-                endpoint: endpoint.name.clone(),
-                login: begin(credentials, connection.clone()),
+            let attempt = slot.get_or_insert_with(|| {
+                joined = false;
+                Attempt {
+                    began: Instant::now(),
+                    endpoint: endpoint.name.clone(),
+                    login: begin(credentials, connection.clone()),
+                }
             });
             attempt.login.clone()
         };
-        login.await.map_err(|cause| failure(&cause))
+        login.await.map_err(|cause| {
+            let failure = failure(&cause);
+            match cause {
+                // It had been under way for long and came to its limit: that says nothing of one made now.
+                Cause::Timeout(_) if joined => Failure {
+                    retry: Retry::Reconnect,
+                    ..failure
+                },
+                _ => failure,
+            }
+        })
     }
 
     /// Sees a call fail that carried `token`. If it was refused for that, the next call logs in again, unless another
@@ -165,13 +179,20 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
     let message = pack_secret(&request);
     request.password.zeroize();
     let end = Instant::now() + connection.patience(LOGIN_LIMIT);
+    let answers = connection.answers();
     let request = || (headers(), message);
     let answer = unary::<AuthenticateResponse>(&connection, AUTHENTICATE, HalfClose::Request, end, request);
     match timeout_at(end, answer).await {
         Ok(Ok(answer)) => sensitive(&answer.token),
         Ok(Err(Cause::Status(_, text))) if text == NOT_ENABLED => Ok(None),
         Ok(Err(cause)) => Err(cause),
-        Err(_) => Err(Cause::Timeout(LOGIN_LIMIT)),
+        Err(_) => {
+            // Whoever waited may have given up by now, and the next login is to find another connection.
+            if connection.answers() == answers {
+                connection.retire();
+            }
+            Err(Cause::Timeout(LOGIN_LIMIT))
+        }
     }
 }
 
@@ -180,4 +201,21 @@ fn sensitive(token: &str) -> Result<Token, Cause> {
     let mut value = HeaderValue::try_from(token).map_err(|_| Cause::Unsendable)?;
     value.set_sensitive(true);
     Ok(Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_log_and_no_table_of_headers_holds_a_token() {
+        let token = sensitive("hush").unwrap().unwrap();
+        assert!(token.is_sensitive());
+        assert!(!format!("{token:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_carry_is_refused() {
+        assert_eq!(sensitive("a\nb"), Err(Cause::Unsendable));
+    }
 }

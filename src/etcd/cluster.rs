@@ -51,7 +51,11 @@ impl Cluster {
             .await
             .map_err(|_| Failure::new(endpoint, &Cause::ConnectTimeout(limit)))?
             .map_err(|error| Failure::new(endpoint, &Cause::Unreachable(error)))?;
-        let token = self.auth.token(endpoint, &connection).await?;
+        let token = self.auth.token(endpoint, &connection).await.inspect_err(|failure| {
+            if !self.endpoints.are_several() {
+                leave(&connection, failure);
+            }
+        })?;
         Ok(Authorized { connection, token })
     }
 
@@ -60,11 +64,17 @@ impl Cluster {
     pub(crate) fn judge(&self, endpoint: &Endpoint, authorized: &Authorized, cause: &Cause, alone: bool) -> Failure {
         let mut failure = Failure::new(endpoint, cause);
         failure.progress = authorized.connection.answers() > 0;
-        // One address may stand for several members, and the next connection lead to another.
-        if failure.member && alone {
-            authorized.connection.retire();
+        if alone {
+            leave(&authorized.connection, &failure);
         }
         self.auth.judge(failure, &authorized.token)
+    }
+}
+
+/// One address may stand for several members, and the next connection lead to another.
+fn leave(connection: &Connection, failure: &Failure) {
+    if failure.member {
+        connection.retire();
     }
 }
 
