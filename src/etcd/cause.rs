@@ -153,7 +153,8 @@ fn http(status: StatusCode) -> Verdict {
         413 => Verdict::new(Code::Unknown, No, Elsewhere),
         429 => Verdict::new(Code::Unavailable, No, Later),
         400 => Verdict::new(Code::Internal, Maybe, Elsewhere),
-        502..=504 => Verdict::new(Code::Unavailable, Maybe, Later).of_member(),
+        // It chooses a server for each request, so that another connection to it is no better.
+        502..=504 => Verdict::new(Code::Unavailable, Maybe, Later),
         500..=599 => Verdict::new(Code::Unknown, Maybe, Later),
         _ => Verdict::new(Code::Unknown, Maybe, Elsewhere),
     }

@@ -197,14 +197,14 @@ async fn first_line(mut stream: RecvStream) -> String {
     };
     // What has come until then will do.
     let _ = timeout(PAGE_TIME, read).await;
-    let page = String::from_utf8_lossy(&page);
-    let mut lines = page.lines().map(without_tags).filter(|line| !line.is_empty());
+    let text = without_tags(&String::from_utf8_lossy(&page));
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.next().unwrap_or_default().chars().take(LINE).collect()
 }
 
-fn without_tags(line: &str) -> String {
+fn without_tags(page: &str) -> String {
     let mut inside = false;
-    let text = line.chars().filter(|c| match c {
+    let text = page.chars().filter(|c| match c {
         '<' => {
             inside = true;
             false
@@ -215,7 +215,7 @@ fn without_tags(line: &str) -> String {
         }
         _ => !inside,
     });
-    text.collect::<String>().trim().to_owned()
+    text.collect()
 }
 
 #[cfg(test)]
