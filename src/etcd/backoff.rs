@@ -25,4 +25,17 @@ mod tests {
             assert!((LAST / 2..=LAST).contains(&pause(failures)));
         }
     }
+
+    #[test]
+    fn each_is_twice_the_one_before_and_no_two_clients_wait_alike() {
+        for failures in 0..5 {
+            let full = FIRST * (1 << failures);
+            let pauses: Vec<_> = (0..100).map(|_| pause(failures)).collect();
+            assert!(
+                pauses.iter().all(|pause| (full / 2..=full).contains(pause)),
+                "{pauses:?}"
+            );
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+        }
+    }
 }

@@ -56,6 +56,13 @@ pub(super) struct State {
     pub(super) gate: Gate,
 }
 
+impl State {
+    /// Is the connection to take no more requests: it has ended, has been given up, or has all its streams taken for long?
+    pub(super) fn is_closed(&self) -> bool {
+        self.liveness.is_retired() || self.gate.is_taken()
+    }
+}
+
 /// A request under way.
 pub(crate) struct Exchange {
     /// Its answer.
@@ -172,7 +179,7 @@ impl Connection {
 
     /// Is it to take no more requests: it has ended, has been given up, or has all its streams taken for long?
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.state.liveness.is_retired() || self.0.state.gate.is_taken()
+        self.0.state.is_closed()
     }
 
     /// Has nothing come from the server for so long that it must be asked first whether it is there?
@@ -214,6 +221,11 @@ impl Connection {
         self.0.state.liveness.answered();
     }
 
+    /// Do streams that last leave no room for a call?
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.state.gate.is_taken()
+    }
+
     /// Waits, until `end` at the latest, for the server to allow one more stream.
     pub(crate) async fn permit(&self, purpose: Purpose, end: Instant) -> Result<Permit, Cause> {
         match Permit::at_once(&self.0.state, purpose) {
@@ -226,7 +238,7 @@ impl Connection {
         let limit = end.saturating_duration_since(Instant::now());
         let queued = |_| Cause::Queued(self.0.state.gate.describe(), limit);
         let permit = timeout_at(end, Permit::wait(&self.0.state, purpose));
-        permit.await.map_err(queued)
+        permit.await.map_err(queued)?.ok_or(Cause::NotSent)
     }
 
     /// Begins a request to the method `path`.

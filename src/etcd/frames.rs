@@ -1,7 +1,7 @@
 //! A socket that reads along which HTTP/2 frames come from the server, on their way to h2.
 //!
 //! In: the bytes of the socket. Out: the same bytes, and what h2 does not tell: the server's first frame, how many
-//! streams it allows at once, and its complaint about pings. A connection counts as made when the server has sent its
+//! streams it allows at once, that it goes away, and its complaint about pings. A connection counts as made when the server has sent its
 //! first frame: until then nothing that matters has been sent, so whatever goes wrong is certain to have changed nothing.
 //! Under TLS 1.3 that is also when a server says what it thinks of the client's certificate.
 
@@ -45,7 +45,7 @@ const TLS_ALERT: u8 = 21;
 pub(super) struct Frames<S> {
     socket: S,
     state: Arc<State>,
-    /// Told when the first frame's head has come, or never will. Empty from then on.
+    /// Told when the first frame has come, or never will. Empty from then on.
     verdict: Option<oneshot::Sender<Result<(), ConnectError>>>,
     head: [u8; HEAD],
     /// How much of the head has come.
@@ -143,12 +143,16 @@ impl<S> Frames<S> {
                     [a, b, value @ ..] if u16::from_be_bytes([*a, *b]) == MAX_CONCURRENT_STREAMS => number(value),
                     _ => None,
                 };
-                if let Some(limit) = self.noted.chunks_exact(SETTING).filter_map(setting).last() {
+                if let Some(limit) = self.noted.chunks_exact(SETTING).filter_map(setting).next_back() {
                     self.state.gate.limit(limit as usize);
                 }
+                self.tell(Ok(()));
             }
-            GOAWAY if self.noted.get(REASON..).and_then(number) == Some(ENHANCE_YOUR_CALM) => {
-                self.state.liveness.calm_down();
+            GOAWAY => {
+                if self.noted.get(REASON..).and_then(number) == Some(ENHANCE_YOUR_CALM) {
+                    self.state.liveness.calm_down();
+                }
+                self.state.liveness.retire();
             }
             _ => {}
         }
@@ -160,11 +164,12 @@ impl<S> Frames<S> {
             self.tell(Err(ConnectError::Tls("the server speaks TLS only".into())));
         } else if self.length == HEAD {
             let refusal = |text: &str| Err(ConnectError::Socket(text.into()));
-            self.tell(match self.head[TYPE] {
-                SETTINGS => Ok(()),
-                _ if self.head.starts_with(b"HTTP/") => refusal("the server speaks HTTP/1, not HTTP/2"),
-                _ => refusal("the server does not speak HTTP/2"),
-            });
+            match self.head[TYPE] {
+                // It counts with all that it says.
+                SETTINGS => {}
+                _ if self.head.starts_with(b"HTTP/") => self.tell(refusal("the server speaks HTTP/1, not HTTP/2")),
+                _ => self.tell(refusal("the server does not speak HTTP/2")),
+            }
         }
     }
 }
@@ -272,3 +277,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Frames<S> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,16 +129,22 @@ impl Permit {
         free.then(|| Self::new(state, purpose))
     }
 
-    /// Waits until the server allows one more stream.
-    pub(super) async fn wait(state: &Arc<State>, purpose: Purpose) -> Self {
+    /// Waits until the server allows one more stream. `None`: it will not, or not soon, and another connection has to do.
+    pub(super) async fn wait(state: &Arc<State>, purpose: Purpose) -> Option<Self> {
         let gate = &state.gate;
         let _waiting = Waiting::new(gate);
         loop {
             let freed = gate.freed.notified();
-            if gate.has_room() {
-                return Self::new(state, purpose);
+            if state.is_closed() {
+                return None;
             }
-            freed.await;
+            if gate.has_room() {
+                return Some(Self::new(state, purpose));
+            }
+            tokio::select! {
+                () = freed => {}
+                () = state.liveness.retired() => {}
+            }
         }
     }
 
@@ -148,6 +154,10 @@ impl Permit {
         gate.count(purpose).fetch_add(1, Ordering::Relaxed);
         if !used {
             gate.opened.notify_one();
+        }
+        if gate.is_taken() {
+            // Whoever waits has to go elsewhere.
+            gate.freed.notify_waiters();
         }
         Self {
             state: state.clone(),
@@ -183,3 +193,6 @@ impl Drop for Waiting<'_> {
         self.0.freed.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,8 @@ impl Default for Pace {
 }
 
 impl Pace {
-    fn interval(&self) -> Duration {
+    /// The time between two pings.
+    pub(super) fn interval(&self) -> Duration {
         Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
 
@@ -128,6 +129,17 @@ impl Liveness {
 
     pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no more requests are to be sent here.
+    pub(super) async fn retired(&self) {
+        loop {
+            let noise = self.noise.notified();
+            if self.is_retired() {
+                return;
+            }
+            noise.await;
+        }
     }
 
     pub(super) fn is_silent(&self) -> bool {

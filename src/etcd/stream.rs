@@ -149,16 +149,24 @@ impl Line {
         self.authorized.connection.patience(ANSWER_LIMIT)
     }
 
-    /// One call on the same connection, with the same token.
+    /// One call on the same connection, with the same token, where the server allows a stream beside the lasting ones.
     pub(crate) async fn call<R: Response>(&self, method: &'static str, request: &impl Message) -> Result<R, Failure> {
-        let connection = &self.authorized.connection;
+        let authorized = if self.authorized.connection.is_taken() {
+            let ready = self.cluster.connect_and_login(self.endpoint, CONNECT_LIMIT, None);
+            ready.await?
+        } else {
+            self.authorized.clone()
+        };
+        let connection = &authorized.connection;
         let end = Instant::now() + connection.patience(CALL_LIMIT);
-        let message = || (self.authorized.headers(true), pack(request));
+        let message = || (authorized.headers(true), pack(request));
         let answer = unary::<R>(connection, method, HalfClose::Request, end, message);
-        match timeout_at(end, answer).await {
-            Ok(answer) => answer.map_err(|cause| self.failed(&cause)),
-            Err(_) => Err(self.unanswered(connection.patience(CALL_LIMIT))),
-        }
+        let answered = timeout_at(end, answer).await.unwrap_or_else(|_| {
+            let silence = connection.patience(CALL_LIMIT);
+            connection.doubt(silence);
+            Err(Cause::Timeout(silence))
+        });
+        answered.map_err(|cause| self.failed_on(&authorized, &cause))
     }
 
     /// The failure of a stream on which a message refuses what was asked for, or breaks the rules.
@@ -169,8 +177,12 @@ impl Line {
 
     /// The failure of the stream.
     pub(crate) fn failed(&self, cause: &Cause) -> Failure {
+        self.failed_on(&self.authorized, cause)
+    }
+
+    fn failed_on(&self, authorized: &Authorized, cause: &Cause) -> Failure {
         let alone = !self.cluster.endpoints.are_several();
-        self.cluster.judge(&self.endpoint, &self.authorized, cause, alone)
+        self.cluster.judge(&self.endpoint, authorized, cause, alone)
     }
 
     /// The failure of a stream on which what was sent has had no answer for `silence`.
