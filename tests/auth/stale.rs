@@ -145,3 +145,31 @@ fn a1_a_watch_that_is_refused_is_asked_for_again_with_a_new_token() {
         }
     });
 }
+
+#[test]
+fn a_call_that_was_sent_with_the_old_token_does_not_cost_the_new_one() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = client(&etcd);
+        let both = async { join!(put(&client), put(&client)) };
+        let (answered, ()) = join!(both, async {
+            let_in(calls.recv().await.unwrap());
+            let (mut first, mut second) = (calls.recv().await.unwrap(), calls.recv().await.unwrap());
+            first.finish("16", "etcdserver: invalid auth token");
+            let_in(calls.recv().await.unwrap());
+            let mut again = calls.recv().await.unwrap();
+            assert_eq!(again.metadata["token"], "token 3");
+            again.reply(&PutResponse::default());
+            // The other was under way all the time.
+            second.finish("16", "etcdserver: invalid auth token");
+            let mut again = calls.recv().await.unwrap();
+            assert_eq!(again.method, "Put");
+            assert_eq!(again.metadata["token"], "token 3");
+            again.reply(&PutResponse::default());
+        });
+        answered.0.unwrap();
+        answered.1.unwrap();
+        let logins = etcd.methods().iter().filter(|method| *method == "Authenticate").count();
+        assert_eq!(logins, 2);
+    });
+}

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use prost::Message;
-use silly_etcd::etcd::pb::watch_request::RequestUnion;
-use silly_etcd::etcd::pb::{RangeResponse, WatchCreateRequest, WatchRequest, WatchResponse};
+use silly_etcd::etcd::pb::RangeResponse;
 use silly_etcd::etcd::{Applied, CallOptions, Code};
 use tokio::join;
 use tokio::task::yield_now;
@@ -13,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::support::clock::{run, until};
 use super::support::tap::Tap;
 use super::support::{Call, Cluster, ONCE, client};
-use super::{answer, get, outcome, put};
+use super::{answer, get, outcome, put, serve, watch};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -141,23 +140,6 @@ fn c7_a_slow_server_that_answers_other_calls_keeps_its_connection() {
     });
 }
 
-/// Answers calls and confirms watches.
-async fn serve(mut call: Call) {
-    if call.method != "Watch" {
-        return answer(call).await;
-    }
-    let request = call.request::<WatchRequest>().await.unwrap().request_union;
-    let Some(RequestUnion::CreateRequest(create)) = request else {
-        panic!("not a create: {request:?}");
-    };
-    call.send(&WatchResponse {
-        watch_id: create.watch_id,
-        created: true,
-        ..WatchResponse::default()
-    });
-    call.abandoned().await;
-}
-
 #[test]
 fn c7_there_are_few_pings_and_none_while_nothing_is_under_way() {
     run(async {
@@ -167,11 +149,7 @@ fn c7_there_are_few_pings_and_none_while_nothing_is_under_way() {
         put(&client).await.unwrap();
         until(sleep(MINUTE)).await;
         assert_eq!(tap.pings(), 0);
-        let request = WatchCreateRequest {
-            start_revision: 1,
-            ..WatchCreateRequest::default()
-        };
-        let _watch = client.watch(request, &PATIENT).await.unwrap();
+        let _watch = watch(&client).await.unwrap();
         until(sleep(MINUTE)).await;
         assert!((4..=6).contains(&tap.pings()), "{}", tap.pings());
         // Once it is asked who it is, beside its stream.

@@ -16,6 +16,7 @@ mod framing;
 mod memory;
 mod protobuf;
 mod server;
+mod size;
 
 use silly_etcd::etcd::Error;
 use silly_etcd::etcd::pb::PutRequest;

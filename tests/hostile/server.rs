@@ -71,7 +71,7 @@ async fn send(socket: TcpStream, bytes: Bytes) {
     frames.read(&bytes[..length]);
     let reading = async {
         while let Ok(length @ 1..) = from.read(&mut bytes).await {
-            if frames.read(&bytes[..length]).iter().any(|(kind, _)| *kind == HEADERS) {
+            if frames.read(&bytes[..length]).iter().any(|frame| frame.kind == HEADERS) {
                 requested.notify_one();
             }
         }

@@ -68,6 +68,16 @@ impl Call {
         }
     }
 
+    /// Waits until the client sends no more, and says whether it ended its half in good order.
+    pub(crate) async fn ended(&mut self) -> bool {
+        loop {
+            match self.requests.data().await {
+                Some(Ok(_)) => {}
+                end => return end.is_none(),
+            }
+        }
+    }
+
     /// Waits until the client gives this request up, and says with which reason.
     pub(crate) async fn abandoned(&mut self) -> Option<Reason> {
         let reason = match &mut self.answer {
@@ -86,6 +96,13 @@ impl Call {
     pub(crate) fn respond(&mut self, status: u16) -> &mut SendStream<Bytes> {
         let begin = || self.respond.send_response(response(status), false).unwrap();
         self.answer.get_or_insert_with(begin)
+    }
+
+    /// Begins a page of plain HTTP.
+    pub(crate) fn page(&mut self, status: u16) -> &mut SendStream<Bytes> {
+        let page = Response::builder().status(status).header("content-type", "text/html");
+        let begun = self.respond.send_response(page.body(()).unwrap(), false).unwrap();
+        self.answer.insert(begun)
     }
 
     /// Begins the answer with one header more.

@@ -12,6 +12,13 @@ const PREFACE: usize = 24;
 /// The length of a frame's head.
 const HEAD: usize = 9;
 
+/// The beginning of a frame.
+pub(crate) struct Head {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+}
+
 /// Finds the frames in what a client sends.
 pub(crate) struct Reader {
     seen: Vec<u8>,
@@ -27,13 +34,17 @@ impl Reader {
         }
     }
 
-    /// The types and flags of the frames that begin in these bytes.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Vec<(u8, u8)> {
+    /// The frames that begin in these bytes.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Vec<Head> {
         self.seen.extend(bytes);
         let mut frames = Vec::new();
         while self.seen.len() >= self.skip + HEAD {
             self.seen.drain(..self.skip);
-            frames.push((self.seen[3], self.seen[4]));
+            frames.push(Head {
+                kind: self.seen[3],
+                flags: self.seen[4],
+                stream: u32::from_be_bytes([self.seen[5], self.seen[6], self.seen[7], self.seen[8]]),
+            });
             self.skip = HEAD + usize::from(self.seen[1]) * 256 + usize::from(self.seen[2]);
         }
         frames

@@ -8,6 +8,7 @@
 mod call;
 pub(crate) mod clock;
 pub(crate) mod frames;
+pub(crate) mod line;
 mod server;
 pub(crate) mod tap;
 pub(crate) mod unary;

@@ -1,6 +1,6 @@
 //! Servers that speak HTTP/2, and break it when they are told to.
 
-use std::future::poll_fn;
+use std::future::{Ready, poll_fn, ready};
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -42,8 +42,27 @@ impl Cluster {
         Self::on(ports(servers).await, script)
     }
 
+    /// One server that allows so many streams at once on a connection.
+    pub(crate) async fn limited<S>(streams: u32, script: impl Fn(Call) -> S + Clone + Send + 'static) -> Self
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        Self::serving(ports(1).await, Some(streams), script)
+    }
+
     /// The same on ports of the test's choice.
     pub(crate) fn on<S>(listeners: Vec<TcpListener>, script: impl Fn(Call) -> S + Clone + Send + 'static) -> Self
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        Self::serving(listeners, None, script)
+    }
+
+    fn serving<S>(
+        listeners: Vec<TcpListener>,
+        streams: Option<u32>,
+        script: impl Fn(Call) -> S + Clone + Send + 'static,
+    ) -> Self
     where
         S: Future<Output = ()> + Send + 'static,
     {
@@ -53,7 +72,7 @@ impl Cluster {
             let (script, record) = (script.clone(), record.clone());
             async move {
                 // The client may break a connection as it likes.
-                let _ = serve(server, socket, script, &record).await;
+                let _ = serve(server, socket, streams, script, &record).await;
             }
         };
         Self {
@@ -64,12 +83,14 @@ impl Cluster {
 
     /// Starts servers whose requests the test itself answers.
     pub(crate) async fn manual(servers: usize) -> (Self, mpsc::UnboundedReceiver<Call>) {
-        let (calls, arrived) = mpsc::unbounded_channel();
-        let script = move |call| {
-            let calls = calls.clone();
-            async move { calls.send(call).unwrap_or_default() }
-        };
+        let (script, arrived) = forwarding();
         (Self::start(servers, script).await, arrived)
+    }
+
+    /// The same of one server that allows so many streams at once.
+    pub(crate) async fn manual_limited(streams: u32) -> (Self, mpsc::UnboundedReceiver<Call>) {
+        let (script, arrived) = forwarding();
+        (Self::limited(streams, script).await, arrived)
     }
 
     /// A client of all these servers.
@@ -88,9 +109,24 @@ impl Cluster {
     }
 }
 
+/// A script that hands every request on.
+fn forwarding() -> (
+    impl Fn(Call) -> Ready<()> + Clone + Send + 'static,
+    mpsc::UnboundedReceiver<Call>,
+) {
+    let (calls, arrived) = mpsc::unbounded_channel();
+    let script = move |call| {
+        // The test may have ended.
+        let _ = calls.send(call);
+        ready(())
+    };
+    (script, arrived)
+}
+
 async fn serve<S>(
     server: usize,
     socket: TcpStream,
+    streams: Option<u32>,
     script: impl Fn(Call) -> S,
     record: &Mutex<Vec<Seen>>,
 ) -> Result<(), h2::Error>
@@ -101,7 +137,9 @@ where
     socket.set_nodelay(true).unwrap();
     let socket = socket.into_std().unwrap();
     let mut bare = socket.try_clone().unwrap();
-    let mut connection = h2::server::handshake(TcpStream::from_std(socket).unwrap()).await?;
+    let mut builder = h2::server::Builder::new();
+    streams.map(|streams| builder.max_concurrent_streams(streams));
+    let mut connection = builder.handshake(TcpStream::from_std(socket).unwrap()).await?;
     let mut pings = connection.ping_pong().unwrap();
     let mut pinging: Option<oneshot::Sender<()>> = None;
     let (orders, mut ordered) = mpsc::unbounded_channel();

@@ -1,11 +1,12 @@
 //! A way to a server that counts the client's pings and can fall silent.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::{frames, listen, ports};
 
@@ -20,7 +21,7 @@ pub(crate) struct Tap {
 
 #[derive(Default)]
 struct State {
-    pings: AtomicUsize,
+    pings: Mutex<Vec<Instant>>,
     /// Connections so far, and how many of them, the first, are dead.
     made: AtomicUsize,
     dead: AtomicUsize,
@@ -41,7 +42,12 @@ impl Tap {
 
     /// How many pings the client has sent, on all connections.
     pub(crate) fn pings(&self) -> usize {
-        self.state.pings.load(Ordering::Relaxed)
+        self.pinged().len()
+    }
+
+    /// When they came.
+    pub(crate) fn pinged(&self) -> Vec<Instant> {
+        self.state.pings.lock().unwrap().clone()
     }
 
     /// How many connections the client has made.
@@ -73,8 +79,8 @@ async fn pass(client: TcpStream, server: SocketAddr, state: &State) {
         let mut bytes = [0; 4096];
         while let Ok(length @ 1..) = requests.read(&mut bytes).await {
             let found = frames.read(&bytes[..length]).into_iter();
-            let pings = found.filter(|(kind, flags)| *kind == PING && flags & ACK == 0);
-            state.pings.fetch_add(pings.count(), Ordering::Relaxed);
+            let pings = found.filter(|frame| frame.kind == PING && frame.flags & ACK == 0);
+            state.pings.lock().unwrap().extend(pings.map(|_| Instant::now()));
             let lives = number >= state.dead.load(Ordering::Relaxed);
             if lives && to_server.write_all(&bytes[..length]).await.is_err() {
                 break;
