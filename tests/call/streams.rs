@@ -2,34 +2,81 @@
 
 use std::time::Duration;
 
-use silly_etcd::etcd::CallOptions;
 use tokio::join;
-use tokio::time::sleep;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep};
 
 use super::support::clock::{run, until};
 use super::support::{Call, Cluster, ONCE};
-use super::{confirm, watch};
+use super::{affirm, confirm, watch};
+
+/// A stream that has lived for so long is trusted.
+const PROVEN: Duration = Duration::from_secs(2);
+
+/// The next stream. What a watch asks when it resumes is affirmed.
+async fn next(calls: &mut UnboundedReceiver<Call>) -> Call {
+    loop {
+        let call = calls.recv().await.unwrap();
+        if call.method == "Watch" {
+            return call;
+        }
+        affirm(call).await;
+    }
+}
+
+fn refuse(mut stream: Call) {
+    stream.finish("14", "etcdserver: no leader");
+}
 
 #[test]
-fn a_stream_that_has_proven_itself_is_followed_by_one_elsewhere_without_a_pause() {
+fn one_that_has_proven_itself_is_followed_by_one_elsewhere_without_a_pause() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(2).await;
-        let client = etcd.client(CallOptions { retry: 9, ..ONCE });
-        let (watched, mut stream) = join!(until(watch(&client)), async {
-            // Every server has failed before, some of them often.
-            for _ in 0..6 {
-                let mut refused: Call = calls.recv().await.unwrap();
-                refused.finish("14", "etcdserver: no leader");
-            }
-            let mut stream = calls.recv().await.unwrap();
+        let client = etcd.client(ONCE);
+        let (watched, stream) = join!(watch(&client), async {
+            let mut stream = next(&mut calls).await;
             confirm(&mut stream).await;
             stream
         });
         let _watcher = watched.unwrap();
-        let server = stream.server;
-        until(sleep(Duration::from_secs(2))).await;
-        stream.finish("14", "etcdserver: no leader");
+        refuse(stream);
+        until(async {
+            // Every server has failed before, some of them often.
+            for _ in 0..6 {
+                refuse(next(&mut calls).await);
+            }
+            let mut stream = next(&mut calls).await;
+            confirm(&mut stream).await;
+            sleep(PROVEN).await;
+            refuse(stream);
+        })
+        .await;
         // Time stands still: a pause would have no end.
-        assert_ne!(calls.recv().await.unwrap().server, server);
+        next(&mut calls).await;
+    });
+}
+
+#[test]
+fn one_that_has_not_is_followed_by_a_pause_once_all_have_failed() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (watched, mut stream) = join!(watch(&client), async {
+            let mut stream = next(&mut calls).await;
+            confirm(&mut stream).await;
+            stream
+        });
+        let _watcher = watched.unwrap();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            refuse(stream);
+            let began = Instant::now();
+            stream = until(next(&mut calls)).await;
+            confirm(&mut stream).await;
+            pauses.push(began.elapsed());
+        }
+        // The first is spared, since a watch was new.
+        assert!(pauses[1..].iter().all(|pause| !pause.is_zero()), "{pauses:?}");
+        assert!(pauses[7] >= Duration::from_millis(500), "{pauses:?}");
     });
 }
