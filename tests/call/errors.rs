@@ -1,10 +1,11 @@
 //! What the server's errors become: code, text, whether a write may have happened, and whether it is asked again.
 
+use silly_etcd::etcd::pb::LeaseGrantRequest;
 use silly_etcd::etcd::{Applied, CallOptions, Code};
 
 use super::support::clock::run;
 use super::support::{Call, Cluster, ONCE};
-use super::{answer, get, outcome, put};
+use super::{get, keepalive, outcome, put, serve};
 
 /// The errors of etcd: gRPC code, fate, text.
 const ETCD: &str = include_str!("errors.tsv");
@@ -14,6 +15,8 @@ const OTHERS: &str = "
 2	lost	context deadline exceeded
 2	lost	panic in the server
 2	lost	raft: stopped
+2	lost	waiting for node to catch up its applied index has timed out
+2	lost	Put \"http://10.0.0.1:2380/leases\": dial tcp 10.0.0.1:2380: connect: connection refused
 2	refused	raft proposal dropped
 6	denied	grpc: exists
 8	denied	grpc: received message larger than max (2097153 vs. 2097152)
@@ -85,7 +88,7 @@ impl Case {
             async move {
                 match call.number {
                     0 => call.finish(&status, &text),
-                    _ => answer(call).await,
+                    _ => serve(call).await,
                 }
             }
         })
@@ -157,6 +160,30 @@ fn c4_a_read_is_repeated_where_that_helps() {
             };
             let read = outcome(get(&etcd.client(CallOptions { retry: 3, ..ONCE })).await);
             assert_eq!((read, etcd.methods().len()), expected, "{}", case.text);
+        }
+    });
+}
+
+#[test]
+fn so_is_a_renewal_and_a_grant_whose_lease_the_client_names() {
+    run(async {
+        for case in cases() {
+            let again = matches!(case.fate, "refused" | "lost");
+            let expected = (again, if again { 2 } else { 1 });
+            let options = CallOptions { retry: 3, ..ONCE };
+            let etcd = case.cluster().await;
+            let renewed = keepalive(&etcd.client(options)).await.is_ok();
+            assert_eq!((renewed, etcd.methods().len()), expected, "{}", case.text);
+            // The client asks about a lease that exists: it may be its own.
+            if case.text == "etcdserver: lease already exists" {
+                continue;
+            }
+            let etcd = case.cluster().await;
+            let granted = etcd
+                .client(options)
+                .grant(LeaseGrantRequest::default(), false, &options)
+                .await;
+            assert_eq!((granted.is_ok(), etcd.methods().len()), expected, "{}", case.text);
         }
     });
 }

@@ -37,14 +37,15 @@ mod unsent;
 
 use silly_etcd::etcd::pb::watch_request::RequestUnion;
 use silly_etcd::etcd::pb::{
-    AuthenticateResponse, KeyValue, LeaseKeepAliveRequest, LeaseKeepAliveResponse, RangeRequest, RangeResponse,
-    ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse,
+    AuthenticateResponse, KeyValue, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
+    LeaseKeepAliveResponse, RangeRequest, RangeResponse, ResponseHeader, WatchCreateRequest, WatchRequest,
+    WatchResponse,
 };
 use silly_etcd::etcd::{CallOptions, Client, Config, Credentials, Error, Watcher};
 use support::unary::{answer, get, outcome, put};
 use support::{Call, Cluster, config};
 
-/// Answers calls and logins, renews leases and confirms watches.
+/// Answers calls and logins, grants and renews leases and confirms watches.
 async fn serve(mut call: Call) {
     match call.method.as_str() {
         "Watch" => {
@@ -54,6 +55,14 @@ async fn serve(mut call: Call) {
         "LeaseKeepAlive" => {
             renew(&mut call).await;
             call.finish("0", "");
+        }
+        "LeaseGrant" => {
+            let id = call.request::<LeaseGrantRequest>().await.unwrap().id;
+            call.reply(&LeaseGrantResponse {
+                id,
+                ttl: 10,
+                ..LeaseGrantResponse::default()
+            });
         }
         "Authenticate" => call.reply(&AuthenticateResponse {
             token: format!("token {}", call.number),
@@ -77,11 +86,17 @@ async fn confirm(call: &mut Call) -> i64 {
     create.watch_id
 }
 
-/// Renews a lease.
-async fn renew(call: &mut Call) {
-    let id = call.request::<LeaseKeepAliveRequest>().await.unwrap().id;
-    let header = None;
-    call.send(&LeaseKeepAliveResponse { header, id, ttl: 10 });
+/// Renews a lease, if the client asks for it.
+async fn renew(call: &mut Call) -> bool {
+    let Some(request) = call.request::<LeaseKeepAliveRequest>().await else {
+        return false;
+    };
+    call.send(&LeaseKeepAliveResponse {
+        header: None,
+        id: request.id,
+        ttl: 10,
+    });
+    true
 }
 
 /// Answers what a client asks when its watches resume: the store is still the same.

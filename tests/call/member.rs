@@ -10,6 +10,13 @@ use super::support::clock::{run, until};
 use super::support::{Call, Cluster, Fault, ONCE};
 use super::{answer, get, outcome, put, serve, watch, with_password};
 
+/// Answers nothing, though the line is alive.
+async fn hang(mut call: Call) {
+    sleep(Duration::from_secs(1)).await;
+    call.wire.delivered().await;
+    call.abandoned().await;
+}
+
 /// The streams of the requests so far.
 fn streams(etcd: &Cluster) -> Vec<u32> {
     etcd.seen().iter().map(|seen| seen.stream).collect()
@@ -19,9 +26,9 @@ fn streams(etcd: &Cluster) -> Vec<u32> {
 fn a_call_without_an_answer_is_followed_by_a_new_connection_where_nothing_was_answered_meanwhile() {
     run(async {
         for others in [false, true] {
-            let etcd = Cluster::start(1, |mut call: Call| async move {
+            let etcd = Cluster::start(1, |call: Call| async move {
                 match call.method.as_str() {
-                    "Put" => drop(call.abandoned().await),
+                    "Put" => hang(call).await,
                     _ => answer(call).await,
                 }
             })
@@ -97,9 +104,9 @@ fn that_goes_for_a_login() {
 #[test]
 fn and_for_a_login_that_nobody_waits_for_any_longer() {
     run(async {
-        let etcd = Cluster::start(1, |mut call: Call| async move {
+        let etcd = Cluster::start(1, |call: Call| async move {
             match call.number {
-                0 => drop(call.abandoned().await),
+                0 => hang(call).await,
                 _ => serve(call).await,
             }
         })
@@ -118,9 +125,9 @@ fn and_for_a_login_that_nobody_waits_for_any_longer() {
 #[test]
 fn and_for_a_watch_that_is_not_confirmed() {
     run(async {
-        let etcd = Cluster::start(1, |mut call: Call| async move {
+        let etcd = Cluster::start(1, |call: Call| async move {
             match call.number {
-                0 => drop(call.abandoned().await),
+                0 => hang(call).await,
                 _ => serve(call).await,
             }
         })

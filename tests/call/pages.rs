@@ -5,7 +5,7 @@ use silly_etcd::etcd::{Applied, Code};
 
 use super::support::clock::{run, until};
 use super::support::{Call, Cluster, ONCE};
-use super::{get, outcome, put, serve, watch, with_password};
+use super::{get, keepalive, outcome, put, serve, watch, with_password};
 
 /// A status, what it becomes, and whether a write may have been applied.
 const PAGES: [(u16, Code, Applied); 12] = [
@@ -84,6 +84,18 @@ fn so_does_a_watch() {
             assert_eq!((error.code, error.applied), (code, Applied::No), "{status}");
             assert_eq!(error.message, message(status));
             until(watch(&client)).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn so_does_a_renewal() {
+    run(async {
+        for (status, code, applied) in PAGES {
+            let etcd = cluster(status, "LeaseKeepAlive").await;
+            let error = keepalive(&etcd.client(ONCE)).await.unwrap_err();
+            assert_eq!((error.code, error.applied), (code, applied), "{status}");
+            assert_eq!(error.message, message(status));
         }
     });
 }

@@ -1,15 +1,16 @@
 //! Watches and leases that take all the streams that a server allows: calls find another connection.
 
+use std::mem::forget;
 use std::time::Duration;
 
-use silly_etcd::etcd::pb::{Event, KeyValue, WatchResponse};
+use silly_etcd::etcd::pb::{Event, KeyValue, LeaseGrantRequest, WatchResponse};
 use silly_etcd::etcd::{CallOptions, State};
 use tokio::spawn;
 use tokio::time::{sleep, timeout};
 
 use super::support::clock::{idle, run, until};
 use super::support::{Call, Cluster, ONCE};
-use super::{affirm, answer, confirm, get, keepalive, outcome, put, serve, watch};
+use super::{affirm, answer, confirm, get, keepalive, outcome, put, renew, serve, watch};
 
 const PATIENT: CallOptions = CallOptions {
     timeout: Duration::from_secs(3600),
@@ -38,6 +39,40 @@ fn a_watch_that_takes_the_only_stream_starves_no_call() {
         assert_eq!(etcd.seen()[0].stream, 1);
         let others: Vec<_> = etcd.seen()[1..].iter().map(|seen| seen.stream).collect();
         assert_eq!(others, (0..9).map(|call| 2 * call + 1).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn nor_do_leases_and_watches_starve_each_other() {
+    run(async {
+        for leases_first in [false, true] {
+            let etcd = Cluster::limited(1, |mut call: Call| async move {
+                match call.method.as_str() {
+                    "LeaseKeepAlive" => while renew(&mut call).await {},
+                    _ => serve(call).await,
+                }
+            })
+            .await;
+            let client = etcd.client(PATIENT);
+            let renewing = async {
+                let request = LeaseGrantRequest::default();
+                client.grant(request, true, &PATIENT).await.unwrap();
+                until(async {
+                    while !etcd.methods().iter().any(|method| method == "LeaseKeepAlive") {
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                })
+                .await;
+            };
+            if leases_first {
+                renewing.await;
+                watch(&client).await.map(forget).unwrap();
+            } else {
+                watch(&client).await.map(forget).unwrap();
+                renewing.await;
+            }
+            assert_eq!(outcome(put(&client).await), Ok(()));
+        }
     });
 }
 
