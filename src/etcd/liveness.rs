@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use h2::{Ping, PingPong};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::gate::Gate;
 
@@ -69,8 +69,9 @@ pub(super) struct Liveness {
     pace: Pace,
     /// Somebody wants to know whether the server is there, and hears of it.
     probed: Notify,
-    probing: AtomicBool,
     noise: Notify,
+    /// When they asked first since it was heard from last, in milliseconds like that.
+    asked: AtomicU64,
     /// Since when an answer has been owed, and when the server was heard from before that. Held for the look only.
     doubted: Mutex<Option<(u64, Instant)>>,
 }
@@ -86,16 +87,17 @@ impl Liveness {
             round_trip: AtomicU64::new(0),
             pace,
             probed: Notify::new(),
-            probing: AtomicBool::new(false),
             noise: Notify::new(),
+            asked: AtomicU64::new(0),
             doubted: Mutex::default(),
         }
     }
 
     /// Something has come from the server.
     pub(super) fn hear(&self) {
+        let before = self.heard.load(Ordering::Relaxed);
         self.heard.store(millis(self.began.elapsed()), Ordering::Relaxed);
-        if self.probing.load(Ordering::Relaxed) {
+        if self.asked.load(Ordering::Relaxed) > before {
             self.noise.notify_waiters();
         }
     }
@@ -183,13 +185,17 @@ impl Liveness {
         self.quiet(now) >= self.pace.interval()
     }
 
-    /// Asks the server whether it is there, and retires the connection where it does not say so soon.
+    /// Asks the server whether it is there, and retires the connection where it does not say so soon after it was asked
+    /// first: whoever did so may have had no time to wait.
     pub(super) async fn probe(&self) {
         let before = self.heard.load(Ordering::Relaxed);
+        if self.asked.load(Ordering::Relaxed) <= before {
+            self.asked.store(millis(self.began.elapsed()), Ordering::Relaxed);
+        }
+        let asked = self.began + Duration::from_millis(self.asked.load(Ordering::Relaxed));
         let heard = async {
             loop {
                 let noise = self.noise.notified();
-                self.probing.store(true, Ordering::Relaxed);
                 if self.heard.load(Ordering::Relaxed) != before || self.is_retired() {
                     return;
                 }
@@ -197,10 +203,10 @@ impl Liveness {
             }
         };
         self.probed.notify_one();
-        if timeout(self.patience(PROBE_TIMEOUT), heard).await.is_err() {
+        let end = asked + self.patience(PROBE_TIMEOUT);
+        if timeout_at(end, heard).await.is_err() {
             self.retire();
         }
-        self.probing.store(false, Ordering::Relaxed);
     }
 
     /// Pings the server while requests are under way, and when it is asked to. Completes when there is no answer.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use silly_etcd::etcd::{Client, Error};
+use silly_etcd::etcd::pb::RangeRequest;
+use silly_etcd::etcd::{Applied, CallOptions, Client, Code, Error};
 use tokio::time::{Instant, sleep};
 
 use super::support::clock::{run, until};
@@ -52,6 +53,24 @@ fn whatever_comes_next_succeeds_at_the_first_attempt_where_it_was_forgotten() {
             let streams: Vec<_> = etcd.seen().iter().map(|seen| seen.stream).collect();
             assert_eq!(streams, [1, 1], "{which}");
         }
+    });
+}
+
+#[test]
+fn calls_that_are_in_a_hurry_find_out_together() {
+    run(async {
+        let (_etcd, tap, client) = dormant().await;
+        tap.forget();
+        let hasty = CallOptions {
+            timeout: Duration::from_millis(300),
+            ..ONCE
+        };
+        let asked = Instant::now();
+        while let Err(error) = until(client.get(RangeRequest::default(), &hasty)).await {
+            assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
+            assert!(asked.elapsed() <= FOUND + hasty.timeout, "{:?}", asked.elapsed());
+        }
+        assert_eq!((tap.pings(), tap.connections()), (1, 2));
     });
 }
 
