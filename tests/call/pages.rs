@@ -1,7 +1,9 @@
 //! Plain HTTP in place of gRPC, as proxies send it.
 
+use std::time::Duration;
+
 use http::StatusCode;
-use silly_etcd::etcd::{Applied, Code};
+use silly_etcd::etcd::{Applied, CallOptions, Code};
 
 use super::support::clock::{run, until};
 use super::support::{Call, Cluster, ONCE};
@@ -138,7 +140,7 @@ fn a_page_of_text_is_told_by_its_first_line_and_an_empty_one_by_its_status() {
 #[test]
 fn a_page_that_never_ends_delays_nobody_for_long_and_leaves_the_connection_alone() {
     run(async {
-        for page in ["<h1>half", ""] {
+        for (page, timeout) in [("<h1>half", 5000), ("", 5000), ("half", 300)] {
             let etcd = Cluster::start(1, move |mut call: Call| async move {
                 if call.number > 0 {
                     return serve(call).await;
@@ -147,7 +149,10 @@ fn a_page_that_never_ends_delays_nobody_for_long_and_leaves_the_connection_alone
                 call.abandoned().await;
             })
             .await;
-            let client = etcd.client(ONCE);
+            let client = etcd.client(CallOptions {
+                timeout: Duration::from_millis(timeout),
+                ..ONCE
+            });
             let failed = outcome(until(put(&client)).await);
             assert_eq!(failed, Err((Code::Unauthenticated, Applied::No)));
             put(&client).await.unwrap();
