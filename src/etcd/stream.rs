@@ -152,7 +152,7 @@ impl Line {
     /// One call on the same connection, with the same token, where the server allows a stream beside the lasting ones.
     pub(crate) async fn call<R: Response>(&self, method: &'static str, request: &impl Message) -> Result<R, Failure> {
         let authorized = if self.authorized.connection.is_taken() {
-            let ready = self.cluster.connect_and_login(self.endpoint, CONNECT_LIMIT, None);
+            let ready = self.cluster.connect_and_login(&self.endpoint, CONNECT_LIMIT, None);
             ready.await?
         } else {
             self.authorized.clone()

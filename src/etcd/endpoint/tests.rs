@@ -84,7 +84,7 @@ async fn a_server_that_is_reached_again_is_not_gone_and_is_tried_at_once_when_it
 async fn a_closed_client_keeps_no_connection() {
     let (endpoint, listener) = listen().await;
     let endpoints = Endpoints {
-        list: vec![endpoint],
+        list: vec![endpoint.into()],
         current: AtomicUsize::new(0),
         cluster_id: AtomicU64::new(0),
     };

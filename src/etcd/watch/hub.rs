@@ -228,11 +228,9 @@ impl Hub {
                 // A server that does not say is asked again, and the stream is none the worse for it.
                 trusted = check::knows_progress(line).await.ok();
             }
-            if trusted == Some(true) {
-                if self.watches().ask_progress(asked.elapsed() >= PROGRESS_LIMIT) {
-                    asked = Instant::now();
-                    self.changed.notify_one();
-                }
+            if trusted == Some(true) && self.watches().ask_progress(asked.elapsed() >= PROGRESS_LIMIT) {
+                asked = Instant::now();
+                self.changed.notify_one();
             }
         }
     }
