@@ -44,7 +44,9 @@ fn the_own_thread_lets_go_when_the_last_sleeper_is_woken() {
     let driver = Arc::new(Driver::new().unwrap());
     let own = driver.clone();
     thread::spawn(move || own.serve());
+    driver.sleep();
     until(|| driver.turn(ready(())).is_none());
+    driver.woken();
     // It takes over again where no Lua thread drives for a while, as may happen on a busy machine.
     until(|| {
         driver.sleep();
