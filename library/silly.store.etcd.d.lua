@@ -44,7 +44,7 @@
 ---@field server_message? string the server's own words, where it spoke
 ---@field attempts? integer how many attempts were made
 ---@field elapsed? number seconds that they took, with the pauses between them
----@field causes? table<string, string> endpoint -> how the last attempt there failed
+---@field causes? table<string,string> endpoint -> how the last attempt there failed
 
 --- How a call behaves that fails. Requests override the client's own.
 ---@class silly.store.etcd.options

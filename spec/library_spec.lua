@@ -231,6 +231,8 @@ describe("the fields of answers", function()
 			assert.is_true(type(value) == "string" or isinteger(value), path .. ": " .. tostring(value))
 		elseif kind == PREFIX .. "code" then
 			assert.is_true(codes[value], path .. ": " .. tostring(value))
+		elseif kind:find "^table<" then
+			assert.is_table(value, path)
 		elseif kind:find '^"' then
 			assert.is_truthy(("|" .. kind .. "|"):find('|"' .. tostring(value) .. '"|', 1, true), path)
 		else

@@ -99,6 +99,7 @@ async fn accept(listener: TcpListener, nonce: &[u8]) -> io::Result<std::net::Tcp
     let mut guests = VecDeque::<Introduction<'_>>::new();
     loop {
         tokio::select! {
+                biased;
             host = introduced(&mut guests) => {
                 host.set_nodelay(true)?;
                 return host.into_std();

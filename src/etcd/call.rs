@@ -3,6 +3,7 @@
 //! In: a message, what kind of call it is, and the method of the service. Out: the answer, or the error of the last
 //! attempt. Runs on the runtime; it ends by itself, since every attempt has a deadline and their number a limit.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -151,7 +152,7 @@ impl Cluster {
                     && (repairs < REPAIRS || failure.progress && failure.retry == Retry::Reconnect)
                     && Instant::now() < end
                 {
-                    repairs += 1;
+                    repairs = if failure.progress { 0 } else { repairs + 1 };
                     past.repaired();
                     continue;
                 }
@@ -190,7 +191,9 @@ impl Cluster {
             None => Box::pin(self.get_ready(route, request.options, end)).await?,
         };
         let mut sent = Moment::not_after(end - timeout);
+        let left = AtomicBool::new(false);
         let headers = || {
+            left.store(true, Ordering::Relaxed);
             if request.kind.is_timed() {
                 sent = Moment::now();
             }
@@ -202,7 +205,10 @@ impl Cluster {
         let answer = unary(connection, request.method, request.kind.half_close(), end, headers);
         let answered = tokio::select! {
             biased;
-            () = self.closed.cancelled() => return Err(Failure::closed(Applied::Maybe)),
+            () = self.closed.cancelled() => {
+                let left = left.load(Ordering::Relaxed);
+                return Err(Failure::closed(if left { Applied::Maybe } else { Applied::No }));
+            }
             answered = timeout_at(end, answer) => answered,
         };
         let cause = match answered {

@@ -122,12 +122,12 @@ impl Cause {
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Unreachable(error) => error.to_string(),
-            Self::ConnectTimeout(limit) => format!("no connection within {} s", limit.as_secs_f64()),
+            Self::ConnectTimeout(limit) => format!("no connection within {} s", seconds(*limit)),
             Self::NotSent => "connection closed".to_owned(),
-            Self::Queued(reason, limit) => format!("not sent within {} s: {reason}", limit.as_secs_f64()),
+            Self::Queued(reason, limit) => format!("not sent within {} s: {reason}", seconds(*limit)),
             Self::Refused => "the server refused the request before it processed it".to_owned(),
             Self::Cut(reason) | Self::Malformed(reason) => one_line(reason),
-            Self::Timeout(limit) => format!("no answer within {} s", limit.as_secs_f64()),
+            Self::Timeout(limit) => format!("no answer within {} s", seconds(*limit)),
             Self::Http(status, line) if line.is_empty() => format!("plain HTTP in place of gRPC: {status}"),
             Self::Http(status, line) => one_line(&format!("plain HTTP in place of gRPC: {status}: {line}")),
             Self::TooLarge(length) => format!("a response of {length} bytes is larger than accepted"),
@@ -140,6 +140,11 @@ impl Cause {
             Self::Unsendable => "the token is no header value".to_owned(),
         }
     }
+}
+
+/// In seconds, as a person wants to read them.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// gRPC's mapping of plain HTTP to codes. What a proxy turns away by its own rules has not reached a server.

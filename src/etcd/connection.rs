@@ -196,6 +196,11 @@ impl Connection {
         !self.is_closed()
     }
 
+    /// When something came last, on any of its streams.
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.0.state.liveness.last_heard()
+    }
+
     /// Later requests are to go elsewhere. What is under way goes on.
     pub(crate) fn retire(&self) {
         self.0.state.liveness.retire();
@@ -322,6 +327,8 @@ where
     // It is there once.
     if let Some(pings) = connection.ping_pong() {
         tokio::select! {
+            // After a pause of the process there may be something to read, which a timer must not forestall.
+            biased;
             // The requests that break with it learn the reason themselves.
             _ = connection => {}
             () = state.liveness.ping(pings, &state.gate) => {}

@@ -34,10 +34,11 @@ const MAX_CONCURRENT_STREAMS: u16 = 3;
 
 /// In GOAWAY: the last stream, then the reason.
 const REASON: usize = 4;
-const ENHANCE_YOUR_CALM: u32 = 11;
+/// ENHANCE_YOUR_CALM, in the words of gRPC. Others use the same reason for other things.
+const TOO_MANY_PINGS: &[u8] = b"\0\0\0\x0btoo_many_pings";
 
 /// As much of a payload as is looked at. Servers send less.
-const NOTED: usize = 10 * SETTING;
+const NOTED: usize = 64 * SETTING;
 
 /// The first byte of what a TLS server says to someone who does not speak TLS.
 const TLS_ALERT: u8 = 21;
@@ -149,7 +150,11 @@ impl<S> Frames<S> {
                 self.tell(Ok(()));
             }
             GOAWAY => {
-                if self.noted.get(REASON..).and_then(number) == Some(ENHANCE_YOUR_CALM) {
+                if self
+                    .noted
+                    .get(REASON..)
+                    .is_some_and(|reason| reason.starts_with(TOO_MANY_PINGS))
+                {
                     self.state.liveness.calm_down();
                 }
                 self.state.liveness.retire();

@@ -10,8 +10,9 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use h2::SendStream;
-use h2::client::ResponseFuture;
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::{Message, encoding};
@@ -102,7 +103,7 @@ pub(crate) async fn unary<R: Response>(
         sent.map_err(|error| connection.broken(&error, false))?;
         exchange
     };
-    let mut messages = Messages::begin(connection, response, R::LIMIT).await?;
+    let mut messages = Messages::begin(connection.clone(), response, R::LIMIT).await?;
     let message = messages.next().await?;
     if let (HalfClose::Answer, Some(message)) = (half_close, &message) {
         let answer = decode(message.clone())?;
@@ -143,9 +144,9 @@ pub(crate) async fn open<R: Response>(
         body: exchange.body,
         waiting: BytesMut::new(),
     };
+    let begins = Messages::begin(connection.clone(), exchange.response, R::LIMIT);
     let incoming = Incoming {
-        connection: connection.clone(),
-        state: State::Begins(exchange.response),
+        state: State::Begins(begins.boxed()),
         _permit: exchange.permit,
         message: PhantomData,
     };
@@ -196,14 +197,14 @@ impl Outgoing {
 
 /// The server's half of a stream.
 pub(crate) struct Incoming<R> {
-    connection: Connection,
     state: State,
     _permit: Permit,
     message: PhantomData<fn() -> R>,
 }
 
 enum State {
-    Begins(ResponseFuture),
+    /// Kept until it is over, since whoever waits may give up and come again.
+    Begins(BoxFuture<'static, Result<Messages, Cause>>),
     Goes(Messages),
 }
 
@@ -222,8 +223,8 @@ impl<R: Response> Incoming<R> {
     }
 
     async fn messages(&mut self) -> Result<&mut Messages, Cause> {
-        if let State::Begins(response) = &mut self.state {
-            self.state = State::Goes(Messages::begin(&self.connection, response, R::LIMIT).await?);
+        if let State::Begins(begins) = &mut self.state {
+            self.state = State::Goes(begins.await?);
         }
         match &mut self.state {
             State::Goes(messages) => Ok(messages),

@@ -8,9 +8,10 @@ use super::client::Client;
 use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Result};
 use super::pb::request_op::Request as Op;
+use super::pb::response_op::Response as OpResponse;
 use super::pb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse,
+    RangeRequest, RangeResponse, RequestOp, ResponseOp, TxnRequest, TxnResponse,
 };
 
 const PUT: &str = "/etcdserverpb.KV/Put";
@@ -50,7 +51,7 @@ impl Client {
         self.check_leases(&request)?;
         let kind = if reads_only(&request) { Kind::Read } else { Kind::Write };
         let answered = self.cluster().call::<TxnResponse>(kind, TXN, request, options).await?;
-        if !answered.response.succeeded && answered.earlier == Applied::Maybe {
+        if answered.earlier == Applied::Maybe && !holds(&answered.response) {
             // The comparisons may have failed for what that attempt has written.
             let text =
                 "the comparisons do not hold, and an earlier attempt whose answer was lost may have been applied";
@@ -85,6 +86,15 @@ impl Client {
                 Some(Op::RequestRange(_) | Op::RequestDeleteRange(_)) | None => Ok(()),
             })
     }
+}
+
+/// Did the comparisons hold, those of the transactions in it too?
+fn holds(response: &TxnResponse) -> bool {
+    let inner = |op: &ResponseOp| match &op.response {
+        Some(OpResponse::ResponseTxn(txn)) => holds(txn),
+        _ => true,
+    };
+    response.succeeded && response.responses.iter().all(inner)
 }
 
 fn reads_only(txn: &TxnRequest) -> bool {

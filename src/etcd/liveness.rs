@@ -30,6 +30,9 @@ pub(crate) const DOUBT_LIMIT: Duration = Duration::from_secs(1);
 /// So many round trips are waited for on a line where that is longer than a limit.
 const ROUND_TRIPS: u32 = 4;
 
+/// What was measured may have stood behind a large answer.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// How often a server wants to be pinged at the most. It outlives the connections to that server, for one that has
 /// complained will complain again.
 #[derive(Debug, Clone)]
@@ -108,6 +111,11 @@ impl Liveness {
         now.saturating_duration_since(self.began).saturating_sub(heard)
     }
 
+    /// When something came last.
+    pub(super) fn last_heard(&self) -> Instant {
+        self.began + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+    }
+
     /// The server has complained about pings.
     pub(super) fn calm_down(&self) {
         self.pace.slow_down();
@@ -151,7 +159,7 @@ impl Liveness {
     /// `limit`, or some round trips where the line is slower than that.
     pub(super) fn patience(&self, limit: Duration) -> Duration {
         let round_trip = Duration::from_millis(self.round_trip.load(Ordering::Relaxed));
-        limit.max(round_trip * ROUND_TRIPS)
+        limit.max((round_trip * ROUND_TRIPS).min(LONGEST_PATIENCE))
     }
 
     /// A round trip took so long. One that was quick does not make a slow line a quick one at once.

@@ -1,9 +1,10 @@
 //! The etcd client: endpoints, calls, retry, leases, watches. A complete client for Rust that knows nothing of Lua.
 //!
 //! A call goes through these files in this order: its service (`kv`, `lease`, `watch`), `call` for the attempts,
-//! `endpoint` for the server, `auth` for the token, `connection` (over `tls` and `preface`) for the wire; a failure
-//! comes back through `failure` as an `error`. The streams of leases and watches are kept alive by `stream`, and what
-//! they bring is `readable`. `client` holds the parts together; what they all need is its `cluster`.
+//! `endpoint` for the server (over `dial`, `tls` and `frames`), `auth` for the token, `grpc` for the messages, on a
+//! `connection` with a `gate` for its streams and a `liveness`. What went wrong is a `cause`, comes back as a `failure`,
+//! and is told as an `error`. The streams of leases and watches are kept alive by `stream`, and what they bring is
+//! `readable`. `client` holds the parts together; what they all need is its `cluster`.
 
 #![forbid(unsafe_code)]
 

@@ -29,6 +29,9 @@ pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// The same for a call beside the stream. Without a quorum a server gives a read up after 7 s.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long an answer may stand behind those of other requests.
+const BEHIND_LIMIT: Duration = Duration::from_secs(30);
+
 /// What a long-lived stream does.
 pub(crate) trait Persistent: Send + Sync + 'static {
     /// Waits until there is something to do.
@@ -144,14 +147,20 @@ impl Line {
         Ok((line, Requests(requests), Responses(responses)))
     }
 
+    /// When something came last on the connection: what is waited for may stand behind it, though not for ever.
+    pub(crate) fn last_heard(&self, asked: Instant) -> Instant {
+        self.authorized.connection.last_heard().min(asked + BEHIND_LIMIT)
+    }
+
     /// How long the server may leave what was sent without an answer.
     pub(crate) fn patience(&self) -> Duration {
         self.authorized.connection.patience(ANSWER_LIMIT)
     }
 
-    /// One call on the same connection, with the same token, where the server allows a stream beside the lasting ones.
+    /// One call on the same connection, with the same token; on another where this one takes no more requests, or none
+    /// beside the streams that last.
     pub(crate) async fn call<R: Response>(&self, method: &'static str, request: &impl Message) -> Result<R, Failure> {
-        let authorized = if self.authorized.connection.is_taken() {
+        let authorized = if self.authorized.connection.is_closed() {
             let ready = self.cluster.connect_and_login(&self.endpoint, CONNECT_LIMIT, None);
             ready.await?
         } else {

@@ -125,13 +125,14 @@ impl Client {
         if self.cluster().auth.can_login() {
             self.check_permission(&request, options).await?;
         }
-        let first = match request.start_revision {
-            0 => self.revision(&request.key, options).await?.saturating_add(1),
-            revision => revision,
-        };
         let began = Instant::now();
         let mut attempts = Attempts::default();
         loop {
+            let first = match request.start_revision {
+                // Each time, since the store may have been put back meanwhile.
+                0 => self.revision(&request.key, options).await?.saturating_add(1),
+                revision => revision,
+            };
             let (watcher, confirmed) = self.parts.watches.create(request.clone(), first);
             let failure = tokio::select! {
                 () = self.cluster().closed.cancelled() => return Err(Error::closed()),

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use h2::Reason;
-use silly_etcd::etcd::pb::{LeaseGrantRequest, PutRequest, PutResponse};
+use silly_etcd::etcd::pb::request_op::Request as Op;
+use silly_etcd::etcd::pb::response_op::Response;
+use silly_etcd::etcd::pb::{
+    LeaseGrantRequest, PutRequest, PutResponse, RequestOp, ResponseOp, TxnRequest, TxnResponse,
+};
 use silly_etcd::etcd::{Applied, CallOptions, Code};
 use tokio::join;
 
@@ -217,5 +221,58 @@ fn c1_closing_the_client_does_not_either() {
             client.close();
         });
         assert_eq!(outcome(written), Err((Code::Closed, Applied::Maybe)));
+    });
+}
+
+#[test]
+fn a_comparison_that_fails_after_a_lost_attempt_says_nothing_for_certain() {
+    let inner = |succeeded| ResponseOp {
+        response: Some(Response::ResponseTxn(TxnResponse {
+            succeeded,
+            ..TxnResponse::default()
+        })),
+    };
+    let outer = move |succeeded, within| TxnResponse {
+        succeeded,
+        responses: vec![inner(within)],
+        ..TxnResponse::default()
+    };
+    run(async {
+        for (answer, known) in [
+            (outer(true, true), true),
+            (outer(false, true), false),
+            (outer(true, false), false),
+        ] {
+            let reply = answer.clone();
+            let etcd = Cluster::start(1, move |mut call: Call| {
+                let reply = reply.clone();
+                async move {
+                    match call.number {
+                        0 => lose_the_first(call, CLOSED.1).await,
+                        _ => call.reply(&reply),
+                    }
+                }
+            })
+            .await;
+            let options = CallOptions {
+                retry: 1,
+                retry_unknown: true,
+                ..ONCE
+            };
+            let put = RequestOp {
+                request: Some(Op::RequestPut(PutRequest::default())),
+            };
+            let request = TxnRequest {
+                success: vec![put],
+                ..TxnRequest::default()
+            };
+            let done = outcome(etcd.client(options).txn(request, &options).await);
+            let expected = if known {
+                Ok(())
+            } else {
+                Err((Code::Aborted, Applied::Maybe))
+            };
+            assert_eq!(done, expected, "{answer:?}");
+        }
     });
 }

@@ -119,3 +119,27 @@ fn w5_a_denied_watch_leaves_the_others_alone() {
         }
     });
 }
+
+#[test]
+fn watches_that_are_made_at_once_are_sorted_out_though_the_server_keeps_no_ids() {
+    run(async {
+        let (etcd, mut calls) = cluster(1).await;
+        let client = etcd.client(ONCE);
+        let (first, second, _stream) = join!(watch(&client), watch(&client), async {
+            let mut stream = calls.recv().await.unwrap();
+            create(&mut stream).await;
+            create(&mut stream).await;
+            stream.send(&created(0));
+            let mut stream = calls.recv().await.unwrap();
+            for id in [0, 1] {
+                create(&mut stream).await;
+                stream.send(&created(id));
+            }
+            stream
+        });
+        // Without a retry, and time stands still.
+        first.unwrap();
+        second.unwrap();
+        assert_eq!(streams(&etcd), 2);
+    });
+}

@@ -93,6 +93,34 @@ fn a_watch_tells_since_when_it_is_cut_off() {
 }
 
 #[test]
+fn a_break_that_is_over_is_forgotten() {
+    run(async {
+        let (etcd, mut calls) = cluster(1).await;
+        let client = etcd.client(ONCE);
+        let (watcher, mut stream, _) = watching(&client, &mut calls).await;
+        for _ in 0..3 {
+            stream.finish("14", "etcdserver: no leader");
+            stream = loop {
+                let call = until(calls.recv()).await.unwrap();
+                if call.method == "Watch" {
+                    break call;
+                }
+            };
+            until(sleep(Duration::from_millis(500))).await;
+            assert!(watcher.status().lag < Duration::from_secs(2), "{:?}", watcher.status());
+            let id = create(&mut stream).await.watch_id;
+            stream.send(&created(id));
+            until(sleep(MINUTE)).await;
+            let status = watcher.status();
+            assert_eq!(
+                (status.state, status.lag, status.message),
+                (State::Ready, Duration::ZERO, None)
+            );
+        }
+    });
+}
+
+#[test]
 fn its_lag_counts_from_the_first_break() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;

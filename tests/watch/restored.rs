@@ -75,6 +75,11 @@ fn a_watch_ends_where_the_witness_is_another() {
         for (name, answer) in [
             ("put at another revision", store(66, Some(6))),
             ("gone", store(66, None)),
+            ("with another value", {
+                let mut other = store(66, Some(SEEN));
+                other.kvs[0].value = "other".into();
+                other
+            }),
         ] {
             let (etcd, mut calls) = Cluster::manual(1).await;
             let client = etcd.client(ONCE);
@@ -100,7 +105,7 @@ fn a_watch_ends_where_the_store_has_gone_back() {
         let (mut call, _) = question(&mut calls).await;
         call.finish("11", "etcdserver: mvcc: required revision is a future revision");
         let (mut call, request) = question(&mut calls).await;
-        assert_eq!((request.revision, request.count_only), (0, true));
+        assert_eq!((&request.key[..], request.revision), (&b"key"[..], 0));
         call.reply(&store(7, None));
         assert_eq!(
             end(&watcher).await.to_string(),
@@ -110,18 +115,23 @@ fn a_watch_ends_where_the_store_has_gone_back() {
 }
 
 #[test]
-fn of_a_witness_that_says_nothing_the_revision_decides() {
+fn of_a_witness_that_cannot_be_read_what_there_is_now_decides() {
     run(async {
         for (code, text) in [
             ("11", "etcdserver: mvcc: required revision has been compacted"),
             ("7", "etcdserver: permission denied"),
         ] {
-            for (revision, same) in [(SEEN, true), (SEEN - 1, false)] {
+            for (revision, put, same) in [
+                (SEEN, None, true),
+                (SEEN + 9, Some(SEEN + 1), true),
+                (SEEN + 9, Some(SEEN - 1), false),
+                (SEEN - 1, None, false),
+            ] {
                 let (etcd, mut calls) = Cluster::manual(1).await;
                 let client = etcd.client(ONCE);
                 let (watcher, _stream) = resumed(&client, &mut calls).await;
                 question(&mut calls).await.0.finish(code, text);
-                question(&mut calls).await.0.reply(&store(revision, None));
+                question(&mut calls).await.0.reply(&store(revision, put));
                 match same {
                     true => assert_eq!(read(&watcher).await, [SEEN + 1], "{text}"),
                     false => assert_eq!(end(&watcher).await.code, Code::Compacted, "{text}"),
@@ -137,7 +147,7 @@ fn whoever_may_read_nothing_goes_on() {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);
         let (watcher, _stream) = resumed(&client, &mut calls).await;
-        for _ in 0..2 {
+        for _ in 0..3 {
             question(&mut calls)
                 .await
                 .0
@@ -157,6 +167,24 @@ fn a_server_that_cannot_say_is_left_for_another() {
             .await
             .0
             .finish("14", "etcdserver: request timed out");
+        let mut second = until(calls.recv()).await.unwrap();
+        assert_ne!(second.server, first.server);
+        let id = create(&mut second).await.watch_id;
+        question(&mut calls).await.0.reply(&store(SEEN, Some(SEEN)));
+        second.send(&created(id));
+        second.send(&events(id, &[SEEN + 1]));
+        assert_eq!(read(&watcher).await, [SEEN + 1]);
+    });
+}
+
+#[test]
+fn a_proxys_page_is_not_the_stores_word() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(2).await;
+        let client = etcd.client(ONCE);
+        let (watcher, first) = resumed(&client, &mut calls).await;
+        let (mut call, _) = question(&mut calls).await;
+        call.respond(403).send_data("forbidden".into(), true).unwrap();
         let mut second = until(calls.recv()).await.unwrap();
         assert_ne!(second.server, first.server);
         let id = create(&mut second).await.watch_id;

@@ -128,7 +128,7 @@ impl Script {
 
     fn go_away(&mut self, reason: u32) {
         self.known.retired = true;
-        if reason == ENHANCE_YOUR_CALM {
+        if reason == 11 {
             self.known.interval = (self.known.interval * 2).min(3600);
         }
         self.add(&goaway(reason));

@@ -41,7 +41,7 @@ pub(super) struct Messages {
 impl Messages {
     /// Waits for the response to begin.
     pub(super) async fn begin(
-        connection: &Connection,
+        connection: Connection,
         response: impl Future<Output = Result<http::Response<RecvStream>, h2::Error>>,
         limit: usize,
     ) -> Result<Self, Cause> {
@@ -59,7 +59,7 @@ impl Messages {
         match head.headers.get(ENCODING) {
             Some(encoding) if encoding != "identity" => Err(Cause::Compressed(format!("{encoding:?}"))),
             _ => Ok(Self {
-                connection: connection.clone(),
+                connection,
                 stream,
                 limit,
                 piece: Bytes::new(),

@@ -15,25 +15,30 @@ const RANGE: &str = "/etcdserverpb.KV/Range";
 const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 
 /// Has another store taken the place of the one that was watched, an older backup? Then the revision at which it stands.
-/// Of a witness that was compacted, and where there is none, only the revision speaks: a store that was written on past
-/// what was seen is not told from the one before.
+/// Where the witness was compacted or there is none, a store that was written on past what was seen may pass for the one
+/// before.
 pub(super) async fn gone_back(line: &Line, history: &History, key: Bytes) -> Result<Option<i64>, Failure> {
-    if let Some((key, revision)) = &history.witness {
-        let request = RangeRequest {
-            key: key.clone(),
-            revision: *revision,
+    if let Some(witness) = &history.witness {
+        let then = RangeRequest {
+            key: witness.key.clone(),
+            revision: witness.revision,
+            ..RangeRequest::default()
+        };
+        if let Some(answer) = read(line, then).await? {
+            let same = answer.kvs.first().is_some_and(|kv| witness.is(kv));
+            let now = answer.revision();
+            return Ok((!same || now < history.newest).then_some(now));
+        }
+        let now = RangeRequest {
+            key: witness.key.clone(),
             keys_only: true,
             ..RangeRequest::default()
         };
-        match line.call::<RangeResponse>(RANGE, &request).await {
-            Ok(answer) => {
-                let same = answer.kvs.first().is_some_and(|kv| kv.mod_revision == *revision);
-                let now = answer.revision();
-                return Ok((!same || now < history.newest).then_some(now));
-            }
-            // Compacted, in the future, or denied.
-            Err(failure) if is_answer(&failure) => {}
-            Err(failure) => return Err(failure),
+        if let Some(answer) = read(line, now).await? {
+            // It can only have been put later.
+            let older = answer.kvs.first().is_some_and(|kv| kv.mod_revision < witness.revision);
+            let now = answer.revision();
+            return Ok((older || now < history.newest).then_some(now));
         }
     }
     let request = RangeRequest {
@@ -41,19 +46,24 @@ pub(super) async fn gone_back(line: &Line, history: &History, key: Bytes) -> Res
         count_only: true,
         ..RangeRequest::default()
     };
+    let answer = read(line, request).await?;
+    let now = answer.map(|answer| answer.revision());
+    Ok(now.filter(|now| *now < history.newest))
+}
+
+/// Reads; `None` where the store has decided that it cannot be read: compacted, in the future, or denied.
+async fn read(line: &Line, request: RangeRequest) -> Result<Option<RangeResponse>, Failure> {
+    let decided = [Code::Compacted, Code::OutOfRange, Code::PermissionDenied];
     match line.call::<RangeResponse>(RANGE, &request).await {
-        Ok(answer) => Ok((answer.revision() < history.newest).then(|| answer.revision())),
-        Err(failure) if is_answer(&failure) => Ok(None),
+        Ok(answer) => Ok(Some(answer)),
+        Err(failure) if is_word(&failure, &decided) => Ok(None),
         Err(failure) => Err(failure),
     }
 }
 
-/// Did the store decide, rather than anything on the way to it?
-fn is_answer(failure: &Failure) -> bool {
-    matches!(
-        failure.error.code,
-        Code::Compacted | Code::OutOfRange | Code::PermissionDenied
-    )
+/// Is the failure one of these, and the server's own word? A proxy has pages with some of the same codes.
+fn is_word(failure: &Failure, codes: &[Code]) -> bool {
+    failure.status && codes.contains(&failure.error.code)
 }
 
 /// May the range be read with the stream's token? If so, the refusal was meant for another moment.
@@ -66,20 +76,24 @@ pub(super) async fn is_permitted(line: &Line, suspect: &Suspect) -> Result<bool,
         ..RangeRequest::default()
     };
     match line.call::<RangeResponse>(RANGE, &request).await {
-        Err(failure) if failure.error.code == Code::PermissionDenied => Ok(false),
-        Err(failure) if failure.error.code != Code::OutOfRange => Err(failure),
+        Err(failure) if is_word(&failure, &[Code::PermissionDenied]) => Ok(false),
+        Err(failure) if !is_word(&failure, &[Code::OutOfRange]) => Err(failure),
         _ => Ok(true),
     }
 }
 
-/// Does the server answer a request for progress only when all events up to that revision have been sent? Servers before
-/// 3.4.25 and 3.5.8 run ahead of them.
-pub(super) async fn knows_progress(line: &Line) -> Result<bool, Failure> {
+/// Does `member`, at the other end of the stream, answer a request for progress only when all events up to that revision
+/// have been sent? Servers before 3.4.25 and 3.5.8 run ahead of them.
+pub(super) async fn knows_progress(line: &Line, member: u64) -> Result<bool, Failure> {
     match line.call::<StatusResponse>(STATUS, &StatusRequest {}).await {
-        Ok(status) => Ok(is_at_least(&status.version)),
+        Ok(status) => {
+            // Behind a proxy the answer may be another member's.
+            let same = status.header.map_or(0, |header| header.member_id) == member;
+            Ok(same && is_at_least(&status.version))
+        }
         // Only new servers refuse it to whoever has no right to it.
-        Err(failure) if failure.error.code == Code::PermissionDenied => Ok(true),
-        Err(failure) if failure.error.code == Code::Unimplemented => Ok(false),
+        Err(failure) if is_word(&failure, &[Code::PermissionDenied]) => Ok(true),
+        Err(failure) if is_word(&failure, &[Code::Unimplemented]) => Ok(false),
         Err(failure) => Err(failure),
     }
 }

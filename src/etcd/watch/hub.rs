@@ -34,7 +34,7 @@ const PROGRESS_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Hub {
     /// Held for single steps, never across an await.
     watches: Mutex<Watches>,
-    /// Since when there is no stream, and why. Held for the look only.
+    /// Since when some watch is cut off, and why. Held for the look only.
     cut_off: Mutex<Option<(Instant, String)>>,
     /// There is a request to send, or the last watch has gone.
     changed: Notify,
@@ -101,8 +101,8 @@ impl Hub {
         let (standing, revision) = self.watches().standing(key);
         let cut_off = self.cut_off().clone();
         let state = match standing {
-            Standing::Attached => State::Ready,
-            Standing::Detached => State::Stale,
+            Standing::Detached if cut_off.is_some() => State::Stale,
+            Standing::Attached | Standing::Detached => State::Ready,
             Standing::Paused => State::Paused,
             Standing::Ended => State::Ended,
         };
@@ -157,9 +157,10 @@ impl Hub {
                 continue;
             };
             // As long as bytes arrive the answer may stand behind them.
-            let (limit, since) = (line.patience(), asked.max(heard.last()));
-            let changed = timeout_at(since + limit, self.changed.notified()).await;
-            if changed.is_err() && asked.max(heard.last()) == since {
+            let since = || asked.max(heard.last()).max(line.last_heard(asked));
+            let (limit, before) = (line.patience(), since());
+            let changed = timeout_at(before + limit, self.changed.notified()).await;
+            if changed.is_err() && since() == before {
                 return Err(line.unanswered(limit));
             }
         }
@@ -186,10 +187,19 @@ impl Hub {
                 if let Some(fault) = fault {
                     return Err(line.refused(fault.error, fault.retry));
                 }
+                self.reunited();
                 self.changed.notify_one();
                 self.attended.notify_one();
             }
             responses.heard(line).await?;
+        }
+    }
+
+    /// Notes the end of a break, once every watch is back on a server.
+    fn reunited(&self) {
+        let broken = self.cut_off().is_some();
+        if broken && self.watches().are_attached() {
+            *self.cut_off() = None;
         }
     }
 
@@ -225,8 +235,9 @@ impl Hub {
             }
             next = Instant::now() + PROGRESS_INTERVAL;
             if trusted.is_none() {
+                let member = self.watches().member();
                 // A server that does not say is asked again, and the stream is none the worse for it.
-                trusted = check::knows_progress(line).await.ok();
+                trusted = check::knows_progress(line, member).await.ok();
             }
             if trusted == Some(true) && self.watches().ask_progress(asked.elapsed() >= PROGRESS_LIMIT) {
                 asked = Instant::now();

@@ -58,6 +58,8 @@ pub(super) struct Watches {
     careful: bool,
     /// This stream's server has confirmed a watch under the id that was asked for.
     keeps_ids: bool,
+    /// Which member that was.
+    member: u64,
     /// Could there be a new token?
     can_login: bool,
     /// Watches that were refused for what may be the fault of an old token, and why.
@@ -82,6 +84,8 @@ struct Watch {
     /// Waits for the server's first word. Empty from then on.
     confirm: Option<oneshot::Sender<Result<(), Failure>>>,
     inbox: Arc<Inbox>,
+    /// It was asked for on an earlier stream.
+    resumes: bool,
     /// The cluster that it is a watch of; 0 while nobody has said.
     cluster_id: u64,
     /// How often in a row it was refused without a reason that holds.
@@ -144,6 +148,7 @@ impl Watches {
             phase: Phase::Detached,
             confirm: Some(confirm),
             inbox,
+            resumes: false,
             cluster_id: 0,
             refusals: 0,
             asked: false,
@@ -152,6 +157,9 @@ impl Watches {
             request,
         };
         watch.inbox.join(&self.budget);
+        if watch.request.start_revision == 0 {
+            self.history.newest = self.history.newest.max(first.saturating_sub(1));
+        }
         self.by_key.insert(self.last_key, watch);
         self.attach(self.last_key);
         self.last_key
@@ -160,7 +168,9 @@ impl Watches {
     /// Forgets a watch. Says whether there was one.
     pub(super) fn cancel(&mut self, key: Key) -> bool {
         self.detach(key, Phase::Detached);
-        self.by_key.remove(&key).is_some()
+        let removed = self.by_key.remove(&key).is_some();
+        self.forget_history();
+        removed
     }
 
     /// Puts a paused watch back on the server. Says whether it was paused.
@@ -183,6 +193,19 @@ impl Watches {
             Phase::Paused => Standing::Paused,
         };
         (standing, watch.next_revision.saturating_sub(1))
+    }
+
+    /// Is every watch that was confirmed on a server, or waiting for its reader?
+    pub(super) fn are_attached(&self) -> bool {
+        let attached = |watch: &Watch| matches!(watch.phase, Phase::Attached(_) | Phase::Paused);
+        self.by_key
+            .values()
+            .all(|watch| attached(watch) || watch.confirm.is_some())
+    }
+
+    /// The member that has confirmed the watches of this stream; 0 where that is not known.
+    pub(super) fn member(&self) -> u64 {
+        self.member
     }
 
     /// Is there nothing that needs a stream?
@@ -248,6 +271,7 @@ impl Watches {
         self.denied.clear();
         self.fault = None;
         self.keeps_ids = false;
+        self.member = 0;
         self.progress_asked = false;
         self.wants_progress = false;
         let keys: Vec<_> = self.by_key.keys().copied().collect();
@@ -261,6 +285,7 @@ impl Watches {
     /// The stream broke: nothing comes to any watch until there is another.
     pub(super) fn broke(&mut self) {
         for watch in self.by_key.values_mut() {
+            watch.resumes = true;
             if watch.phase != Phase::Paused {
                 watch.phase = Phase::Detached;
             }
@@ -368,9 +393,10 @@ impl Watches {
             let _ = confirm.send(Err(Failure::last(reason.clone())));
         }
         watch.inbox.end(reason);
+        self.forget_history();
     }
 
-    /// The stream is to be ended, and everything resumed on another.
+    /// The stream is to be ended, and everything resumed on another after a pause.
     fn fail(&mut self, reason: &str) {
         self.fail_with(Error::new(Code::Protocol, reason), Retry::Later);
     }

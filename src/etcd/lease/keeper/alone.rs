@@ -17,7 +17,7 @@ use crate::etcd::failure::Failure;
 use crate::etcd::pb::LeaseKeepAliveResponse;
 
 /// How many are asked for at the same time.
-pub(super) const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 64;
 
 impl Shared {
     /// One attempt to renew a lease alone, while the stream of the others is at `shared`.

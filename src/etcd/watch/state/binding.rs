@@ -5,13 +5,13 @@
 //! one watch is created at a time.
 
 use super::super::reason::canceled;
-use super::{Key, Phase, Watches, WireId};
+use super::{FIRST, Key, Phase, Watches, WireId};
 use crate::etcd::cause::{Retry, refuses_token};
 use crate::etcd::error::{Code, Error};
 use crate::etcd::pb::{Response, WatchResponse};
 
 /// How often in a row a watch may be refused though its user has the permission.
-const REFUSALS: u32 = 3;
+pub(super) const REFUSALS: u32 = 3;
 
 impl Watches {
     /// The answer to a create.
@@ -33,17 +33,22 @@ impl Watches {
         let id = message.watch_id;
         match self.creating.iter().position(|(wire, _)| *wire == id) {
             Some(at) => {
-                self.careful |= at > 0;
-                self.keeps_ids |= at == 0 && !message.canceled;
+                self.careful = at > 0;
+                if at == 0 && !message.canceled {
+                    self.keeps_ids = true;
+                    self.member = message.header.as_ref().map_or(0, |header| header.member_id);
+                }
                 return self.creating.remove(at);
             }
-            None if self.creating.len() == 1 => {}
+            None if self.creating.len() == 1 && id <= FIRST => {}
             // A server that keeps ids answers in order, and has none for what it refuses.
             None if message.canceled && self.keeps_ids && !self.careful => {}
             None if self.creating.is_empty() => return None,
             None => {
                 self.careful = true;
-                self.fail("the server confirms watches under ids that nobody asked for");
+                // At once, since the next stream will do.
+                let text = "the server confirms watches under ids that nobody asked for";
+                self.fail_with(Error::new(Code::Protocol, text), Retry::Reconnect);
                 return None;
             }
         }

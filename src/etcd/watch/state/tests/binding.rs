@@ -1,6 +1,7 @@
 //! A server that keeps neither ids nor order, as etcd's proxy, and events that are nobody's.
 
 use super::*;
+use crate::etcd::watch::state::binding::REFUSALS;
 
 /// A machine that was asked for watches of these keys on one stream.
 fn asked(keys: &[&'static str]) -> (Watches, Vec<Reader>) {
@@ -42,7 +43,11 @@ fn an_id_that_nobody_asked_for_confirms_no_watch_among_several() {
         assert_eq!(creates(&mut watches).len(), 3);
         watches.receive(created(id));
         assert!(readers.iter_mut().all(Reader::waits), "confirmed by {id}");
-        assert_eq!(watches.fault().unwrap().retry, Retry::Later);
+        assert_eq!(
+            watches.fault().unwrap().retry,
+            Retry::Reconnect,
+            "the next stream will do"
+        );
         watches.receive(event_of(id, "a", 10));
         assert!(readers.iter().all(|reader| reader.read().is_none()));
     }
@@ -170,7 +175,8 @@ fn an_id_that_is_taken_confirms_no_second_watch() {
     watches.receive(created(ids[0]));
     watches.receive(created(ids[0]));
     readers[0].confirmed.try_recv().unwrap().unwrap();
-    assert_eq!(readers[1].refusal().code, Code::Protocol);
+    assert!(readers[1].waits());
+    assert_eq!(watches.fault().unwrap().error.code, Code::Protocol);
     watches.receive(event_of(ids[0], "a", 10));
     assert_eq!(readers[0].read(), Some(vec![10]));
 }
@@ -189,4 +195,78 @@ fn a_watch_that_resumes_is_not_ended_by_an_id_that_is_taken() {
     watches.connected();
     assert_eq!(creates(&mut watches).len(), 1, "one at a time");
     assert!(readers.iter_mut().all(|reader| reader.read().is_none()));
+}
+
+#[test]
+fn an_id_of_ours_that_is_not_awaited_confirms_nothing() {
+    let (mut watches, mut readers) = asked(&["a"]);
+    let id = creates(&mut watches)[0].1;
+    watches.receive(created(id + 1));
+    assert!(readers[0].waits());
+    assert!(watches.fault().is_some());
+}
+
+#[test]
+fn a_server_that_keeps_ids_after_all_is_asked_for_many_at_a_time() {
+    let (mut watches, _readers) = asked(&["a", "b"]);
+    creates(&mut watches);
+    // Nothing tells whose refusal this is.
+    watches.receive(refused(-1));
+    watches.connected();
+    let first = creates(&mut watches);
+    assert_eq!(first.len(), 1);
+    watches.receive(created(first[0].1));
+    watch_key(&mut watches, "c");
+    assert_eq!(creates(&mut watches).len(), 2);
+}
+
+#[test]
+fn each_confirmation_forgives_the_refusals_before_it() {
+    let mut watches = Watches::new(true);
+    let mut reader = watch_key(&mut watches, "a");
+    for _ in 0..5 {
+        for _ in 0..REFUSALS {
+            creates(&mut watches);
+            let id = watches.unanswered().unwrap();
+            watches.receive(WatchResponse {
+                watch_id: id,
+                ..denied()
+            });
+            let suspect = watches.suspect().expect("it is not ended yet");
+            watches.absolve(&suspect);
+        }
+        let id = creates(&mut watches)[0].1;
+        watches.receive(created(id));
+        watches.broke();
+        watches.connected();
+    }
+    reader.confirmed.try_recv().unwrap().unwrap();
+    assert_eq!(reader.read(), None);
+}
+
+#[test]
+fn a_watch_that_is_refused_for_ever_ends() {
+    let mut watches = Watches::new(true);
+    let mut reader = watch_key(&mut watches, "a");
+    for _ in 0..=REFUSALS {
+        let id = creates(&mut watches)[0].1;
+        watches.receive(WatchResponse {
+            watch_id: id,
+            ..denied()
+        });
+        if let Some(suspect) = watches.suspect() {
+            watches.absolve(&suspect);
+        }
+    }
+    assert_eq!(reader.refusal().code, Code::PermissionDenied);
+}
+
+fn denied() -> WatchResponse {
+    WatchResponse {
+        created: true,
+        ..canceled_for(
+            -1,
+            "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+        )
+    }
 }

@@ -19,7 +19,7 @@ fn history(messages: impl FnOnce(WireId) -> Vec<WatchResponse>) -> (i64, Option<
         watches.receive(message);
     }
     let (history, _) = watches.resumes().unwrap();
-    (history.newest, history.witness.map(|(_, revision)| revision))
+    (history.newest, history.witness.map(|witness| witness.revision))
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_store_that_went_back_ends_what_was_watched() {
     from_now.confirmed.try_recv().unwrap().unwrap();
     watches.receive(events(newest, &[8]));
     assert_eq!(from_now.read(), Some(vec![8]));
-    assert_eq!(watches.resumes().unwrap().0.witness.unwrap().1, 8);
+    assert_eq!(watches.resumes().unwrap().0.witness.unwrap().revision, 8);
 }
 
 #[test]
@@ -97,4 +97,43 @@ fn a_header_without_a_cluster_is_not_the_stores() {
     message.header.as_mut().unwrap().cluster_id = 0;
     watches.receive(message);
     assert_eq!(watches.resumes().unwrap().0.newest, before);
+}
+
+#[test]
+fn a_put_that_its_own_revision_deletes_is_no_witness() {
+    assert_eq!(history(|id| vec![events(id, &[11]), both(id, 12)]).1, Some(11));
+}
+
+/// A PUT and the deletion of the same key in one revision.
+fn both(watch_id: WireId, revision: i64) -> WatchResponse {
+    let mut message = events(watch_id, &[revision, revision]);
+    message.events[1].r#type = EventType::Delete.into();
+    message
+}
+
+#[test]
+fn what_was_seen_is_forgotten_with_the_last_watch() {
+    let (mut watches, reader, id) = watching();
+    watches.receive(events(id, &[10]));
+    watches.cancel(reader.key);
+    assert_eq!(sent(&mut watches), [Sent::Cancel(id)]);
+    watch_from(&mut watches, 10);
+    let other = created_id(&mut watches);
+    watches.receive(WatchResponse {
+        header: None,
+        ..created(other)
+    });
+    assert_eq!(watches.resumes().unwrap().0, History::default());
+}
+
+#[test]
+fn a_watch_from_now_on_depends_on_the_revision_that_it_was_given() {
+    let mut watches = Watches::default();
+    let (confirm, _confirmed) = oneshot::channel();
+    watches.create(WatchCreateRequest::default(), 47, Arc::default(), confirm);
+    assert!(watches.resumes().is_none(), "it has not been asked for");
+    watches.connected();
+    watches.broke();
+    watches.connected();
+    assert_eq!(watches.resumes().unwrap().0.newest, 46);
 }
