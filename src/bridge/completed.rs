@@ -1,7 +1,7 @@
 //! The results of one lua_State that nobody has taken yet, and how its Lua thread hears of them.
 //!
-//! Results are pushed by whichever thread drives the runtime. The Lua thread is told in the way that it waits: it drives
-//! itself, or sleeps, or runs Lua while its host watches the descriptor or the port.
+//! Results are pushed by whichever thread drives the runtime. The Lua thread is told in the way that it waits: it
+//! drives itself, or sleeps, or runs Lua while its host watches the descriptor or the port.
 
 use std::collections::VecDeque;
 use std::io;

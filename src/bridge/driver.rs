@@ -34,8 +34,8 @@ pub(super) const TURN: Duration = Duration::from_millis(50);
 /// A Lua thread that has not driven for so long is busy with other things.
 const BUSY: Duration = Duration::from_millis(5);
 
-/// tokio wakes itself up, with system calls, for a timer that is due before all others, as the deadline of each call would
-/// be. So there is one that is due earlier, for so long after a call was submitted.
+/// tokio wakes itself up, with system calls, for a timer that is due before all others, as the deadline of each call
+/// would be. So there is one that is due earlier, for so long after a call was submitted.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Between two attempts to replace a broken tokio, where descriptors or memory are lacking.
@@ -55,9 +55,9 @@ pub(super) struct Driver {
     bell: Wake,
 }
 
-/// tokio, and the operations that were submitted. One task of its polls them all, and so is woken without a system call;
-/// they are not tasks themselves: when it breaks it may keep those for ever, and nobody would hear what has become of
-/// them.
+/// tokio, and the operations that were submitted. One task of its polls them all, and so is woken without a system
+/// call; they are not tasks themselves: when it breaks it may keep those for ever, and nobody would hear what has
+/// become of them.
 struct Tokio {
     operations: Operations,
     /// Ends when an operation panics outside of its own code, or never.
@@ -120,8 +120,8 @@ impl Driver {
         }
     }
 
-    /// Drives on this Lua thread until `done`, and returns the signals that it has held up meanwhile. Does nothing where
-    /// another thread drives already.
+    /// Drives on this Lua thread until `done`, and returns the signals that it has held up meanwhile. Does nothing
+    /// where another thread drives already.
     pub(super) fn turn(&self, done: impl Future<Output = ()>) -> Option<Blocked> {
         let tokio = match self.tokio.try_lock() {
             Ok(tokio) => tokio,

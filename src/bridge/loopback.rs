@@ -99,7 +99,7 @@ async fn accept(listener: TcpListener, nonce: &[u8]) -> io::Result<std::net::Tcp
     let mut guests = VecDeque::<Introduction<'_>>::new();
     loop {
         tokio::select! {
-                biased;
+            biased;
             host = introduced(&mut guests) => {
                 host.set_nodelay(true)?;
                 return host.into_std();

@@ -57,7 +57,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Is the connection to take no more requests: it has ended, has been given up, or has all its streams taken for long?
+    /// Is the connection to take no more requests: it has ended, has been given up, or has all its streams taken for
+    /// long?
     pub(super) fn is_closed(&self) -> bool {
         self.liveness.is_retired() || self.gate.is_taken()
     }
@@ -224,11 +225,6 @@ impl Connection {
     /// A response has begun.
     pub(crate) fn answered(&self) {
         self.0.state.liveness.answered();
-    }
-
-    /// Do streams that last leave no room for a call?
-    pub(crate) fn is_taken(&self) -> bool {
-        self.0.state.gate.is_taken()
     }
 
     /// Waits, until `end` at the latest, for the server to allow one more stream.

@@ -1,8 +1,8 @@
 //! The race between the addresses of a host, of which some may be dead.
 //!
 //! In: a name and a port, and how to connect to an address. Out: the first connection that is ready to be used: an
-//! address that takes TCP and then says nothing, or fails in TLS, does not win. Runs on the runtime; nothing goes on when
-//! the caller stops waiting.
+//! address that takes TCP and then says nothing, or fails in TLS, does not win. Runs on the runtime; nothing goes on
+//! when the caller stops waiting.
 
 use std::io;
 use std::net::SocketAddr;

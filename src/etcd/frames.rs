@@ -1,9 +1,9 @@
 //! A socket that reads along which HTTP/2 frames come from the server, on their way to h2.
 //!
 //! In: the bytes of the socket. Out: the same bytes, and what h2 does not tell: the server's first frame, how many
-//! streams it allows at once, that it goes away, and its complaint about pings. A connection counts as made when the server has sent its
-//! first frame: until then nothing that matters has been sent, so whatever goes wrong is certain to have changed nothing.
-//! Under TLS 1.3 that is also when a server says what it thinks of the client's certificate.
+//! streams it allows at once, that it goes away, and its complaint about pings. A connection counts as made when the
+//! server has sent its first frame: until then nothing that matters has been sent, so whatever goes wrong is certain to
+//! have changed nothing. Under TLS 1.3 that is also when a server says what it thinks of the client's certificate.
 
 use std::io;
 use std::pin::Pin;

@@ -1,7 +1,8 @@
 //! How many requests may be under way on a connection: as many streams as the server allows at once.
 //!
-//! In: the server's limit, and requests that want to be sent. Out: for each a [`Permit`], held until its answer has come.
-//! Beyond the limit h2 would queue requests without bound and without a word, as if they were sent. Used on any thread.
+//! In: the server's limit, and requests that want to be sent. Out: for each a [`Permit`], held until its answer has
+//! come. Beyond the limit h2 would queue requests without bound and without a word, as if they were sent. Used on any
+//! thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -129,7 +130,8 @@ impl Permit {
         free.then(|| Self::new(state, purpose))
     }
 
-    /// Waits until the server allows one more stream. `None`: it will not, or not soon, and another connection has to do.
+    /// Waits until the server allows one more stream. `None`: it will not, or not soon, and another connection has to
+    /// do.
     pub(super) async fn wait(state: &Arc<State>, purpose: Purpose) -> Option<Self> {
         let gate = &state.gate;
         let _waiting = Waiting::new(gate);

@@ -1,8 +1,8 @@
 //! The frames of gRPC: how messages are packed, sent and read, for calls and for streams.
 //!
-//! In: a connection, a method, headers, messages. Out: the messages that come back, or the [`Cause`] for which none did.
-//! What a server announces is not believed: memory grows with the bytes that arrive, up to a limit for each type of
-//! message. Runs on the runtime.
+//! In: a connection, a method, headers, messages. Out: the messages that come back, or the [`Cause`] for which none
+//! did. What a server announces is not believed: memory grows with the bytes that arrive, up to a limit for each type
+//! of message. Runs on the runtime.
 
 mod messages;
 

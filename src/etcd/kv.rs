@@ -1,7 +1,7 @@
 //! The KV service: put, get, delete, txn, compact.
 //!
-//! Each call takes the request as it goes over the wire and answers with the response as it came. Those that only pass it
-//! on are not `async`: the future of an `async fn` has room for its arguments as long as it lives.
+//! Each call takes the request as it goes over the wire and answers with the response as it came. Those that only pass
+//! it on are not `async`: the future of an `async fn` has room for its arguments as long as it lives.
 
 use super::call::Kind;
 use super::client::Client;

@@ -1,14 +1,15 @@
 //! Random numbers from the operating system.
 //!
-//! A generator of our own would be copied by fork and by snapshots of a machine, and two processes would then choose the
-//! same. Asking the kernel costs a fraction of a microsecond, and is done where something was lost or begins.
+//! A generator of our own would be copied by fork and by snapshots of a machine, and two processes would then choose
+//! the same. Asking the kernel costs a fraction of a microsecond, and is done where something was lost or begins.
 
 /// A number of 64 bits.
 pub(crate) fn bits() -> u64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u64::from_ne_bytes(bytes),
-        // No kernel that runs etcd's clients refuses. Chance is no matter of safety but for ids, which ask by themselves.
+        // No kernel that runs etcd's clients refuses. Chance is no matter of safety but for ids, which ask by
+        // themselves.
         Err(_) => 0,
     }
 }

@@ -89,7 +89,11 @@ fn row(name: &str, cause: &Cause) -> String {
         Retry::Later => "another server, or a pause",
     };
     let left = if verdict.member { "; the connection is left" } else { "" };
-    format!("| {name} | `{}` | {applied} | {next}{left} |", verdict.code.name())
+    let code = match cause {
+        Cause::Status(..) => "the server's own".to_owned(),
+        _ => format!("`{}`", verdict.code.name()),
+    };
+    format!("| {name} | {code} | {applied} | {next}{left} |")
 }
 
 #[test]
@@ -147,8 +151,8 @@ fn the_page_shows_this_table() {
             "etcd: no leader, a learner, a proposal dropped",
             vec![
                 etcd(Grpc::Unavailable, "etcdserver: no leader"),
-                etcd(Grpc::Unavailable, "etcdserver: rpc not supported for learner"),
-                etcd(Grpc::Unavailable, "raft proposal dropped"),
+                etcd(Grpc::FailedPrecondition, "etcdserver: rpc not supported for learner"),
+                etcd(Grpc::Unknown, "raft proposal dropped"),
             ],
         ),
         (

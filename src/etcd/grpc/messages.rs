@@ -19,8 +19,8 @@ use crate::etcd::connection::Connection;
 /// A message in pieces gets room for its whole length at once, unless that is longer than this.
 const TRUSTED: usize = 64 << 10;
 
-/// As much of a page of plain HTTP as is read for its first line, and how long that may take behind its head: the status
-/// is worth more, and a call may be in a hurry.
+/// As much of a page of plain HTTP as is read for its first line, and how long that may take behind its head: the
+/// status is worth more, and a call may be in a hurry.
 const PAGE: usize = 4 << 10;
 const PAGE_TIME: Duration = Duration::from_millis(200);
 
