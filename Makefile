@@ -37,7 +37,7 @@ LIBRARIES ?= dev
 HOSTS := spec/support/etcd run spec/conformance/run
 
 # A short cell of each kind of fault, for `make test`.
-QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut SECONDS=8
+QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
