@@ -4,6 +4,8 @@
 //! programs, whether a write may have been applied, and what may help. `docs/failures.md` shows the same table to
 //! people. Only here are texts compared, etcd's own: it has one code for several causes, and none for some.
 
+pub(super) mod words;
+
 use std::time::Duration;
 
 use http::StatusCode;
@@ -181,6 +183,10 @@ pub(crate) fn refuses_token(text: &str) -> bool {
 fn status(code: Grpc, text: &str) -> Verdict {
     use Applied::{Maybe, No};
     use Retry::{Later, Login, Never};
+    let code = match code {
+        Grpc::Unknown => words::code(text).unwrap_or(code),
+        _ => code,
+    };
     let name = match own_words(text) {
         "mvcc: required revision has been compacted" => Code::Compacted,
         _ => code.into(),

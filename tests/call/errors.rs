@@ -27,7 +27,10 @@ const OTHERS: &str = "
 99	lost	what is this";
 
 struct Case {
+    /// The status that says it.
     status: String,
+    /// The status that is sent.
+    sent: String,
     text: String,
     fate: &'static str,
 }
@@ -36,12 +39,16 @@ fn cases() -> impl Iterator<Item = Case> {
     let etcd = ETCD.lines().filter(|line| !line.starts_with('#'));
     let etcd = etcd.map(|line| (line, "etcdserver: "));
     let others = OTHERS.lines().skip(1).map(|line| (line, ""));
-    etcd.chain(others).map(|(line, prefix)| {
+    let unchanged = etcd.clone().chain(others).map(|(line, prefix)| (line, prefix, None));
+    // etcd's proxy loses the code.
+    let proxied = etcd.map(|(line, prefix)| (line, prefix, Some("2")));
+    unchanged.chain(proxied).map(|(line, prefix, sent)| {
         let [status, fate, text] = line.split('\t').collect::<Vec<_>>()[..] else {
             panic!("{line:?} has not three columns");
         };
         Case {
             status: status.to_owned(),
+            sent: sent.unwrap_or(status).to_owned(),
             text: format!("{prefix}{text}"),
             fate,
         }
@@ -82,7 +89,7 @@ impl Case {
 
     /// A server that answers its first request with this error.
     async fn cluster(&self) -> Cluster {
-        let (status, text) = (self.status.clone(), self.text.clone());
+        let (status, text) = (self.sent.clone(), self.text.clone());
         Cluster::start(1, move |mut call: Call| {
             let (status, text) = (status.clone(), text.clone());
             async move {

@@ -2,7 +2,7 @@
 //!
 //! In: its last message, whose reason is an error of Go put into words. Out: that error, with a code for programs.
 
-use crate::etcd::cause::one_line;
+use crate::etcd::cause::{one_line, words};
 use crate::etcd::error::{Applied, Code, Error};
 use crate::etcd::pb::WatchResponse;
 
@@ -19,11 +19,14 @@ pub(super) fn canceled(message: &WatchResponse) -> Error {
     }
     let (code, text) = match message.cancel_reason.strip_prefix("rpc error: code = ") {
         Some(rest) => match rest.split_once(" desc = ") {
-            Some((code, text)) => (go_code(code), text),
+            Some((code, text)) => (go_code(code).unwrap_or_else(|| plain_code(text)), text),
             None => (Code::Unknown, rest),
         },
         None if message.cancel_reason.is_empty() => (Code::Cancelled, "cancelled by the server"),
-        None => (plain_code(&message.cancel_reason), message.cancel_reason.as_str()),
+        None => match plain_code(&message.cancel_reason) {
+            Code::Unknown => (Code::Cancelled, message.cancel_reason.as_str()),
+            code => (code, message.cancel_reason.as_str()),
+        },
     };
     Error {
         applied: Applied::No,
@@ -35,15 +38,14 @@ pub(super) fn canceled(message: &WatchResponse) -> Error {
 /// The code of a reason that stands there without one.
 fn plain_code(text: &str) -> Code {
     match text {
-        "etcdserver: permission denied" => Code::PermissionDenied,
         "etcdserver: mvcc: required revision has been compacted" => Code::Compacted,
-        _ => Code::Cancelled,
+        _ => words::code(text).map_or(Code::Unknown, Code::from),
     }
 }
 
-/// The code that gRPC for Go spells like this.
-fn go_code(name: &str) -> Code {
-    match name {
+/// The code that gRPC for Go spells like this, if it says anything.
+fn go_code(name: &str) -> Option<Code> {
+    Some(match name {
         "Canceled" => Code::Cancelled,
         "InvalidArgument" => Code::InvalidArgument,
         "DeadlineExceeded" => Code::DeadlineExceeded,
@@ -55,6 +57,6 @@ fn go_code(name: &str) -> Code {
         "Internal" => Code::Internal,
         "Unavailable" => Code::Unavailable,
         "Unauthenticated" => Code::Unauthenticated,
-        _ => Code::Unknown,
-    }
+        _ => return None,
+    })
 }
