@@ -6,6 +6,7 @@
 mod support;
 
 mod login;
+mod revoked;
 mod stale;
 
 use silly_etcd::etcd::pb::{AuthenticateResponse, PutRequest, PutResponse};
