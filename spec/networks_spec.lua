@@ -79,6 +79,24 @@ describe("through etcd's own proxy", function()
 		each(streams, "2")
 	end)
 
+	it("errors have the codes that the proxy loses", function()
+		local first = assert(client:put { key = prefix, value = "1" }).header.revision
+		assert(client:put { key = prefix, value = "2" })
+		assert(client:compact { revision = first + 1 })
+		for call, code in pairs {
+			[function() return client:put { key = "", value = "" } end] = "invalid_argument",
+			[function() return client:get { key = prefix, revision = first } end] = "compacted",
+			[function() return client:get { key = prefix, revision = first + 1000 } end] = "out_of_range",
+			[function() return client:compact { revision = first } end] = "compacted",
+			[function() return client:put { key = prefix, value = "", lease = 7 } end] = "not_found",
+			[function() return client:revoke { ID = 7 } end] = "not_found",
+		} do
+			local _, message, info = call()
+			assert.are.same({ code, "no" }, { info.code, info.applied }, message)
+			assert.are.equal("etcdserver: ", info.server_message:sub(1, 12))
+		end
+	end)
+
 	it("a lease is renewed once, and in the background", function()
 		local lease = assert(client:grant { TTL = 3 })
 		for _ = 1, 3 do
@@ -104,11 +122,11 @@ describe("an older backup in the store's place", function()
 		client:close()
 	end)
 
-	-- A watch that has seen what was written after the backup, which is put back then.
-	local function watched()
+	-- A watch by this client that has seen what was written after the backup, which is put back then.
+	local function watched(by)
 		assert(client:put { key = prefix .. "a", value = "before" })
 		local saved = node:backup()
-		local stream = assert(client:watch { key = prefix, prefix = true })
+		local stream = assert((by or client):watch { key = prefix, prefix = true })
 		for i = 1, 10 do
 			assert(client:put { key = prefix .. "a", value = tostring(i) })
 		end
@@ -125,6 +143,17 @@ describe("an older backup in the store's place", function()
 		local from, to = message:match("the store went back from revision (%d+) to (%d+)")
 		assert.are.equal(10, from - to, message)
 		assert.are.equal(tonumber(to), info.compact_revision)
+	end)
+
+	it("behind a proxy too, whose stream lives on", function()
+		local proxy = server.proxy(node.endpoint)
+		local behind = connect(proxy.endpoint)
+		finally(function()
+			behind:close()
+			proxy:kill()
+		end)
+		local _, message, info = watched(behind):read(40)
+		assert.are.equal("compacted", info.code, message)
 	end)
 
 	it("and the next watch sees what is written from then on", function()

@@ -1,12 +1,16 @@
 //! A store that an older backup has taken the place of: a watch ends, and hands out nothing of the other history.
 
+use std::time::Duration;
+
 use silly_etcd::etcd::pb::{KeyValue, RangeRequest, RangeResponse};
 use silly_etcd::etcd::{Client, Code, Error, Readable, Watcher};
+use tokio::join;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
 
 use super::support::clock::{idle, run, until};
 use super::support::{Call, Cluster, ONCE};
-use super::{create, created, events, header, read, watching};
+use super::{create, created, events, header, read, watch, watching};
 
 /// What was seen before the break: a PUT at this revision.
 const SEEN: i64 = 46;
@@ -192,5 +196,52 @@ fn a_proxys_page_is_not_the_stores_word() {
         second.send(&created(id));
         second.send(&events(id, &[SEEN + 1]));
         assert_eq!(read(&watcher).await, [SEEN + 1]);
+    });
+}
+
+/// More than the time between two questions about a store behind a proxy.
+const WHILE: Duration = Duration::from_secs(15);
+
+#[test]
+fn a_store_that_has_gone_back_behind_a_proxy_whose_stream_lives_on_is_noticed() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (watcher, mut stream) = join!(watch(&client), async {
+            let mut stream = until(calls.recv()).await.unwrap();
+            create(&mut stream).await;
+            // A proxy gives out ids of its own.
+            stream.send(&created(0));
+            stream
+        });
+        let watcher = watcher.unwrap();
+        stream.send(&events(0, &[SEEN]));
+        assert_eq!(read(&watcher).await, [SEEN]);
+        for _ in 0..2 {
+            let (mut call, request) = until(timeout(WHILE, question(&mut calls))).await.unwrap();
+            assert_eq!((&request.key[..], request.revision), (&b"key"[..], SEEN));
+            call.reply(&store(SEEN, Some(SEEN)));
+            // Which server a proxy is does not matter.
+            let mut status = until(calls.recv()).await.unwrap();
+            assert_eq!(status.method, "Status");
+            status.finish("14", "no");
+        }
+        let (mut call, _) = until(timeout(WHILE, question(&mut calls))).await.unwrap();
+        call.finish("14", "a proxy that has lost its server");
+        until(calls.recv()).await.unwrap().finish("14", "no");
+        let (mut call, _) = until(timeout(WHILE, question(&mut calls))).await.unwrap();
+        call.reply(&store(SEEN - 1, None));
+        assert_eq!(end(&watcher).await.code, Code::Compacted);
+    });
+}
+
+#[test]
+fn a_server_whose_streams_break_with_it_is_not_asked_about_its_store() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (_watcher, _stream, _) = watching(&client, &mut calls).await;
+        let call = until(timeout(WHILE, calls.recv())).await.unwrap().unwrap();
+        assert_eq!(call.method, "Status");
     });
 }

@@ -25,7 +25,7 @@ use crate::etcd::stream::{Line, Persistent, Requests, Responses, persist};
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
 /// How often the server is asked up to which revision the watches have had their events, so that one that has seen
-/// nothing for long can be resumed after a compaction.
+/// nothing for long can be resumed after a compaction; and a proxy, whether the store behind it is still the same.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A request for that which was not answered for so long will not be.
@@ -215,7 +215,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Asks the server beside the stream: whether a refusal was meant, and how far the watches are.
+    /// Asks the server beside the stream: whether a refusal was meant, how far the watches are, and whether a proxy still
+    /// has the same store behind it.
     async fn attend(&self, line: &Line) -> Result<(), Failure> {
         let mut next = Instant::now() + PROGRESS_INTERVAL;
         let mut trusted = None;
@@ -234,6 +235,10 @@ impl Hub {
                 continue;
             }
             next = Instant::now() + PROGRESS_INTERVAL;
+            if self.watches().are_proxied() {
+                // A proxy that does not say is asked again.
+                let _ = self.check_history(line).await;
+            }
             if trusted.is_none() {
                 let member = self.watches().member();
                 // A server that does not say is asked again, and the stream is none the worse for it.

@@ -60,6 +60,9 @@ pub(super) struct Watches {
     keeps_ids: bool,
     /// Which member that was.
     member: u64,
+    /// A proxy has confirmed a watch of this stream, under an id of its own. Its stream outlives those between it and the
+    /// store.
+    proxied: bool,
     /// Could there be a new token?
     can_login: bool,
     /// Watches that were refused for what may be the fault of an old token, and why.
@@ -208,6 +211,11 @@ impl Watches {
         self.member
     }
 
+    /// Is there a proxy at the other end of the stream, so that the store may change without a break?
+    pub(super) fn are_proxied(&self) -> bool {
+        self.proxied
+    }
+
     /// Is there nothing that needs a stream?
     pub(super) fn is_idle(&self) -> bool {
         self.by_key.values().all(|watch| watch.phase == Phase::Paused)
@@ -272,6 +280,7 @@ impl Watches {
         self.fault = None;
         self.keeps_ids = false;
         self.member = 0;
+        self.proxied = false;
         self.progress_asked = false;
         self.wants_progress = false;
         let keys: Vec<_> = self.by_key.keys().copied().collect();
