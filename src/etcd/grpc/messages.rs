@@ -16,8 +16,10 @@ use super::{DETAILS, ENCODING, HEAD, STATUS};
 use crate::etcd::cause::Cause;
 use crate::etcd::connection::Connection;
 
-/// A message in pieces gets room for its whole length at once, unless that is longer than this.
+/// A message in pieces gets room for its whole length at once, unless that is longer than this, and than so many times
+/// what has come of it.
 const TRUSTED: usize = 64 << 10;
+const GROWTH: usize = 8;
 
 /// As much of a page of plain HTTP as is read for its first line, and how long that may take behind its head: the
 /// status is worth more, and a call may be in a hurry.
@@ -149,9 +151,13 @@ impl Messages {
             self.piece = piece;
             return Ok(true);
         }
+        let present = self.present().len();
+        if self.joined.capacity() < present + piece.len() {
+            let trusted = TRUSTED.max(GROWTH * present);
+            let room = self.wanted()?.unwrap_or(0).min(trusted).max(present + piece.len());
+            self.joined.reserve(room - self.joined.len());
+        }
         if self.joined.is_empty() {
-            let wanted = self.wanted()?.unwrap_or(0).min(TRUSTED);
-            self.joined.reserve(wanted.max(self.piece.len() + piece.len()));
             self.joined.put(std::mem::take(&mut self.piece));
         }
         self.joined.put(piece);
