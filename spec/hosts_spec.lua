@@ -40,6 +40,18 @@ describe("the library #hosts", function()
 			end
 		end)
 	end
+
+	it("that cannot be loaded says why in text", function()
+		for _, version in ipairs { "5.1", "5.4" } do
+			local status, output = server.sh(([[LUA_CPATH='build/hosts/%s/?.so' lua%s -e '
+				local load = require
+				function require(name) error("no " .. name .. " here", 0) end
+				print(pcall(load, "silly.store.etcd"))
+			' 2>&1]]):format(version, version))
+			assert.are.equal(0, status)
+			assert.matches("^false\t.*no silly.store.etcd.module here", output)
+		end
+	end)
 end)
 
 describe("the sample #hosts", function()

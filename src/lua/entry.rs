@@ -41,7 +41,15 @@ unsafe extern "C-unwind" fn luaopen_silly_store_etcd(state: *mut ffi::lua_State)
         if !has_room(state) || catch_unwind(|| Lua::get_or_init_from_ptr(state)).is_err() {
             return ffi::luaL_error(state, c"not enough memory".as_ptr());
         }
-        Lua::entrypoint1(state, super::open)
+        let results = Lua::entrypoint1(state, |lua| match super::open(lua) {
+            Err(error) => error.to_string().into_lua(lua),
+            opened => opened,
+        });
+        if ffi::lua_type(state, -1) == ffi::LUA_TSTRING {
+            // As text: a value of mlua's would say nothing to who cannot show it.
+            ffi::lua_error(state);
+        }
+        results
     }
 }
 
