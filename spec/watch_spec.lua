@@ -4,11 +4,12 @@
 local silly = require "silly"
 local task = require "silly.task"
 local channel = require "silly.sync.channel"
+local waitgroup = require "silly.sync.waitgroup"
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
 local watches = require "spec.support.watches"
 
-local read, events = watches.read, watches.events
+local read, events, HANG = watches.read, watches.events, watches.HANG
 
 local STREAMS = "grpc_server_started_total"
 	.. '{grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"}'
@@ -378,5 +379,82 @@ describe("a watch", function()
 		end
 		assert.are.same({ "PUT a2", "PUT b3", "DELETE a", "PUT b4" }, seen)
 		assert.are.equal("closed", select(3, stream:read()).code)
+	end)
+
+	-- A watch that has one response with the events of these keys, and one with another's.
+	local function watched(keys, last)
+		local stream = assert(client:watch { key = prefix, prefix = true })
+		local puts = {}
+		for i, key in ipairs(keys) do
+			puts[i] = { put = { key = prefix .. key, value = key } }
+		end
+		assert(client:txn { success = puts })
+		put(prefix .. last, last)
+		return stream
+	end
+
+	-- The first event of a loop that is left then.
+	local function first(stream)
+		for event, response in stream:events() do -- luacheck: ignore 512
+			return event.kv.value, response
+		end
+	end
+
+	it("loses nothing where a loop over its events is left", function()
+		local stream <close> = watched({ "a", "b", "c" }, "d")
+		assert.are.equal("a", first(stream))
+		local second, whole = first(stream)
+		assert.are.equal("b", second)
+		assert.are.equal(3, #whole.events)
+		-- The rest is a response too.
+		local rest = assert(stream:read(HANG))
+		assert.are.same({ "c" }, { rest.events[1].kv.value, rest.events[2] })
+		assert.are.same({ whole.header, whole.watch_id }, { rest.header, rest.watch_id })
+		assert.are.equal("d", first(stream))
+	end)
+
+	it("is left where a loop over its events closes it", function()
+		local stream = watched({ "a", "b", "c" }, "d")
+		local seen = {}
+		for event in stream:events() do
+			seen[#seen + 1] = event.kv.value
+			stream:close()
+		end
+		assert.are.same({ "a" }, seen)
+		assert.are.equal("closed", select(3, stream:read()).code)
+	end)
+
+	it("has loops over its events that share them", function()
+		run(function()
+			local stream <close> = assert(client:watch { key = prefix, prefix = true })
+			local seen, both = {}, waitgroup.new()
+			for _ = 1, 2 do
+				both:fork(function()
+					for event in stream:events() do
+						seen[#seen + 1] = event.kv.value
+						silly.sleep(0)
+						if #seen >= 6 then
+							return
+						end
+					end
+				end)
+			end
+			for round = 0, 2 do
+				local puts = {}
+				for i = 1, 3 do
+					puts[i] = { put = { key = prefix .. i, value = tostring(3 * round + i) } }
+				end
+				assert(client:txn { success = puts })
+			end
+			both:wait()
+			for event in stream:events() do
+				seen[#seen + 1] = event.kv.value
+				if event.kv.value == "9" then
+					break
+				end
+			end
+			table.sort(seen)
+			assert.are.same({ "1", "2", "3", "4", "5", "6", "7", "8", "9" }, seen)
+		end)
 	end)
 end)

@@ -7,9 +7,31 @@ local read = require "silly.store.etcd.read"
 ---@field private native userdata
 ---@field private loop silly.store.etcd.loop
 ---@field private ended boolean
+---@field private begun silly.store.etcd.watch.response[]  which a loop over events has begun, or one behind it
+---@field private at integer  the next event of the first of them
 local watch = {}
 
 local mt = { __index = watch, __name = "silly.store.etcd.watch" }
+
+-- The rest of the oldest response, of which a loop over events has taken some.
+local function rest(self)
+	local response = table.remove(self.begun, 1)
+	local events = response.events
+	local whole, from = {}, self.at
+	self.at = 1
+	if from == 1 then
+		return response
+	end
+	for i = from, #events do
+		whole[#whole + 1] = events[i]
+	end
+	local copy = {}
+	for name, value in pairs(response) do
+		copy[name] = value
+	end
+	copy.events = whole
+	return copy
+end
 
 --- Waits for the next response. After the end of the watch every read says why it ended.
 ---@param seconds number?  at the most; nil, "timeout" is returned then and the watch lives on
@@ -17,22 +39,47 @@ local mt = { __index = watch, __name = "silly.store.etcd.watch" }
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function watch:read(seconds)
+	if self.begun[1] then
+		return rest(self)
+	end
 	return read(self, self.native, seconds)
 end
 
---- Iterates over the events until the watch ends: `for event, response in stream:events() do`. `read` then says why.
+-- The next event of the oldest response, and the response; none where there is none.
+local function take(self)
+	local response = self.begun[1]
+	if response then
+		local event = response.events[self.at]
+		self.at = self.at + 1
+		if not response.events[self.at] then
+			table.remove(self.begun, 1)
+			self.at = 1
+		end
+		return event, response
+	end
+end
+
+--- Iterates over the events: `for event, response in stream:events() do`. A loop that is left loses nothing: the next
+--- one, or `read`, goes on there. It ends when the watch or its client is closed; any other end is raised, and `read`
+--- gives it as `nil, message, info`.
 ---@return fun(): silly.store.etcd.event?, silly.store.etcd.watch.response?
 function watch:events()
-	local response, i
 	return function()
-		while not (response and response.events[i]) do
-			response, i = self:read(), 1
-			if not response then
+		while true do
+			local event, from = take(self)
+			if event then
+				return event, from
+			end
+			local response, message, info = read(self, self.native)
+			if response then
+				-- Behind what another loop over the same watch may have begun meanwhile.
+				table.insert(self.begun, response)
+			elseif info.code == "closed" then
 				return nil
+			else
+				error(message, 2)
 			end
 		end
-		i = i + 1
-		return response.events[i - 1], response
 	end
 end
 
@@ -47,6 +94,7 @@ end
 --- Ends the watch. What was not read is dropped, and reads under way end. May be called again.
 function watch:close()
 	self.ended = true
+	self.begun, self.at = {}, 1
 	self.native:close()
 end
 
@@ -64,7 +112,7 @@ local M = {}
 ---@param native userdata
 ---@return silly.store.etcd.watch
 function M.new(client, native)
-	return setmetatable({ client = client, native = native, loop = client.loop, ended = false }, mt)
+	return setmetatable({ client = client, native = native, loop = client.loop, ended = false, begun = {}, at = 1 }, mt)
 end
 
 return M
