@@ -198,11 +198,33 @@ describe("close", function()
 		script [[
 			local client = etcd.newclient { endpoints = { ENDPOINT } }
 			assert(client:watch { key = "a" })
-			assert(client:grant { TTL = 60 })
+			assert(client:grant { TTL = 60, keepalive = false })
 			assert(connections() == 1)
 			client = nil
 			collectgarbage()
 			collectgarbage()
+			await_no_connection()
+		]]
+	end)
+
+	it("does not come with the collector while a lease is renewed", function()
+		script [[
+			local forgotten = setmetatable({}, { __mode = "v" })
+			local lease
+			local function use()
+				local client = etcd.newclient { endpoints = { ENDPOINT } }
+				lease = assert(client:grant { TTL = 60 })
+				forgotten.client = client
+			end
+			use()
+			for _ = 1, 3 do
+				collectgarbage()
+			end
+			assert(forgotten.client:keepalive { ID = lease.ID, keepalive = false })
+			for _ = 1, 3 do
+				collectgarbage()
+			end
+			assert(forgotten.client == nil)
 			await_no_connection()
 		]]
 	end)

@@ -61,7 +61,7 @@ describe("renewal in the background", function()
 	it("L1: keeps leases and their keys alive, those that it was given and only as long as it should", function()
 		local closed, collected = connect(), connect()
 		grant(closed, "client closed")
-		grant(collected, "client collected")
+		grant(collected, "client forgotten")
 		grant(client, "revoked")
 		grant(client, "granted")
 		grant(client, "granted under an id", { ID = 5123010 })
@@ -73,6 +73,8 @@ describe("renewal in the background", function()
 		assert(client:keepalive(ids["integer"])):close()
 		assert(client:keepalive(tostring(ids["string"]))):close()
 		assert(client:keepalive { ID = ids["request"], keepalive = true }):close()
+		grant(client, "kept no longer")
+		assert(client:keepalive { ID = ids["kept no longer"], keepalive = false }):close()
 		closed:close()
 		collected = nil -- luacheck: ignore 311
 		collectgarbage()
@@ -86,11 +88,14 @@ describe("renewal in the background", function()
 		await "second"
 
 		local kept = {}
+		collectgarbage()
 		for _, kv in ipairs(assert(client:get { key = prefix, prefix = true, sort_order = "ASCEND" }).kvs) do
 			kept[#kept + 1] = kv.key:sub(#prefix + 1)
 			assert.are.equal(2, assert(client:ttl { ID = kv.lease }).grantedTTL)
 		end
-		assert.are.same({ "granted", "granted under an id", "granted with keepalive", "integer", "request", "string" }, kept)
+		assert.are.same({
+			"client forgotten", "granted", "granted under an id", "granted with keepalive", "integer", "request", "string",
+		}, kept)
 		local gone = {}
 		for name in pairs(deleted) do
 			gone[#gone + 1] = name
@@ -98,7 +103,7 @@ describe("renewal in the background", function()
 		end
 		table.sort(gone)
 		assert.are.same({
-			"client closed", "client collected", "first", "granted without keepalive", "renewed once", "revoked",
+			"client closed", "first", "granted without keepalive", "kept no longer", "renewed once", "revoked",
 			"revoked and granted again", "second",
 		}, gone)
 	end)

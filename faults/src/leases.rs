@@ -57,7 +57,7 @@ async fn begin(client: &Client, ttl: i64, lease: &mut Lease) -> Result<Renewals,
     lease.id = client.grant(grant, true, &options).await?.id;
     client.put(put(lease), &options).await?;
     let renew = LeaseKeepAliveRequest { id: lease.id };
-    let (_, renewals) = client.keepalive(renew, true, &options).await?;
+    let (_, renewals) = client.keepalive(renew, Some(true), &options).await?;
     Ok(renewals.expect("renewal in the background"))
 }
 

@@ -47,18 +47,27 @@ impl Client {
         self.call(Kind::Read, LEASES, LeaseLeasesRequest {}, options)
     }
 
-    /// Renews a lease once; `renew` has it renewed in the background from then on. Where it is, the [`Renewals`] tell
-    /// what becomes of it, first this answer. A lease that does not exist is [`Code::NotFound`].
+    /// Renews a lease once; `renew` says whether it is renewed in the background from then on, which else stays as it
+    /// is. Where it is, the [`Renewals`] tell what becomes of it, first this answer. A lease that does not exist is
+    /// [`Code::NotFound`].
     pub async fn keepalive(
         &self,
         request: LeaseKeepAliveRequest,
-        renew: bool,
+        renew: Option<bool>,
         options: &CallOptions,
     ) -> Result<(LeaseKeepAliveResponse, Option<Renewals>)> {
-        let (sent, renewed) = self.renew(request, options).await?;
         let keeper = &self.parts.keeper;
-        let kept = renew || keeper.keeps(renewed.id);
+        if renew == Some(false) {
+            keeper.forget(request.id);
+        }
+        let (sent, renewed) = self.renew(request, options).await?;
+        let kept = renew == Some(true) || keeper.keeps(renewed.id);
         Ok((renewed, kept.then(|| keeper.keep(renewed, sent))))
+    }
+
+    /// Is some lease renewed in the background?
+    pub fn renews(&self) -> bool {
+        self.parts.keeper.is_busy()
     }
 
     /// Renews a lease once. With the answer comes the moment when the request was sent.

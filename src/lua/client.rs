@@ -59,6 +59,12 @@ impl LuaUserData for NativeClient {
         methods.add_method("closed", |_, client, ()| {
             Ok(client.client().is_none_or(Client::is_closed))
         });
+        // renews() -> is some lease renewed in the background?
+        methods.add_method("renews", |_, client, ()| {
+            Ok(client
+                .client()
+                .is_some_and(|client| !client.is_closed() && client.renews()))
+        });
         methods.add_method("endpoints", |_, client, ()| Ok(client.endpoints.clone()));
     }
 }

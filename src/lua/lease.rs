@@ -147,13 +147,13 @@ pub(super) struct Keepalive;
 
 impl Call for Keepalive {
     const NAME: &'static str = "keepalive";
-    /// And whether to renew it in the background from then on.
-    type Request = (LeaseKeepAliveRequest, bool);
+    /// And whether to renew it in the background from then on, or no longer.
+    type Request = (LeaseKeepAliveRequest, Option<bool>);
     type Response = (LeaseKeepAliveResponse, Option<Renewals>);
 
     fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid> {
         let id = fields.id("ID")?;
-        Ok((LeaseKeepAliveRequest { id }, fields.flag("keepalive")?))
+        Ok((LeaseKeepAliveRequest { id }, fields.optional_flag("keepalive")?))
     }
 
     fn writes(_: &Self::Request) -> bool {

@@ -47,7 +47,7 @@ async fn insist(client: &Client) {
         get(client),
         get(client),
         client.watch(watch, &EAGER),
-        client.keepalive(renew, false, &EAGER),
+        client.keepalive(renew, None, &EAGER),
     );
 }
 

@@ -67,7 +67,7 @@ fn a_server_that_never_ends_the_stream_delays_nobody() {
             ..ONCE
         });
         // Time stands still.
-        let renewed = client.keepalive(LeaseKeepAliveRequest { id: 7 }, false, &ONCE).await;
+        let renewed = client.keepalive(LeaseKeepAliveRequest { id: 7 }, None, &ONCE).await;
         assert_eq!(outcome(renewed), Ok(()));
         // The only stream is free again by the deadline of the renewal.
         let asked = Instant::now();

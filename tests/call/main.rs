@@ -129,7 +129,7 @@ async fn watch(client: &Client) -> Result<Watcher, Error> {
 /// A single renewal.
 async fn keepalive(client: &Client) -> Result<(), Error> {
     let request = LeaseKeepAliveRequest { id: 7 };
-    let answered = client.keepalive(request, false, &client.options()).await;
+    let answered = client.keepalive(request, None, &client.options()).await;
     answered.map(drop)
 }
 

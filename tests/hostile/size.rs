@@ -31,7 +31,7 @@ async fn watch(client: &Client) -> Result<(), Error> {
 
 async fn keepalive(client: &Client) -> Result<(), Error> {
     let request = LeaseKeepAliveRequest { id: 7 };
-    client.keepalive(request, false, &ONCE).await.map(drop)
+    client.keepalive(request, None, &ONCE).await.map(drop)
 }
 
 /// A server that answers everything with these bytes and then falls silent.

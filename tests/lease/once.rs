@@ -65,7 +65,7 @@ fn a_renewal_on_request_of_another_lease_is_an_error() {
 /// The answer to a renewal of lease 7, which is renewed in the background from then on.
 async fn kept(client: &Client) -> Result<LeaseKeepAliveResponse> {
     client
-        .keepalive(LeaseKeepAliveRequest { id: 7 }, true, &ONCE)
+        .keepalive(LeaseKeepAliveRequest { id: 7 }, Some(true), &ONCE)
         .await
         .map(|(answer, _)| answer)
 }

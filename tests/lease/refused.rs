@@ -68,7 +68,7 @@ fn its_readers_hear_why() {
         let etcd = scripted::cluster(1, |_, ttl| if ttl == 9 { DENIED } else { NOW }).await;
         let client = etcd.client(ONCE);
         let request = LeaseKeepAliveRequest { id: 10 };
-        let (_, kept) = client.keepalive(request, true, &ONCE).await.unwrap();
+        let (_, kept) = client.keepalive(request, Some(true), &ONCE).await.unwrap();
         let kept = kept.unwrap();
         kept.read().await.unwrap();
         scripted::grant(&client, &[9]).await;

@@ -38,7 +38,7 @@ pub(crate) async fn call_all(client: &Client) {
     let _ = client.revoke(LeaseRevokeRequest::default(), &ONCE).await;
     let _ = client.ttl(LeaseTimeToLiveRequest::default(), &ONCE).await;
     let _ = client.leases(&ONCE).await;
-    let _ = client.keepalive(LeaseKeepAliveRequest::default(), false, &ONCE).await;
+    let _ = client.keepalive(LeaseKeepAliveRequest::default(), None, &ONCE).await;
     let request = WatchCreateRequest {
         start_revision: 1,
         ..WatchCreateRequest::default()

@@ -83,7 +83,7 @@ async fn orphan(stage: &Stage) -> Result<JoinHandle<Time>> {
     let grant = LeaseGrantRequest { ttl: TTL, id: 0 };
     let id = client.grant(grant, true, &client.options()).await?.id;
     let (_, renewals) = client
-        .keepalive(LeaseKeepAliveRequest { id }, true, &client.options())
+        .keepalive(LeaseKeepAliveRequest { id }, Some(true), &client.options())
         .await?;
     let renewals = renewals.context("no renewal in the background")?;
     Ok(tokio::spawn(async move {

@@ -66,6 +66,11 @@ impl Keeper {
         self.shared.leases().keeps(id)
     }
 
+    /// Is any lease renewed?
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.shared.leases().is_empty()
+    }
+
     /// The server had the lease when it answered a request of `sent`: what was believed of it before does not count.
     pub(crate) fn found(&self, id: i64, sent: Moment) {
         self.shared.leases().found(id, sent);

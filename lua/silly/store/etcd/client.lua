@@ -21,6 +21,17 @@ local function check(self, name)
 	return self.native
 end
 
+-- The clients that renew leases in the background. That is a promise, and holds though Lua has forgotten the client.
+local promised = {}
+
+-- Looks which clients still do.
+local function promise(self)
+	promised[self] = true
+	for other in pairs(promised) do
+		promised[other] = other.native:renews() or nil
+	end
+end
+
 --- Stores a value under a key.
 ---@param req silly.store.etcd.put
 ---@return silly.store.etcd.put.response? response
@@ -78,7 +89,9 @@ end
 ---@return silly.store.etcd.info? info
 function client:grant(req)
 	local native = check(self, "grant")
-	return await(self, native:grant(req))
+	local answer, message, info = await(self, native:grant(req))
+	promise(self)
+	return answer, message, info
 end
 
 --- Ends a lease; its keys are deleted with it and its renewal stops.
@@ -111,7 +124,8 @@ function client:leases(req)
 	return await(self, native:leases(req == nil and {} or req))
 end
 
---- Renews a lease once. With an id instead of a request it is also renewed in the background from then on.
+--- Renews a lease once. With `keepalive = true`, or an id instead of a request, it is also renewed in the background
+--- from then on; with `keepalive = false` no longer.
 ---@param req silly.store.etcd.keepalive.request|integer|string
 ---@return silly.store.etcd.keepalive? stream
 ---@return string? message
@@ -122,6 +136,7 @@ function client:keepalive(req)
 		req = { ID = req, keepalive = true }
 	end
 	local answer, message, info = await(self, native:keepalive(req))
+	promise(self)
 	if not answer then
 		return nil, message, info
 	end
@@ -146,6 +161,7 @@ end
 --- are renewed no longer and end with their TTL. May be called again.
 function client:close()
 	check(self, "close"):close()
+	promised[self] = nil
 end
 
 mt.__close = client.close
