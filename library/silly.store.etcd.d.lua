@@ -214,7 +214,7 @@
 
 ---@class silly.store.etcd.keepalive.request: silly.store.etcd.options
 ---@field ID silly.store.etcd.id
----@field keepalive? boolean go on renewing the lease in the background; default false
+---@field keepalive? boolean renew the lease in the background from now on, or no longer; default as it is
 
 ---@class silly.store.etcd.keepalive.response
 ---@field header silly.store.etcd.header
@@ -299,7 +299,7 @@ function core:poke() end
 --- What suspends and resumes the callers of a client. All functions are called on the Lua thread.
 ---@class silly.store.etcd.loop
 ---@field current fun(): any the running coroutine if it may be suspended now; else nil: the call then blocks
----@field park fun(waiter: silly.store.etcd.waiter) suspends the caller; may return early
+---@field park fun(waiter: silly.store.etcd.waiter): string? suspends the caller; may return early, and end the call with a text: it is `cancelled` then
 ---@field wake fun(co: any, waiter: silly.store.etcd.waiter) resumes what `current` named; called by `pump`
 ---@field start fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump) a caller is about to be parked
 ---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump) waits and pumps once
@@ -316,6 +316,13 @@ function etcd.newclient(conf) end
 --- found by itself at the first client. Throws when there is no such loop, or when its host is not there.
 ---@param name silly.store.etcd.loop.name|silly.store.etcd.loop the name of a built-in loop, or one's own
 function etcd.use(name) end
+
+--- Lua's pcall; on Lua 5.1 one in which a caller can be suspended, on every loop.
+---@param f function
+---@param ... any arguments for `f`
+---@return boolean ok
+---@return any ... the results of `f`, or the error
+function etcd.pcall(f, ...) end
 
 --- A client. Requests are never changed; a call never throws, but for one without `self`.
 ---@class silly.store.etcd.client

@@ -4,6 +4,8 @@
 
 local task = require "silly.task"
 local time = require "silly.time"
+local coroutines = require "silly.store.etcd.loops.coroutines"
+local protect = require "silly.store.etcd.protect"
 
 ---@class silly
 local silly = {
@@ -17,33 +19,13 @@ function silly.exit(code)
 	os.exit(code, true)
 end
 
-local probe = coroutine.create(function() pcall(coroutine.yield) end)
-coroutine.resume(probe)
-
-if coroutine.status(probe) == "suspended" then
-	--- pcall whose error comes with a traceback.
-	---@param f function
-	---@param ... any arguments for `f`
-	---@return boolean ok
-	---@return any ... the results, or error and traceback as one string
-	function silly.pcall(f, ...)
-		return xpcall(f, task.traceback, ...)
-	end
-else
-	-- Lua 5.1 cannot yield through pcall: f runs in a coroutine that passes its yields on.
-	function silly.pcall(f, ...)
-		local inner = coroutine.create(function(...) return f(...) end)
-		task.lend(inner)
-		local function pass(ok, ...)
-			if not ok then
-				return false, task.traceback((...), inner)
-			elseif coroutine.status(inner) == "dead" then
-				return true, ...
-			end
-			return pass(coroutine.resume(inner, coroutine.yield(...)))
-		end
-		return pass(coroutine.resume(inner, ...))
-	end
+--- pcall whose error comes with a traceback.
+---@param f function
+---@param ... any arguments for `f`
+---@return boolean ok
+---@return any ... the results, or error and traceback as one string
+function silly.pcall(f, ...)
+	return protect.xpcall(coroutines.traceback, f, ...)
 end
 
 return silly

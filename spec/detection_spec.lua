@@ -17,7 +17,7 @@ local TRACES = {
 		end
 	]],
 	skynet = "package.loaded.skynet, package.loaded['skynet.socket'] = {}, {}",
-	standalone = "require 'silly.task'",
+	standalone = "within = require 'silly.task'.run ",
 	tarantool = "_TARANTOOL = '3' package.loaded.fiber, package.loaded.socket = {}, {}",
 }
 
@@ -27,15 +27,18 @@ local function loop(code, conf, environment)
 		package.path, package.cpath = %q, %q
 		local etcd = require "silly.store.etcd"
 		%s
-		local ok, client = pcall(etcd.newclient, { endpoints = { "127.0.0.1:1" }, %s })
-		for name, module in pairs(package.loaded) do
-			if ok and module == client.loop then
-				print(name:match "^silly%%.store%%.etcd%%.loops%%.(.*)$")
+		within = within or function(f) f() end
+		within(function()
+			local ok, client = pcall(etcd.newclient, { endpoints = { "127.0.0.1:1" }, %s })
+			for name, module in pairs(package.loaded) do
+				if ok and module == client.loop then
+					print(name:match "^silly%%.store%%.etcd%%.loops%%.(.*)$")
+				end
 			end
-		end
-		if not ok then
-			print(client)
-		end
+			if not ok then
+				print(client)
+			end
+		end)
 	]]):format(package.path, package.cpath, code, conf or "")
 	local command = ("env -u ETCD_LUA_LOOP %s ${LUA:-lua5.4} -e '%s'"):format(environment or "", script:gsub("'", "'\\''"))
 	return (select(2, server.sh(command)):gsub("\n$", ""))
@@ -58,8 +61,15 @@ describe("a client takes the loop", function()
 		assert.are.equal("neovim", loop(TRACES.neovim .. TRACES.luv))
 	end)
 
-	it("of what is there at the first client", function()
-		assert.are.equal("standalone", loop("etcd.newclient { endpoints = { '127.0.0.1:1' } }" .. TRACES.copas))
+	it("of the run that it is in", function()
+		assert.are.equal("standalone", loop(TRACES.standalone .. TRACES.luv .. TRACES.copas))
+		assert.are.equal("luv", loop("require 'silly' " .. TRACES.luv))
+	end)
+
+	it("of what was there at the first client that found something", function()
+		local earlier = "etcd.newclient { endpoints = { '127.0.0.1:1' } }"
+		assert.are.equal("copas", loop(earlier .. TRACES.copas))
+		assert.are.equal("luv", loop(TRACES.luv .. earlier .. TRACES.copas))
 	end)
 
 	it("that ETCD_LUA_LOOP names", function()

@@ -197,15 +197,15 @@ describe("task.status", function()
 	end)
 end)
 
-describe("task.inside", function()
+describe("task._inside", function()
 	it("is the running task, and nil where it cannot be suspended", function()
-		assert.is_nil(task.inside())
+		assert.is_nil(task._inside())
 		silly.run(function()
-			assert.are.equal(task.running(), task.inside())
-			assert.is_nil(coroutine.wrap(function() return task.inside() end)())
+			assert.are.equal(task.running(), task._inside())
+			assert.is_nil(coroutine.wrap(function() return task._inside() end)())
 			if coroutine.isyieldable then
 				local sorted
-				table.sort({ 1, 2 }, function(a, b) sorted = task.inside() or "none" return a < b end)
+				table.sort({ 1, 2 }, function(a, b) sorted = task._inside() or "none" return a < b end)
 				assert.are.equal("none", sorted)
 			end
 		end)
@@ -325,15 +325,73 @@ describe("silly.run", function()
 		assert.is_true(again)
 	end)
 
-	it("goes on with the other tasks in the run after an error in main", function()
-		local seen
+	-- A variable that notes when it is closed.
+	local function noting(seen, name)
+		return setmetatable({}, { __close = function() seen[#seen + 1] = name end })
+	end
+
+	it("ends the other tasks where they are after an error in main", function()
+		local seen = {}
 		pcall(silly.run, function()
-			task.fork(function() seen = true end)
-			error("boom")
+			for i = 1, 2 do
+				task.fork(function()
+					local _ <close> = noting(seen, i) -- luacheck: ignore
+					silly.sleep(1e6)
+				end)
+			end
+			task.fork(function()
+				task.fork(function() seen[#seen + 1] = "ran" end)
+			end)
+			silly.sleep(0)
+			silly.sleep(0)
+			error "boom"
 		end)
-		assert.is_nil(seen)
-		silly.run()
-		assert.is_true(seen)
+		assert.is_true(silly.run())
+		assert.are.same({ "ran", 1, 2 }, seen)
+	end)
+
+	it("closes tasks that nothing can wake, and says what fails then", function()
+		local seen = {}
+		local written = captured(function()
+			task.fork(function()
+				local _ <close> = setmetatable({}, { __close = function() error "boom" end }) -- luacheck: ignore
+				task.wait()
+			end)
+			task.fork(function()
+				local _ <close> = noting(seen, "closed") -- luacheck: ignore
+				task.wait()
+			end)
+		end)
+		assert.matches("while closing: .*boom", written)
+		assert.are.same({ "closed" }, seen)
+	end)
+
+	it("counts a task that was closed as ended", function()
+		local order, group = {}, require("silly.sync.waitgroup").new()
+		local locks = require("silly.sync.mutex").new()
+		local written, ended = captured(function()
+			local guard = locks:lock "key"
+			local closed = {
+				group:fork(function() silly.sleep(1e6) end),
+				group:fork(function() task.wait() end),
+				group:fork(function() locks:lock "key" end),
+			}
+			task.fork(function()
+				locks:lock "key"
+				order[#order + 1] = "locked"
+			end)
+			silly.sleep(0)
+			for _, co in ipairs(closed) do
+				assert(coroutine.close(co))
+				assert.is_nil(task.status(co))
+			end
+			guard:unlock()
+			group:wait()
+			order[#order + 1] = "waited"
+		end)
+		assert.are.same({ "", true }, { written, ended })
+		table.sort(order)
+		assert.are.same({ "locked", "waited" }, order)
 	end)
 
 	it("refuses to run inside itself", function()
@@ -393,13 +451,13 @@ describe("silly.run", function()
 	end)
 end)
 
-describe("task.poll", function()
+describe("task._poll", function()
 	it("has the run go on while operations are in flight, and wake their tasks", function()
 		local other, core = fresh()
 		local left, result = 3, nil
 		other.run(function()
 			local waiter = other.running()
-			other.poll(function()
+			other._poll(function()
 				left = left - 1
 				if left == 0 then
 					other.wakeup(waiter, "done")
@@ -414,7 +472,7 @@ describe("task.poll", function()
 
 	it("is not starved by endless forking", function()
 		local other, calls = fresh(), 0
-		other.poll(function()
+		other._poll(function()
 			calls = calls + 1
 			return 0
 		end)

@@ -10,8 +10,9 @@ local core = require "silly.store.etcd.core"
 
 local cocreate, coresume, coyield = coroutine.create, coroutine.resume, coroutine.yield
 local corunning, costatus = coroutine.running, coroutine.status
-local coclose = coroutine.close -- luacheck: ignore 143
-local isyieldable = require("silly.store.etcd.loops.coroutines").isyieldable
+local coroutines = require "silly.store.etcd.loops.coroutines"
+local isyieldable = coroutines.isyieldable
+local outermost = require("silly.store.etcd.protect").outermost
 local unpack = table.unpack or unpack -- luacheck: ignore 113 143
 
 ---@class silly.task
@@ -31,25 +32,10 @@ local ready, head, tail = {}, 1, 0 -- a queue: ready[head] to ready[tail]
 local forked = 0
 local active = false
 local running ---@type thread|nil
-local lent = setmetatable({}, { __mode = "k" }) -- coroutine -> the task to which it passes its yields on
 
 local function fire() end
+local function disarm() end
 local function pump() return 0 end
-
---- Internal: the text of any error value, with the traceback of `co` or of the caller.
----@param err any
----@param co thread|nil
----@return string
-function task.traceback(err, co)
-	local ok, text = pcall(tostring, err)
-	if not ok or type(text) ~= "string" then
-		text = "(error object is a " .. type(err) .. " value)"
-	end
-	if co then
-		return debug.traceback(co, text)
-	end
-	return debug.traceback(text, 2)
-end
 
 --- The running task, also from within a coroutine that it made for itself.
 ---@return thread|nil task nil outside of every task
@@ -59,39 +45,32 @@ end
 
 --- Internal: the running task, if it could be suspended right here.
 ---@return thread|nil task nil in the main chunk, in a nested coroutine and where Lua cannot yield
-function task.inside()
+function task._inside()
 	local co = corunning()
-	if running and (co == running or lent[co] == running) and isyieldable() then
+	if running and outermost(co) == running and isyieldable() then
 		return running
 	end
 	return nil
 end
 
---- Internal: `co` will pass its yields on to the caller, so that the running task may be suspended inside of it.
----@param co thread
-function task.lend(co)
-	lent[co] = task.inside()
-end
-
---- Internal: like task.inside, for functions that have to suspend the task.
+--- Internal: like task._inside, for functions that have to suspend the task.
 ---@param name string the function for which an error is raised
 ---@return thread task
-function task.owner(name)
-	return task.inside() or error(name .. ": can wait only inside a task, where its own coroutine may yield", 3)
+function task._owner(name)
+	return task._inside() or error(name .. ": can wait only inside a task, where its own coroutine may yield", 3)
 end
 
---- What a task is doing.
----@param co thread
----@return "RUN"|"READY"|"WAIT"|"SLEEP"|nil status nil when it has ended or is no task
-function task.status(co)
-	local self = tasks[co]
-	return self and self.status
+
+--- Internal: is there a run?
+---@return boolean
+function task._active()
+	return active
 end
 
 --- Internal: put a suspended task at the end of the ready queue.
 ---@param co thread
 ---@param value any
-function task.enqueue(co, value)
+function task._enqueue(co, value)
 	local self = tasks[co]
 	self.status, self.value = "READY", value
 	tail = tail + 1
@@ -110,22 +89,22 @@ function task.fork(func, ud, ended)
 	local co = cocreate(func)
 	forked = forked + 1
 	tasks[co] = { number = forked, ended = ended }
-	task.enqueue(co, ud)
+	task._enqueue(co, ud)
 	return co
 end
 
 --- Internal: suspend the running task under this status until it is enqueued again.
 ---@param status "WAIT"|"SLEEP"
 ---@return any value what it was enqueued with
-function task.park(status)
+function task._park(status)
 	return coyield(PARK, status)
 end
 
 --- Suspend the running task until task.wakeup. Raises an error where no task can be suspended.
 ---@return any value what task.wakeup was given
 function task.wait()
-	task.owner("task.wait")
-	return (task.park("WAIT"))
+	task._owner("task.wait")
+	return (task._park("WAIT"))
 end
 
 --- Wake a task that is in task.wait; it runs after the tasks that are ready already.
@@ -137,19 +116,20 @@ function task.wakeup(co, value)
 	if status ~= "WAIT" then
 		error("task.wakeup: the task is not waiting (" .. (status or "ended") .. ")", 2)
 	end
-	task.enqueue(co, value)
+	task._enqueue(co, value)
 end
 
 --- Internal: from now on call `func` once a round; it wakes tasks and tells how many operations are in flight.
 ---@param func fun(): integer
-function task.poll(func)
+function task._poll(func)
 	pump = func
 end
 
 --- Internal: from now on call `func` once a round; it enqueues what is due and tells the seconds to the next timer.
 ---@param func fun(): number|nil
-function task.clock(func)
-	fire = func
+---@param clear fun()  forgets all timers
+function task._clock(func, clear)
+	fire, disarm = func, clear
 end
 
 local function report(text)
@@ -161,21 +141,21 @@ local function interrupted(err)
 	return type(err) == "string" and err:sub(-12) == "interrupted!"
 end
 
+-- Runs `close` on a task that is over, as that task: what it closes may ask for the running one.
+local function closing(close, co, problem)
+	running = co
+	local failure = close(co, problem)
+	running = nil
+	return failure
+end
+
 -- The end of a task whose resume gave `ok` and `err`: close its variables, tell who waits for it, report a failure.
 local function finish(co, self, ok, err)
 	local failure
 	if not ok then
-		failure = task.traceback(err, co)
+		failure = closing(coroutines.bury, co, err)
 	elseif costatus(co) ~= "dead" then
-		failure = task.traceback("coroutine.yield outside of a coroutine that the task made itself", co)
-	end
-	if failure and coclose then
-		running = co
-		local closed, why = coclose(co)
-		running = nil
-		if not closed and why ~= err then
-			failure = failure .. "\nwhile closing: " .. task.traceback(why, co)
-		end
+		failure = closing(coroutines.bury, co, "coroutine.yield outside of a coroutine that the task made itself")
 	end
 	tasks[co] = nil
 	if self.ended then
@@ -189,7 +169,22 @@ local function finish(co, self, ok, err)
 	end
 end
 
+--- What a task is doing.
+---@param co thread
+---@return "RUN"|"READY"|"WAIT"|"SLEEP"|nil status nil when it has ended or is no task
+function task.status(co)
+	local self = tasks[co]
+	if self and costatus(co) == "dead" then
+		finish(co, self, true) -- somebody has closed it
+		return nil
+	end
+	return self and self.status
+end
+
 local function step(co)
+	if not task.status(co) then
+		return
+	end
 	local self = tasks[co]
 	local value = self.value
 	self.value, self.status = nil, "RUN"
@@ -217,6 +212,18 @@ local function round()
 	end
 end
 
+-- Ends the tasks that somebody has closed while they waited. Says whether that has made others ready.
+local function sweep()
+	local all = {}
+	for co in pairs(tasks) do
+		all[#all + 1] = co
+	end
+	for _, co in ipairs(all) do
+		task.status(co)
+	end
+	return head <= tail
+end
+
 local function loop()
 	while true do
 		local pause = fire()
@@ -225,35 +232,48 @@ local function loop()
 			round()
 		elseif pause or flying > 0 then
 			core:wait(pause)
-		else
+		elseif not sweep() then
 			return
 		end
 	end
 end
 
--- Nothing is left that could wake the remaining tasks.
-local function abandon()
-	local count, first = 0, nil
-	for co, self in pairs(tasks) do
-		count = count + 1
-		if not first or self.number < tasks[first].number then
-			first = co
+-- Ends all tasks that are left, in the order of their forks. Returns how many those were, and where the first waited.
+local function close_all()
+	local left = {}
+	for co in pairs(tasks) do
+		left[#left + 1] = co
+	end
+	table.sort(left, function(a, b) return tasks[a].number < tasks[b].number end)
+	local first = left[1] and debug.traceback(left[1], "")
+	for _, co in ipairs(left) do
+		local failure = closing(coroutines.close, co)
+		tasks[co] = nil
+		if failure then
+			report("while closing: " .. failure)
 		end
 	end
-	tasks = {}
-	if first then
+	ready, head, tail = {}, 1, 0
+	disarm()
+	return #left, first
+end
+
+-- Nothing is left that could wake the remaining tasks.
+local function abandon()
+	local count, first = close_all()
+	if count > 0 then
 		local wait = count == 1 and "1 task waits" or count .. " tasks wait"
-		report(debug.traceback(first, wait .. " for ever, the first of them here:"))
+		report(wait .. " for ever, the first of them here:" .. first)
 	end
 	return count == 0
 end
 
 --- Run `main` as a task, and everything that it or anyone before it forked, until all have ended.
 --- An error in `main` ends the run at once and is raised, as text with its traceback; so does an interrupt (SIGINT).
---- The other tasks then stay as they are, and another run would go on with them.
+--- The other tasks then end where they are, as those do that nothing can wake: their variables are closed.
 ---@param main fun(...)|nil
 ---@param ... any arguments for `main`
----@return boolean ended false when tasks were left that nothing can wake; stderr tells, and they are forgotten
+---@return boolean ended false when tasks were left that nothing can wake; stderr tells
 function task.run(main, ...)
 	if active then
 		error("silly.run: is running already", 2)
@@ -267,6 +287,7 @@ function task.run(main, ...)
 	local ok, err = pcall(loop)
 	active, running = false, nil
 	if not ok then
+		close_all()
 		error(err, 0)
 	end
 	return abandon()

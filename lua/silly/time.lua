@@ -88,21 +88,24 @@ local function expire(timer)
 	end
 end
 
-task.clock(function()
+task._clock(function()
 	local now = size > 0 and core:monotonic()
 	while size > 0 do
 		local timer = heap[1]
-		if timer.due > now then
+		local closed = timer.sleeper and task.status(timer.sleeper) ~= "SLEEP"
+		if timer.due > now and not closed then
 			return (timer.due - now) / 1000
 		end
 		disarm(timer)
 		if timer.func then
 			task.fork(expire, timer)
-		elseif task.status(timer.sleeper) == "SLEEP" then
-			task.enqueue(timer.sleeper)
+		elseif not closed then
+			task._enqueue(timer.sleeper)
 		end
 	end
 	return nil
+end, function()
+	heap, size, callbacks = {}, 0, {}
 end)
 
 --- The wall clock.
@@ -120,8 +123,8 @@ end
 --- Suspend the running task. Raises an error where no task can be suspended.
 ---@param ms number 0 or less lets the other ready tasks run
 function time.sleep(ms)
-	arm("time.sleep", ms, { sleeper = task.owner("time.sleep") })
-	task.park("SLEEP")
+	arm("time.sleep", ms, { sleeper = task._owner("time.sleep") })
+	task._park("SLEEP")
 end
 
 --- Run `func` later, as a task of its own.

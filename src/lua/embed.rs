@@ -15,7 +15,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(&str, &str, &str); 18] = [
+const FILES: [(&str, &str, &str); 19] = [
     file!("await", "await.lua"),
     file!("client", "client.lua"),
     file!("module", "module.lua"),
@@ -32,6 +32,7 @@ const FILES: [(&str, &str, &str); 18] = [
     file!("loops.skynet", "loops/skynet.lua"),
     file!("loops.standalone", "loops/standalone.lua"),
     file!("loops.tarantool", "loops/tarantool.lua"),
+    file!("protect", "protect.lua"),
     file!("read", "read.lua"),
     file!("watch", "watch.lua"),
 ];

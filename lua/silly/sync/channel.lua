@@ -62,7 +62,7 @@ function channel:pop()
 	if self.consumer and task.status(self.consumer) == "WAIT" then
 		return nil, "another task waits in pop"
 	end
-	local consumer = task.owner("channel:pop")
+	local consumer = task._owner("channel:pop")
 	self.consumer = consumer
 	local value = task.wait()
 	if self.consumer == consumer then

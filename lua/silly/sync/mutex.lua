@@ -72,7 +72,7 @@ function mutex:lock(key)
 	elseif lock.owner == owner then
 		lock.depth = lock.depth + 1
 	else
-		owner = task.owner("mutex:lock")
+		owner = task._owner("mutex:lock")
 		lock.last = lock.last + 1
 		lock[lock.last] = owner
 		repeat

@@ -39,7 +39,7 @@ end
 --- Suspend the running task until every task of the group has ended; returns at once when there is none.
 function waitgroup:wait()
 	while self.count > 0 do
-		table.insert(self.waiters, task.owner("waitgroup:wait"))
+		table.insert(self.waiters, task._owner("waitgroup:wait"))
 		task.wait()
 	end
 end

@@ -57,6 +57,56 @@ return {
 		package.preload[name], package.loaded[name] = nil, nil
 	end },
 
+	{ name = "and nobody else runs meanwhile", skip = function(host)
+		return not host.fork and "calls block here" or cannot_tell(host)
+	end, run = function(t, client)
+		put(client, t.prefix)
+		local functions, inside, ended = {}, false, 0
+		-- So many, that they must not nest.
+		for i = 1, 300 do
+			functions[i] = function()
+				assert(client:get { key = t.prefix .. 1 })
+				t.equal(false, inside, "inside of another's comparator")
+				table.sort({ 2, 1 }, function(a, b)
+					inside = true
+					assert(client:get { key = t.prefix .. a })
+					inside = false
+					return a < b
+				end)
+				ended = ended + 1
+			end
+		end
+		t.together(functions)
+		t.equal(300, ended)
+	end },
+
+	{ name = "and a reader goes on afterwards", skip = function(host)
+		return not host.fork and "calls block here" or cannot_tell(host)
+	end, run = function(t, client)
+		put(client, t.prefix)
+		local stream = assert(client:watch { key = t.prefix .. "read" })
+		local seen = {}
+		t.together {
+			function()
+				assert(stream:read(60))
+				seen[#seen + 1] = "read"
+				stream:close()
+			end,
+			function()
+				table.sort({ 2, 1 }, function(a, b)
+					assert(client:put { key = t.prefix .. "read", value = "" })
+					-- What the reader waits for comes with these.
+					for _ = 1, 5 do
+						assert(client:get { key = t.prefix .. "read" })
+					end
+					return a < b
+				end)
+				seen[#seen + 1] = "sorted"
+			end,
+		}
+		t.equal({ "sorted", "read" }, seen)
+	end },
+
 	{ name = "in a coroutine of the caller's own", skip = function(host)
 		return host.fork and not host.nested and "the yield would go to the wrong place"
 	end, run = function(t, client)
@@ -64,5 +114,23 @@ return {
 		local value
 		coroutine.wrap(function() value = assert(client:get { key = t.prefix .. 2 }).kvs[1].value end)()
 		t.equal("2", value)
+	end },
+
+	{ name = "resumed by another than its loop, a call ends as cancelled", skip = function(host)
+		return host.deaf
+	end, run = function(t, client)
+		put(client, t.prefix)
+		local answer, message, info
+		local co = coroutine.create(function()
+			answer, message, info = client:get { key = t.prefix .. 2 }
+		end)
+		for _ = 1, 3 do
+			coroutine.resume(co)
+		end
+		if answer then
+			return t.equal("2", answer.kvs[1].value)
+		end
+		t.fails("cancelled", answer, message, info)
+		t.equal("maybe", info.applied)
 	end },
 }

@@ -13,7 +13,10 @@ etcd.use {
 		local co, main = coroutine.running()
 		return not main and (not coroutine.isyieldable or coroutine.isyieldable()) and co or nil -- luacheck: ignore 143
 	end,
-	park = function() coroutine.yield() end,
+	park = function(waiter)
+		coroutine.yield()
+		return not waiter.done and "somebody else has resumed the caller" or nil
+	end,
 	wake = resume,
 	start = function(c, p) core, pump = c, p end,
 }

@@ -2,15 +2,51 @@
 --
 -- In: the id of an operation that was submitted. Out: what it returns. The `pump` of each loop hands out the results
 -- of all operations of the lua_State, whatever loop their callers run on.
+--
+-- While one caller blocks nobody else runs: results that come meanwhile are kept until a host calls `pump`.
 
 local core = require "silly.store.etcd.core"
+local outermost = require("silly.store.etcd.protect").outermost
 
--- operation id -> its waiter: { done, owner, loop, co, [1..3] = results }
+-- operation id -> its waiter: { done, owner, loop, co, [1..3] = results, [ID], [NEXT] }
 local waiters = {}
 local inflight = 0
 
+-- The fields of a waiter that have no name, so that it stays small: its operation, and the next of the list below.
+local ID, NEXT = 4, 5
+
+-- The waiters that are done and were not woken, since somebody blocked then. A list and no table, which might have to
+-- grow when there is no memory.
+local first, last
+
+local function wake(waiter)
+	-- None where the caller has gone meanwhile.
+	if waiter.co then
+		waiter.loop.wake(waiter.co, waiter)
+	end
+end
+
+local function keep(waiter)
+	if not waiter.co then
+		return
+	elseif first then
+		last[NEXT] = waiter
+	else
+		first = waiter
+	end
+	last = waiter
+end
+
+local function wake_kept()
+	while first do
+		local waiter = first
+		first = waiter[NEXT]
+		wake(waiter)
+	end
+end
+
 -- There is no waiter where an error, of memory or of a signal's hook, came between submitting and waiting.
-local function finish(id, a, b, c)
+local function finish(id, give, a, b, c)
 	local waiter = waiters[id]
 	if not waiter then
 		return
@@ -19,19 +55,17 @@ local function finish(id, a, b, c)
 	inflight = inflight - 1
 	waiter[1], waiter[2], waiter[3] = a, b, c
 	waiter.done, waiter.owner = true, nil
-	if waiter.co then
-		waiter.loop.wake(waiter.co, waiter)
-	end
+	give(waiter)
 end
 
--- Hands out what has completed. Returns how many operations have not.
-local function drain(get)
+-- Hands out what has completed, by `give`. Returns how many operations have not.
+local function drain(get, give)
 	while true do
 		local id, a, b, c = get(core)
 		if not id then
 			return inflight
 		elseif id > 0 then
-			finish(id, a, b, c)
+			finish(id, give, a, b, c)
 		else
 			-- This is a forked child: what was under way up to this id is the parent's.
 			local old = {}
@@ -39,7 +73,7 @@ local function drain(get)
 				old[#old + 1] = waiting <= -id and waiting or nil
 			end
 			for _, waiting in ipairs(old) do
-				finish(waiting, a, b, c)
+				finish(waiting, give, a, b, c)
 			end
 		end
 	end
@@ -70,7 +104,11 @@ local function newpump()
 	--- Hands out what has completed. Called by the loop, on the Lua thread.
 	---@return integer inflight  operations that have not completed
 	local function pump()
-		local left = drain(affordable)
+		local left
+		repeat
+			wake_kept()
+			left = drain(affordable, wake)
+		until not first
 		if left == 0 and watching[pump] then
 			watching[pump] = nil
 			tell(left)
@@ -82,7 +120,7 @@ end
 
 -- The same for a caller that blocks.
 local function take()
-	local left = drain(core.next)
+	local left = drain(core.next, keep)
 	tell(left)
 	return left
 end
@@ -90,6 +128,53 @@ end
 local function block()
 	core:wait()
 	take()
+end
+
+local function blocked(loop, waiter)
+	local wait = loop.block or block
+	while not waiter.done do
+		wait(core, take)
+	end
+	if first then
+		core:poke() -- now, as waiting would have taken it for an answer
+	end
+end
+
+-- The caller has gone, or waits no longer: its results are nobody's.
+local function give_up(waiter)
+	waiter.co = false
+	if not waiter.done then
+		waiters[waiter[ID]], waiter.owner, waiter.done = nil, nil, true
+		inflight = inflight - 1
+		tell(inflight)
+	end
+end
+
+local function park(loop, waiter)
+	local problem
+	repeat
+		problem = loop.park(waiter)
+	until waiter.done or problem
+	local done = waiter.done
+	give_up(waiter)
+	return not done and problem
+end
+
+if _VERSION >= "Lua 5.4" then
+	-- A coroutine that is closed while it waits gives up too.
+	local guard = load [[
+		local park, mt = ...
+		return function(loop, waiter)
+			local guarded <close> = setmetatable(waiter, mt)
+			return park(loop, waiter)
+		end
+	]]
+	park = guard(park, { __close = give_up })
+end
+
+-- What a caller gets that was resumed by somebody else. A read changes nothing.
+local function cancelled(owner, problem)
+	return nil, "call: cancelled: " .. problem, { code = "cancelled", applied = owner.client and "no" or "maybe" }
 end
 
 --- Waits for an operation.
@@ -104,22 +189,22 @@ local function await(owner, id, message, info)
 	end
 	local loop = owner.loop
 	-- With room for what `pump` will write: it must not fail for lack of memory.
-	local waiter = { false, false, false, owner = owner, loop = loop, done = false, co = false }
+	local waiter = { false, false, false, id, false, owner = owner, loop = loop, done = false, co = false }
 	waiters[id] = waiter
 	inflight = inflight + 1
 	local co = loop.current()
-	if co then
-		local pump = pumps[loop] or newpump()
-		pumps[loop], watching[pump] = pump, true
-		loop.start(core, pump)
-		waiter.co = co
-		while not waiter.done do
-			loop.park(waiter)
-		end
-	else
-		local wait = loop.block or block
-		while not waiter.done do
-			wait(core, take)
+	if not co then
+		blocked(loop, waiter)
+		return waiter[1], waiter[2], waiter[3]
+	end
+	local pump = pumps[loop] or newpump()
+	pumps[loop], watching[pump] = pump, true
+	loop.start(core, pump)
+	waiter.co = outermost(co)
+	if not waiter.done then
+		local problem = park(loop, waiter)
+		if problem then
+			return cancelled(owner, problem)
 		end
 	end
 	return waiter[1], waiter[2], waiter[3]

@@ -30,7 +30,10 @@ local BUILTIN = {
 		local vim = rawget(_G, "vim")
 		return type(vim) == "table" and (vim.uv or vim.loop)
 	end },
-	{ "standalone", function() return loaded "silly.task" end },
+	{ "standalone", function()
+		local task = loaded "silly.task"
+		return type(task) == "table" and task.standalone and task._active()
+	end },
 	{ "eco", function() return rawget(_G, "eco") or loaded "eco" end },
 	{ "cqueues", function() return loaded "cqueues" end },
 	{ "copas", function() return loaded "copas" end },
@@ -65,7 +68,7 @@ local function named(name)
 	return nil, ("'%s' is unknown; there are: %s"):format(name, table.concat(names, ", "))
 end
 
--- The name of the loop that this lua_State runs, and who says so.
+-- The name of the loop that this lua_State runs, and who says so; nil where none is to be seen yet.
 local function detect()
 	local name = os.getenv "ETCD_LUA_LOOP"
 	if name and name ~= "" then
@@ -76,7 +79,6 @@ local function detect()
 			return builtin[1], "found by itself; `etcd.use` takes another"
 		end
 	end
-	return "standalone"
 end
 
 --- The loop that `choice` stands for.
@@ -87,6 +89,9 @@ function loop.find(choice)
 	if choice == nil then
 		if not default then
 			local name, why = detect()
+			if not name then
+				return named "standalone"
+			end
 			local found, problem = named(name)
 			if not found then
 				return nil, ("%s (%s)"):format(problem, why)

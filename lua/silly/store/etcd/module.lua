@@ -5,6 +5,7 @@
 local client = require "silly.store.etcd.client"
 local core = require "silly.store.etcd.core"
 local loop = require "silly.store.etcd.loop"
+local protect = require "silly.store.etcd.protect"
 
 ---@class silly.store.etcd
 local etcd = {}
@@ -33,5 +34,9 @@ function etcd.use(name)
 		error("use: the loop " .. problem, 2)
 	end
 end
+
+--- Lua's pcall; on Lua 5.1 one in which a caller can be suspended.
+---@type fun(f: function, ...: any): boolean, ...
+etcd.pcall = protect.pcall
 
 return etcd

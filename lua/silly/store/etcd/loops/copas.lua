@@ -3,7 +3,7 @@
 
 local copas = require "copas"
 
-local isyieldable = require("silly.store.etcd.loops.coroutines").isyieldable
+local coroutines = require "silly.store.etcd.loops.coroutines"
 -- On Lua 5.1 copas runs what is in its pcall as a coroutine of its own; the caller is the thread around that.
 local running = package.loaded.coxpcall and package.loaded.coxpcall.running or coroutine.running
 -- The one replaces the other in later versions.
@@ -19,11 +19,12 @@ local watched = false
 
 function loop.current()
 	local co, main = running()
-	return co and not main and isyieldable() and co or nil
+	return co and not main and coroutines.isyieldable() and co or nil
 end
 
-function loop.park()
+function loop.park(waiter)
 	pause()
+	return not waiter.done and coroutines.RESUMED or nil
 end
 
 function loop.wake(co)
@@ -50,13 +51,13 @@ function loop.start(core, pump)
 	if watched then
 		return
 	end
-	watched = true
 	copas.addthread(function()
 		repeat
 			copas.receive(socket(core))
 		until pump() == 0
 		watched = false
 	end)
+	watched = true
 end
 
 return loop

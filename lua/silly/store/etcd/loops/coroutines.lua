@@ -33,16 +33,75 @@ end
 --- May the running coroutine be suspended right here?
 coroutines.isyieldable = coroutine.isyieldable or isyieldable -- luacheck: ignore 143
 
+-- Is the caller a task of the standalone runtime? That resumes it, and nobody else may.
+local function istask()
+	local task = package.loaded["silly.task"]
+	return type(task) == "table" and task.standalone and task.running()
+end
+
 --- The running coroutine, if it may be suspended.
 ---@return thread?
 function coroutines.current()
 	local co, main = coroutine.running()
-	if co and not main and coroutines.isyieldable() then
+	if co and not main and coroutines.isyieldable() and not istask() then
 		return co
 	end
 end
 
-coroutines.park = coroutine.yield
+-- What a caller's coroutine yields: a generator's user may come to see it.
+local WAITS = setmetatable({}, {
+	__tostring = function() return "silly.store.etcd: a call waits here, which must not be made in a generator" end,
+})
+
+--- What `park` of a loop returns where the caller was resumed before its waiter was done.
+coroutines.RESUMED = "the coroutine was resumed before the answer came, not by its loop"
+
+--- Suspends the caller.
+---@param waiter table
+---@return string? problem
+function coroutines.park(waiter)
+	coroutine.yield(WAITS)
+	return not waiter.done and coroutines.RESUMED or nil
+end
+
+--- The text of any error value, with a traceback.
+---@param problem any
+---@param co thread?  where it was raised; without it, the caller
+---@return string
+function coroutines.traceback(problem, co)
+	local ok, text = pcall(tostring, problem)
+	if not ok or type(text) ~= "string" then
+		text = "(error object is a " .. type(problem) .. " value)"
+	end
+	if co then
+		return debug.traceback(co, text)
+	end
+	return debug.traceback(text, 2)
+end
+
+local close = coroutine.close -- luacheck: ignore 143
+
+--- Closes the variables of a coroutine that will not be resumed again: that is the duty of who has resumed it.
+---@param co thread
+---@param problem any  what it has raised, if it has
+---@return string? report  of what failed meanwhile
+function coroutines.close(co, problem)
+	if not close then
+		return nil
+	end
+	local closed, why = close(co)
+	return not closed and why ~= problem and coroutines.traceback(why, co) or nil
+end
+
+--- Reports the failure of a coroutine, and closes its variables.
+---@param co thread
+---@param problem any  what it has raised
+---@return string report
+function coroutines.bury(co, problem)
+	local report = coroutines.traceback(problem, co)
+	local again = coroutines.close(co, problem)
+	return again and report .. "\nwhile closing: " .. again or report
+end
 
 --- A way to resume callers. An error that one raises is its own: it is reported, and others go on.
 ---@param report fun(traceback: string)
@@ -50,9 +109,9 @@ coroutines.park = coroutine.yield
 function coroutines.waker(report)
 	return function(co)
 		if coroutine.status(co) == "suspended" then
-			local ok, message = coroutine.resume(co)
+			local ok, problem = coroutine.resume(co)
 			if not ok then
-				report(debug.traceback(co, tostring(message)))
+				report(coroutines.bury(co, problem))
 			end
 		end
 	end

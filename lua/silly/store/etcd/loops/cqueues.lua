@@ -4,7 +4,7 @@
 local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
 
-local isyieldable = require("silly.store.etcd.loops.coroutines").isyieldable
+local coroutines = require "silly.store.etcd.loops.coroutines"
 
 local loop = {}
 
@@ -13,7 +13,7 @@ local watched = setmetatable({}, { __mode = "k" })
 
 function loop.current()
 	local controller = cqueues.running()
-	return controller and isyieldable() and controller or nil
+	return controller and coroutines.isyieldable() and controller or nil
 end
 
 function loop.park(waiter)
@@ -22,6 +22,7 @@ function loop.park(waiter)
 	if not waiter.done then
 		waiter.condition:wait()
 	end
+	return not waiter.done and coroutines.RESUMED or nil
 end
 
 function loop.wake(_, waiter)
@@ -35,7 +36,6 @@ function loop.start(core, pump)
 	if watched[controller] then
 		return
 	end
-	watched[controller] = true
 	local readable = { pollfd = core:fd(), events = "r" }
 	controller:wrap(function()
 		repeat
@@ -46,6 +46,7 @@ function loop.start(core, pump)
 			core:poke() -- another controller's must end too
 		end
 	end)
+	watched[controller] = true
 end
 
 return loop

@@ -15,7 +15,6 @@ function loop.start(core, pump)
 	if watched then
 		return
 	end
-	watched = true
 	eco.run(function()
 		local readable = eco.io(core:fd())
 		repeat
@@ -23,6 +22,7 @@ function loop.start(core, pump)
 		until pump() == 0
 		watched = false
 	end)
+	watched = true
 end
 
 return loop

@@ -13,13 +13,15 @@ end)
 local handle
 
 function luv.start(core, pump)
-	if not handle then
-		handle = uv.new_poll(core:fd())
-		handle:start("r", function()
-			if pump() == 0 then
-				handle:unref()
+	-- Programs clean up with uv.walk, which closes it.
+	if not handle or handle:is_closing() then
+		local poll = uv.new_poll(core:fd())
+		poll:start("r", function()
+			if pump() == 0 and not poll:is_closing() then
+				poll:unref()
 			end
 		end)
+		handle = poll
 	end
 	handle:ref()
 end

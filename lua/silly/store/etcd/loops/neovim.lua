@@ -13,19 +13,21 @@ end)
 local handle
 
 function neovim.start(core, pump)
-	if not handle then
-		handle = uv.new_poll(core:fd())
-		local resume
+	if not handle or handle:is_closing() then
+		local poll, resume = uv.new_poll(core:fd()), nil
 		-- Once for each signal: it would come again and again until what is scheduled runs.
 		local function readable()
-			handle:stop()
+			poll:stop()
 			resume()
 		end
 		resume = vim.schedule_wrap(function()
-			handle:start("r", readable)
+			if not poll:is_closing() then
+				poll:start("r", readable)
+			end
 			pump()
 		end)
-		handle:start("r", readable)
+		poll:start("r", readable)
+		handle = poll
 	end
 end
 

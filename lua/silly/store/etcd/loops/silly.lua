@@ -5,6 +5,8 @@ local task = require "silly.task"
 local tcp = require "silly.net.tcp"
 local time = require "silly.time"
 
+local RESUMED = require("silly.store.etcd.loops.coroutines").RESUMED
+
 local isyieldable = coroutine.isyieldable -- luacheck: ignore 143
 
 local silly = {}
@@ -16,8 +18,9 @@ function silly.current()
 	return co and coroutine.running() == co and isyieldable() and co or nil
 end
 
-function silly.park()
+function silly.park(waiter)
 	task.wait()
+	return not waiter.done and RESUMED or nil
 end
 
 function silly.wake(co)
@@ -44,8 +47,8 @@ end
 
 function silly.start(core, pump)
 	if not watched then
-		watched = true
 		task.fork(function() watch(core, pump) end)
+		watched = true
 	end
 end
 

@@ -11,6 +11,7 @@ local watched = false
 
 function loop.park(waiter)
 	skynet.wait(waiter)
+	return not waiter.done and coroutines.RESUMED or nil
 end
 
 function loop.wake(_, waiter)
@@ -35,8 +36,8 @@ end
 
 function loop.start(core, pump)
 	if not watched then
-		watched = true
 		skynet.fork(watch, core, pump)
+		watched = true
 	end
 end
 

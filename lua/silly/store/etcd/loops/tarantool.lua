@@ -17,7 +17,9 @@ function tarantool.park(waiter)
 	-- The collector may have run meanwhile, and a finalizer's call have let others hand this one its results.
 	if not waiter.done then
 		waiter.condition:wait()
-		fiber.testcancel()
+		if not pcall(fiber.testcancel) and not waiter.done then
+			return "the fiber was cancelled"
+		end
 	end
 end
 
@@ -31,8 +33,8 @@ function tarantool.start(core, pump)
 	if watched then
 		return
 	end
-	watched = true
 	fiber.create(function()
+		watched = true
 		fiber.name "silly.store.etcd"
 		while true do
 			socket.iowait(core:fd(), "R")

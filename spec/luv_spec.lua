@@ -1,0 +1,197 @@
+-- What programs on luv do with their coroutines and handles, each in a process of its own.
+-- In: scripts that follow the same beginning. Out: what they print. Pending where luv is not installed.
+
+local server = require "spec.support.etcd"
+
+local BEGINNING = [[
+	local uv = require "luv"
+	local etcd = require "silly.store.etcd"
+	local client = etcd.newclient { endpoints = { os.getenv "ETCD_ENDPOINTS" } }
+	local prefix = os.tmpname()
+	os.remove(prefix)
+
+	local function go(f)
+		local co = coroutine.create(f)
+		assert(coroutine.resume(co))
+		return co
+	end
+
+	local function noting(what)
+		return setmetatable({}, { __close = function() print(what) end })
+	end
+]]
+
+-- Runs a script and returns its output and exit status. It must end by itself.
+local function run(script, version)
+	local lua = "lua" .. (version or "5.4")
+	if server.sh(("command -v %s && %s -e 'require \"luv\"'"):format(lua, lua)) ~= 0 then
+		return nil
+	end
+	local name = os.tmpname()
+	local file = assert(io.open(name, "w"))
+	assert(file:write(BEGINNING, script))
+	file:close()
+	local status, output = server.sh(("LUA_PATH='lua/?.lua;;' LUA_CPATH='build/hosts/%s/?.so;;' timeout 60 %s %s 2>&1")
+		:format(version or "5.4", lua, name))
+	os.remove(name)
+	return output, status
+end
+
+-- Asserts what a script prints.
+local function prints(expected, script, version)
+	local output, status = run(script, version)
+	if not output then
+		return pending "luv is not installed"
+	end
+	assert.are.same({ expected, 0 }, { output, status })
+end
+
+describe("on luv #hosts", function()
+	it("f7: a reader whose coroutine is closed lets the loop end", function()
+		prints("closed\n", [[
+			go(function()
+				local stream = assert(client:watch { key = prefix })
+				local reader = go(function()
+					local _ <close> = noting "closed"
+					stream:read()
+				end)
+				assert(coroutine.close(reader))
+			end)
+			uv.run()
+		]])
+	end)
+
+	it("f7: and another reader has what comes", function()
+		prints("event\n", [[
+			go(function()
+				local stream = assert(client:watch { key = prefix })
+				local first = go(function() stream:read() end)
+				go(function()
+					assert(stream:read())
+					print "event"
+					stream:close()
+				end)
+				assert(coroutine.close(first))
+				assert(client:put { key = prefix, value = "" })
+			end)
+			uv.run()
+		]])
+	end)
+
+	it("f4: a program that closes all handles can call again", function()
+		for _, version in ipairs { "5.1", "5.4" } do
+			prints("true\ttrue\n", [[
+				local before, after
+				go(function() before = client:get { key = prefix } end)
+				uv.run()
+				uv.walk(function(handle) handle:close() end)
+				uv.run()
+				go(function() after = client:get { key = prefix } end)
+				uv.run()
+				print(before ~= nil, after ~= nil)
+			]], version)
+		end
+	end)
+
+	it("f4: a start that fails once does not make the loop deaf", function()
+		prints("false\tno handles\nanswer\n", [[
+			local new = uv.new_poll
+			uv.new_poll = function() uv.new_poll = new error("no handles", 0) end
+			local co = coroutine.create(function() client:get { key = prefix } end)
+			print(coroutine.resume(co))
+			go(function()
+				assert(client:get { key = prefix })
+				print "answer"
+			end)
+			uv.run()
+		]])
+	end)
+
+	it("f3: a coroutine that fails is reported, and its variables are closed", function()
+		prints("closed\nothers go on\n", [[
+			io.stderr = { write = function(_, text) assert(text:find("boom", 1, true)) end }
+			go(function()
+				local _ <close> = noting "closed"
+				assert(client:get { key = prefix })
+				error "boom"
+			end)
+			go(function()
+				for _ = 1, 3 do
+					assert(client:get { key = prefix })
+				end
+				print "others go on"
+			end)
+			uv.run()
+		]])
+	end)
+
+	it("f10: an error object that cannot be shown ends nothing", function()
+		for _, version in ipairs { "5.1", "5.4" } do
+			prints("(error object is a table value)\ngoes on\n", [[
+				io.stderr = { write = function(_, text) print(text:match "[^\n]*") end }
+				go(function()
+					assert(client:get { key = prefix })
+					error(setmetatable({}, { __tostring = function() error "worse" end }))
+				end)
+				go(function()
+					for _ = 1, 3 do
+						assert(client:get { key = prefix })
+					end
+					print "goes on"
+				end)
+				uv.run()
+			]], version)
+		end
+	end)
+
+	it("f8: a call in a generator ends as cancelled", function()
+		for _, version in ipairs { "5.1", "5.4" } do
+			prints("nil\tcancelled\tmaybe\n", [[
+				local generate = coroutine.wrap(function()
+					local answer, message, info = client:get { key = prefix }
+					print(answer, info.code, info.applied)
+				end)
+				assert(tostring(generate()):find "generator")
+				generate()
+				uv.run()
+			]], version)
+		end
+	end)
+
+	it("f6: etcd.pcall and silly.pcall suspend their caller", function()
+		for _, version in ipairs { "5.1", "5.4" } do
+			prints("asks\nasks\nfalse\tboom\nfalse\tboom\ttrue\n", [[
+				local silly = require "silly"
+				local plain, traced
+				local function ask()
+					print "asks"
+					assert(client:get { key = prefix })
+					etcd.pcall(function() assert(client:get { key = prefix }) end)
+					error("boom", 0)
+				end
+				go(function() plain = { etcd.pcall(ask) } end)
+				go(function() traced = { silly.pcall(ask) } end)
+				uv.run()
+				print(plain[1], plain[2])
+				print(traced[1], traced[2]:match "^%w+", traced[2]:find "stack traceback" ~= nil)
+			]], version)
+		end
+	end)
+
+	it("f1: 1,000 coroutines that block do not nest", function()
+		for _, version in ipairs { "5.1", "5.4" } do
+			prints("1000\n", [[
+				local ended = 0
+				for i = 1, 1000 do
+					go(function()
+						assert(client:get { key = prefix })
+						table.sort({ 2, 1 }, function(a, b) assert(client:get { key = prefix }) return a < b end)
+						ended = ended + 1
+					end)
+				end
+				uv.run()
+				print(ended)
+			]], version)
+		end
+	end)
+end)
