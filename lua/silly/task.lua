@@ -16,8 +16,8 @@ local outermost = require("silly.store.etcd.protect").outermost
 local unpack = table.unpack or unpack -- luacheck: ignore 113 143
 
 ---@class silly.task
----@field standalone true internal: tells this runtime from the silly framework
-local task = { standalone = true }
+---@field _standalone true internal: tells this runtime from the silly framework
+local task = { _standalone = true }
 
 ---@class silly.task.record
 ---@field number integer counts the forks

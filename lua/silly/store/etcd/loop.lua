@@ -32,7 +32,7 @@ local BUILTIN = {
 	end },
 	{ "standalone", function()
 		local task = loaded "silly.task"
-		return type(task) == "table" and task.standalone and task._active()
+		return type(task) == "table" and task._standalone and task._active()
 	end },
 	{ "eco", function() return rawget(_G, "eco") or loaded "eco" end },
 	{ "cqueues", function() return loaded "cqueues" end },

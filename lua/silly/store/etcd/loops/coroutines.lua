@@ -36,7 +36,7 @@ coroutines.isyieldable = coroutine.isyieldable or isyieldable -- luacheck: ignor
 -- Is the caller a task of the standalone runtime? That resumes it, and nobody else may.
 local function istask()
 	local task = package.loaded["silly.task"]
-	return type(task) == "table" and task.standalone and task.running()
+	return type(task) == "table" and task._standalone and task.running()
 end
 
 --- The running coroutine, if it may be suspended.

@@ -11,7 +11,7 @@ local task
 
 function standalone.current()
 	local loaded = package.loaded["silly.task"]
-	if type(loaded) == "table" and loaded.standalone then
+	if type(loaded) == "table" and loaded._standalone then
 		task = loaded
 		return task._inside()
 	end
