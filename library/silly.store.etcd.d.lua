@@ -305,6 +305,7 @@ function core:poke() end
 ---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump) waits and pumps once
 
 ---@class silly.store.etcd
+---@field _VERSION string the version of the library
 local etcd = {}
 
 --- Makes a client. Opens nothing and returns at once. Throws when the configuration is no good.
