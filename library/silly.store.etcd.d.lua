@@ -48,7 +48,7 @@
 
 --- How a call behaves that fails. Requests override the client's own.
 ---@class silly.store.etcd.options
----@field timeout? number seconds for one attempt, fractions allowed; default 5
+---@field timeout? number seconds for one attempt, fractions allowed; `math.huge` is no limit; default 5
 ---@field retry? integer further attempts once every endpoint was asked; default 5
 ---@field retry_sleep? integer milliseconds before each of those; default 1000
 ---@field retry_unknown? boolean also repeat a write whose answer was lost: it may happen twice; default false
@@ -149,11 +149,11 @@
 ---@field value? string for "VALUE"
 ---@field lease? silly.store.etcd.id for "LEASE"; 0 for none
 
---- One of the four. The requests are those of the calls, without `silly.store.etcd.options`.
+--- One of the four. The requests are those of the calls, without `silly.store.etcd.options`, or a key alone.
 ---@class silly.store.etcd.txn.operation
 ---@field put? silly.store.etcd.put
----@field get? silly.store.etcd.get
----@field delete? silly.store.etcd.delete
+---@field get? silly.store.etcd.get|string
+---@field delete? silly.store.etcd.delete|string
 ---@field txn? silly.store.etcd.txn
 
 ---@class silly.store.etcd.txn.response
@@ -305,6 +305,7 @@ function core:poke() end
 ---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump) waits and pumps once
 
 ---@class silly.store.etcd
+---@field _VERSION string the version of the library
 local etcd = {}
 
 --- Makes a client. Opens nothing and returns at once. Throws when the configuration is no good.
@@ -336,14 +337,14 @@ local client = {}
 function client:put(req) end
 
 --- Reads a key, or a range of keys.
----@param req silly.store.etcd.get
+---@param req silly.store.etcd.get|string or the key alone
 ---@return silly.store.etcd.get.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
 function client:get(req) end
 
 --- Deletes a key, or a range of keys.
----@param req silly.store.etcd.delete
+---@param req silly.store.etcd.delete|string or the key alone
 ---@return silly.store.etcd.delete.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
@@ -357,28 +358,28 @@ function client:delete(req) end
 function client:txn(req) end
 
 --- Forgets the history before a revision.
----@param req silly.store.etcd.compact
+---@param req silly.store.etcd.compact|integer|string or the revision alone
 ---@return silly.store.etcd.compact.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
 function client:compact(req) end
 
 --- Creates a lease and renews it in the background, unless the request says `keepalive = false`.
----@param req silly.store.etcd.grant
+---@param req silly.store.etcd.grant|integer|string or the TTL alone
 ---@return silly.store.etcd.grant.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
 function client:grant(req) end
 
 --- Ends a lease; its keys are deleted with it and its renewal stops.
----@param req silly.store.etcd.revoke
+---@param req silly.store.etcd.revoke|silly.store.etcd.id or the id alone
 ---@return silly.store.etcd.revoke.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
 function client:revoke(req) end
 
 --- Asks how long a lease still lives.
----@param req silly.store.etcd.ttl
+---@param req silly.store.etcd.ttl|silly.store.etcd.id or the id alone
 ---@return silly.store.etcd.ttl.response? response nil on failure; a lease that does not exist is no failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
@@ -399,7 +400,7 @@ function client:leases(req) end
 function client:keepalive(req) end
 
 --- Watches a key, or a range of keys. Returns once the server has confirmed it.
----@param req silly.store.etcd.watch.request
+---@param req silly.store.etcd.watch.request|string or the key alone
 ---@return silly.store.etcd.watch? stream nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info

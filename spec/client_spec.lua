@@ -87,16 +87,16 @@ describe("newclient", function()
 		local here = debug.getinfo(1, "S").short_src .. ":" .. debug.getinfo(1, "l").currentline + 1 .. ": "
 		local ok, message = pcall(function() etcd.newclient {} end)
 		assert.is_false(ok)
-		assert.are.equal(here .. "newclient: field 'endpoints' must list at least one server", message)
+		assert.are.equal(here .. "newclient: missing field 'endpoints'", message)
 	end)
 
 	it("raises an error for each bad configuration", function()
 		local good = { server.endpoint() }
 		for _, case in ipairs {
-			{ nil, "must be a table, got nil" },
+			{ nil, "the configuration must be a table, got nil" },
 			{ { endpoints = NOBODY }, "field 'endpoints' must be a list, got a string" },
 			{ { endpoints = {} }, "field 'endpoints' must list at least one server" },
-			{ { endpoints = { host = NOBODY } }, "field 'endpoints' must be a list, with the keys 1 to n only" },
+			{ { endpoints = { host = NOBODY } }, "field 'endpoints' must be a list, with the keys 1 to n only, but has 'host'" },
 			{ { endpoints = { NOBODY, 2379 } }, "field 'endpoints[2]' must be a string, got a number" },
 			{ { endpoints = { "host" } }, "field 'endpoints[1]' is not an address: the port is missing, got 'host'" },
 			{ { endpoints = { "h:0" } },
@@ -147,7 +147,7 @@ describe("a client", function()
 		local client <close> = connect()
 		CALLS.close = {}
 		for name, req in pairs(CALLS) do
-			local missing = name .. ": the client is missing, call it as client:" .. name .. "(...)"
+			local missing = name .. ": the first argument is no client, call it as client:" .. name .. "(...)"
 			assert.error_matches(function() client[name](req) end, missing, 1, true)
 		end
 		CALLS.close = nil

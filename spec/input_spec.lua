@@ -56,7 +56,7 @@ local RESULT = choice("EQUAL", "GREATER", "LESS", "NOT_EQUAL")
 local FILTERS = { good = { {}, { "NOPUT" }, { "NODELETE", "NOPUT" } }, bad = list(LIST.bad, { { "PUT" }, { 1 } }) }
 local ENDPOINTS = { good = { { "a:1", "b:2" } }, bad = list(LIST.bad, { {} }) }
 local LOOP = { good = { "standalone" }, bad = { 1, true, {}, "" } }
-local TIMEOUT = { good = { 0.001, 1, 5.5 }, bad = { 0, -1, -0.5, NAN, HUGE, -HUGE, 1e300, "x", true, {} } }
+local TIMEOUT = { good = { 0.001, 1, 5.5, HUGE, 1e300 }, bad = { 0, -1, -0.5, NAN, -HUGE, "x", true, {} } }
 -- A request that retries would not end.
 local RETRY = { good = { 0, 0.0, "0", "0x0" }, bad = NATURAL.bad }
 
@@ -116,6 +116,12 @@ for target, operand in pairs {
 	local fields = with(RANGE, { target = choice(target), result = RESULT, [operand] = kind })
 	places[#places + 1] = { "txn", needs, fields, "compare[1].", function(t) return { compare = { t } } end }
 end
+
+-- The field that may stand in the place of a request, by the call or the operation.
+local ALONE = {
+	get = "key", delete = "key", compact = "revision", grant = "TTL", revoke = "ID", ttl = "ID", keepalive = "ID",
+	watch = "key",
+}
 
 -- Calls a method; newclient's error is a message without info.
 local function call(method, req, client)
@@ -194,6 +200,7 @@ for _, place in ipairs(places) do
 	local method, needs, fields, path, wrap = table.unpack(place, 1, 5)
 	path = path or ""
 	wrap = wrap or function(t) return t end
+	local alone = ALONE[path:match "(%a+)%.$" or method]
 
 	local function bad(t, field, text)
 		return refused(method, wrap(t), path .. field, text)
@@ -260,14 +267,26 @@ for _, place in ipairs(places) do
 		end)
 
 		it("refuses what is no table", function()
-			for _, value in ipairs(list({ "x", 1.5, true, false }, others)) do
-				if method == "keepalive" then
-					refused(method, value, "ID", "field 'ID' must be an integer, got ")
-				else
-					refused(method, wrap(value), path ~= "" and path:sub(1, -2) or nil, "must be a table, got a")
+			if not alone then
+				for _, value in ipairs(list({ "x", 1.5, true, false }, others)) do
+					refused(method, wrap(value), path ~= "" and path:sub(1, -2) or nil, " must be a table, got a")
+				end
+				return
+			end
+			for _, value in ipairs(list({ 1.5, true, false }, fields[alone].bad, others)) do
+				if type(value) ~= "table" then
+					refused(method, wrap(value), path .. alone, ("field '%s' "):format(alone))
 				end
 			end
 		end)
+
+		if alone then
+			it(("takes its %s alone"):format(alone), function()
+				for _, value in ipairs(fields[alone].good) do
+					accepted(method, wrap(value))
+				end
+			end)
+		end
 
 		it("reads inherited fields and leaves metamethods alone", function()
 			local mt = { __index = needs, __newindex = error, __pairs = error, __len = error, __call = error, __eq = error }
@@ -307,8 +326,9 @@ describe("a request that is missing", function()
 		local method = place[1]
 		if not place[4] and method ~= "leases" then
 			it("is refused by " .. method, function()
-				local field = method == "keepalive" and "ID" or nil
-				refused(method, nil, field, field and "missing field 'ID'" or "must be a table, got nil")
+				local alone = ALONE[method] and (" or its '%s'"):format(ALONE[method]) or ""
+				local subject = method == "newclient" and "the configuration" or "the request"
+				refused(method, nil, nil, ("%s: %s must be a table%s, got nil"):format(method, subject, alone))
 			end)
 		end
 		if not place[4] and method ~= "newclient" then
@@ -363,21 +383,22 @@ describe("fields that contradict each other:", function()
 	for name, case in pairs {
 		["two revisions"] = { "watch", { key = "k", revision = 2, start_revision = 3 }, "start_revision", "'revision'" },
 		["two operations"] = { "txn", { success = { { put = put, get = { key = "k" } } } }, "success[1].get", "second" },
-		["no operation"] = { "txn", { success = { {} } }, "success[1]", "no operation" },
+		["no operation"] = { "txn", { success = { {} } }, "success[1]", "must have one of put, get, delete, txn" },
 		["an unknown operation"] = { "txn", { failure = { { putt = put } } }, "failure[1].putt", "did you mean 'put'" },
 		["another target's operand"] = {
-			"txn", { compare = { copy(compare, "version", 1) } }, "compare[1].version", "unknown field 'version'",
+			"txn", { compare = { copy(compare, "version", 1) } }, "compare[1].version",
+			"unknown field 'version' (the target 'MOD' takes 'mod_revision')",
 		},
 		["another target's operand alone"] = {
-			"txn", { compare = { copy(copy(compare, "version", 1), "mod_revision", nil) } }, "compare[1].mod_revision",
-			"missing field 'mod_revision'",
+			"txn", { compare = { copy(copy(compare, "version", 1), "mod_revision", nil) } }, "compare[1].version",
+			"unknown field 'version' (the target 'MOD' takes 'mod_revision')",
 		},
 		["a compare that is no table"] = { "txn", { compare = { compare, 1 } }, "compare[2]", "must be a table" },
 		["an operation that is no table"] = { "txn", { success = { "put" } }, "success[1]", "must be a table" },
 		["options of an operation"] = {
 			"txn", { success = { { put = copy(put, "timeout", 1) } } }, "success[1].put.timeout", "unknown field 'timeout'",
 		},
-		["a list inside itself"] = { "txn", { success = own }, "success[1].1", "unknown field [1]" },
+		["a list inside itself"] = { "txn", { success = own }, "success[1]", "must have one of put, get, delete, txn" },
 		["an operation inside itself"] = { "txn", { success = { op } }, "success[1].txn.success", "contains itself" },
 		["a txn inside itself"] = { "txn", loop, "failure[1].txn.failure", "contains itself" },
 	} do

@@ -85,10 +85,10 @@ describe("grant", function()
 	it("names the field that is no good", function()
 		for _, case in ipairs {
 			{ {}, "grant: missing field 'TTL'", "TTL" },
-			{ { ttl = 5 }, "grant: missing field 'TTL'", "TTL" },
+			{ { ttl = 5 }, "grant: unknown field 'ttl' (did you mean 'TTL'?)", "ttl" },
 			{ { TTL = 5, Id = 5 }, "grant: unknown field 'Id' (did you mean 'ID'?)", "Id" },
-			{ { TTL = true }, "grant: field 'TTL' must be an integer, got a boolean", "TTL" },
-			{ { TTL = 1.5 }, "grant: field 'TTL' must be an integer, got 1.5", "TTL" },
+			{ { TTL = true }, "grant: field 'TTL' must be an integer, got a boolean (in seconds)", "TTL" },
+			{ { TTL = 1.5 }, "grant: field 'TTL' must be an integer, got 1.5 (in seconds)", "TTL" },
 			{ { TTL = 5, ID = "five" }, "grant: field 'ID' must be an integer, got 'five'", "ID" },
 			{ { TTL = 5, ID = "18446744073709551616" }, "grant: field 'ID' is beyond 64 bits: 18446744073709551616", "ID" },
 			{ { TTL = 5, keepalive = 1 }, "grant: field 'keepalive' must be a boolean, got a number", "keepalive" },
@@ -320,7 +320,7 @@ describe("keepalive", function()
 	it("names what is no good", function()
 		for _, case in ipairs {
 			{ {}, "keepalive: missing field 'ID'" },
-			{ nil, "keepalive: missing field 'ID'" },
+			{ nil, "keepalive: the request must be a table or its 'ID', got nil" },
 			{ { ID = lease.ID, TTL = 5 }, "keepalive: unknown field 'TTL'" },
 			{ true, "keepalive: field 'ID' must be an integer, got a boolean" },
 			{ "five", "keepalive: field 'ID' must be an integer, got 'five'" },

@@ -177,7 +177,7 @@ describe("the fields of requests", function()
 
 	it("are those that an operation of txn is asked for", function()
 		local function call(operation) return client:txn { success = { operation } } end
-		assert.are.same(names(asked(call, {})), names(fields(PREFIX .. "txn.operation")))
+		assert.are.same(names(asked(call, { get = "k" })), names(fields(PREFIX .. "txn.operation")))
 	end)
 
 	it("are those that a comparison of txn is asked for", function()

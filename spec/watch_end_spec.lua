@@ -150,6 +150,6 @@ describe("the end of a watch", function()
 		local text = "silly.store.etcd.watch: silly.store.etcd.client: " .. node.endpoint
 		assert.are.equal(text, tostring(stream))
 		stream:close()
-		assert.are.equal(text .. " (closed)", tostring(stream))
+		assert.are.equal(text .. " (ended)", tostring(stream))
 	end)
 end)

@@ -53,7 +53,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // It may be a password, so it must not be shown.
         if text.contains('@') {
-            return Err("user and password do not belong into an address".to_owned());
+            return Err("user and password belong in the fields of these names".to_owned());
         }
         if text.trim() != text {
             return Err("there is white space around it".to_owned());
@@ -214,7 +214,7 @@ mod tests {
             ("unix://relative", "a unix address needs an absolute path"),
             (
                 "root:secret@localhost:2379",
-                "user and password do not belong into an address",
+                "user and password belong in the fields of these names",
             ),
         ] {
             assert_eq!(text.parse::<Address>(), Err(reason.to_owned()), "{text}");

@@ -14,6 +14,8 @@ use crate::etcd::{self, Applied, CallOptions, Client, Code};
 pub(super) trait Call: Send + 'static {
     /// Its name in Lua, which stands at the start of its messages.
     const NAME: &'static str;
+    /// The field that a request must have, where there is exactly one: it may stand in the request's place.
+    const ALONE: Option<&'static str> = None;
     /// What goes down.
     type Request: Send + 'static;
     /// What comes up.
@@ -73,13 +75,21 @@ impl Unwritten {
     }
 }
 
-/// Decodes a request of call `C` and submits it.
-pub(super) fn submit<C: Call>(lua: &Lua, client: &Client, request: LuaValue) -> LuaResult<LuaMultiValue> {
-    let decoded = Fields::new(lua, C::NAME, request).and_then(|mut fields| {
+/// Decodes a request of call `C` and submits it. `more` is what else it was called with, which should be nothing.
+pub(super) fn submit<C: Call>(
+    lua: &Lua,
+    client: &Client,
+    request: LuaValue,
+    more: &LuaValue,
+) -> LuaResult<LuaMultiValue> {
+    let decoded = Fields::new(lua, C::NAME, C::ALONE, request).and_then(|mut fields| {
         let request = C::decode(&mut fields)?;
         let options = fields.options(client.options())?;
         fields.check()?;
-        Ok((request, options))
+        match more {
+            LuaNil => Ok((request, options)),
+            more => Err(fields.second(more)),
+        }
     });
     let (request, options) = match decoded {
         Ok(decoded) => decoded,

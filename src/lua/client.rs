@@ -71,8 +71,11 @@ impl LuaUserData for NativeClient {
 
 /// `client:<name>(request) -> id | nil, message, info`
 fn add<C: Call, M: LuaUserDataMethods<NativeClient>>(methods: &mut M) {
-    methods.add_method(C::NAME, |lua, client, request: LuaValue| match client.client() {
-        Some(client) => submit::<C>(lua, client, request),
-        None => failure::forked(lua, C::NAME),
-    });
+    methods.add_method(
+        C::NAME,
+        |lua, client, (request, more): (LuaValue, LuaValue)| match client.client() {
+            Some(client) => submit::<C>(lua, client, request, &more),
+            None => failure::forked(lua, C::NAME),
+        },
+    );
 }

@@ -9,14 +9,13 @@ use crate::etcd::{Address, CallOptions, Config, Credentials, Pem, TlsConfig, Unu
 
 /// The configuration in `conf`, or what is wrong with it.
 pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
-    let mut fields = Fields::new(lua, "newclient", conf)?;
+    let mut fields = Fields::configuration(lua, "newclient", conf)?;
     let (endpoints, encrypted) = endpoints(lua, &mut fields)?;
     let tls = tls(&mut fields, &encrypted)?;
     let credentials = credentials(&mut fields)?;
     let options = fields.options(CallOptions::default())?;
     // The Lua half has read it.
     fields.value("loop")?;
-    // Before `endpoints`, whose name may be what is misspelt.
     fields.check()?;
     if endpoints.is_empty() {
         return Err(fields.field("endpoints", "must list at least one server"));
@@ -32,7 +31,7 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
 /// Reads `endpoints`: the servers, each of them once, and what each item says about encryption.
 fn endpoints(lua: &Lua, conf: &mut Fields<'_>) -> Result<(Vec<Address>, Vec<Option<bool>>), Invalid> {
     let (mut endpoints, mut encrypted) = (Vec::new(), Vec::new());
-    for (i, value) in conf.list("endpoints")?.into_iter().enumerate() {
+    for (i, value) in conf.required_list("endpoints")?.into_iter().enumerate() {
         let read = endpoint(&Value::new(lua, value));
         let (address, says) = read.map_err(|reason| conf.field(&format!("endpoints[{}]", i + 1), &reason))?;
         encrypted.push(says);
@@ -75,12 +74,12 @@ fn tls(conf: &mut Fields<'_>, encrypted: &[Option<bool>]) -> Result<Option<TlsCo
     if encrypted.contains(&Some(false)) {
         return Err(conf.field("tls", "contradicts an endpoint that says http:// or unix://"));
     }
-    let mut fields = conf.nested("tls", value)?;
+    let mut fields = conf.nested("tls", None, value)?;
     let identity = match (pem(&mut fields, "cert")?, pem(&mut fields, "key")?) {
         (None, None) => None,
         (Some(certificate), Some(key)) => Some((certificate, key)),
-        (Some(_), None) => return Err(fields.missing("key")),
-        (None, Some(_)) => return Err(fields.missing("cert")),
+        (Some(_), None) => fields.missing("key"),
+        (None, Some(_)) => fields.missing("cert"),
     };
     let config = TlsConfig {
         ca: pem(&mut fields, "ca")?,
@@ -116,8 +115,8 @@ fn credentials(fields: &mut Fields<'_>) -> Result<Option<Credentials>, Invalid> 
             password: password.into(),
         })),
         (None, None, Some(token)) => Ok(Some(Credentials::Token(token.into()))),
-        (Some(_), None, None) => Err(fields.missing("password")),
-        (None, Some(_), None) => Err(fields.missing("user")),
+        (Some(_), None, None) => Ok(fields.missing("password")),
+        (None, Some(_), None) => Ok(fields.missing("user")),
         (_, _, Some(_)) => Err(fields.field("token", "excludes 'user' and 'password'")),
     }
 }

@@ -49,6 +49,9 @@ pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome
 
 impl LuaUserData for Core {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // version() -> the library's
+        methods.add_method("version", |_, _, ()| Ok(env!("CARGO_PKG_VERSION")));
+
         // newclient(conf) -> client | nil, message
         methods.add_method("newclient", |lua, _, conf: LuaValue| match config::decode(lua, conf) {
             Ok(config) => NativeClient::new(Client::new(config)).into_lua_multi(lua),

@@ -15,8 +15,9 @@ macro_rules! file {
     };
 }
 
-const FILES: [(&str, &str, &str); 19] = [
+const FILES: [(&str, &str, &str); 20] = [
     file!("await", "await.lua"),
+    file!("checker", "checker.lua"),
     file!("client", "client.lua"),
     file!("module", "module.lua"),
     file!("keepalive", "keepalive.lua"),

@@ -18,6 +18,16 @@ pub(super) struct Invalid {
     pub(super) field: Option<String>,
 }
 
+impl Invalid {
+    /// The same with a remark: what unit a number has.
+    pub(super) fn with(self, remark: &str) -> Self {
+        Self {
+            message: format!("{} ({remark})", self.message),
+            ..self
+        }
+    }
+}
+
 /// The beginning of a text, in one line, as messages show it.
 pub(super) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 100;
@@ -68,7 +78,10 @@ pub(super) fn invalid(lua: &Lua, invalid: &Invalid) -> LuaResult<LuaMultiValue> 
 
 /// The values for a call of an object that was made before the process forked.
 pub(super) fn forked(lua: &Lua, call: &str) -> LuaResult<LuaMultiValue> {
-    let error = Error::new(Code::Unavailable, "it was created before the process forked");
+    let error = Error::new(
+        Code::Unavailable,
+        "the client was made before the process forked: make one after it",
+    );
     push(lua, call, &error)
 }
 

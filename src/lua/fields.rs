@@ -1,8 +1,9 @@
-//! Reads the fields of a request table, each checked for its type; what nobody asked for is an error at the end.
+//! Reads the fields of a request table, each checked for its type. What nobody asked for is an error at the end, and
+//! after that what is missing: its name may be the one that is misspelt.
 //!
 //! In: a Lua value. Out: typed fields, or an [`Invalid`] that names the call and the field. The table is never
 //! changed. Fields that it inherits through a metatable count, and a metamethod that raises is an answer like any
-//! other.
+//! other. In the place of a table there may be the one field that it must have.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,12 +13,15 @@ use mlua::prelude::*;
 
 use super::cdata::Cdata;
 use super::failure::{Invalid, excerpt, one_line};
-use super::integer;
 use super::value::{self, Field, Value};
+use super::{hint, integer};
 use crate::etcd::CallOptions;
 
 /// No server takes a list as long as that.
 const MAX_ITEMS: usize = 1 << 16;
+
+/// The fields that every call takes.
+const OPTIONS: [&str; 4] = ["timeout", "retry", "retry_sleep", "retry_unknown"];
 
 /// A longer time than anyone waits; the clocks can still add it.
 const FOREVER: Duration = Duration::from_secs(1_000_000_000);
@@ -27,19 +31,22 @@ pub(super) struct Fields<'a> {
     lua: &'a Lua,
     call: &'a str,
     place: Place<'a>,
-    table: LuaTable,
+    /// None where its one field stands in its place.
+    table: Option<LuaTable>,
     /// What the table itself holds, so that most fields, which are absent, cost no look-up.
     own: Vec<Field>,
     inherits: bool,
     /// What has been asked for.
     known: Vec<&'static str>,
+    /// The first field that must be there and is not.
+    missing: Option<&'static str>,
 }
 
 /// Where a table lies in the request. It becomes a text, `success[1].put`, only where something is wrong.
 #[derive(Clone, Copy)]
 enum Place<'a> {
-    /// It is the request.
-    Request,
+    /// It is the whole, which is called so.
+    Whole(&'static str),
     /// Under this name in the table that lies there.
     Field(&'a Place<'a>, &'static str),
     /// In the list of this name, as the item of this number.
@@ -50,16 +57,24 @@ impl Place<'_> {
     /// The text for `name` in the table that lies here.
     fn of(&self, name: &str) -> String {
         match self {
-            Place::Request => name.to_owned(),
+            Place::Whole(_) => name.to_owned(),
             place => format!("{place}.{name}"),
         }
     }
 
-    /// The text for the table that lies here, unless that is the request.
+    /// The text for the table that lies here, unless that is the whole.
     fn text(&self) -> Option<String> {
         match self {
-            Place::Request => None,
+            Place::Whole(_) => None,
             place => Some(place.to_string()),
+        }
+    }
+
+    /// What the whole is called, around the table that lies here.
+    fn whole(&self) -> &'static str {
+        match self {
+            Place::Whole(whole) => whole,
+            Place::Field(place, _) | Place::Item(place, ..) => place.whole(),
         }
     }
 }
@@ -67,74 +82,142 @@ impl Place<'_> {
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Request => Ok(()),
+            Place::Whole(_) => Ok(()),
             Place::Field(place, name) => f.write_str(&place.of(name)),
             Place::Item(place, name, number) => write!(f, "{}[{number}]", place.of(name)),
         }
     }
 }
 
+/// A field that nobody asked for.
+struct Unknown {
+    hint: Option<String>,
+    /// Its name, if it is one.
+    text: Option<String>,
+    key: LuaValue,
+}
+
+impl Unknown {
+    /// Those with a hint first, then by name, so that a request always gets the same answer.
+    fn rank(&self) -> impl Ord {
+        (self.hint.is_none(), self.text.is_none(), &self.text)
+    }
+}
+
 impl<'a> Fields<'a> {
-    /// The fields of a request of `call`.
-    pub(super) fn new(lua: &'a Lua, call: &'a str, request: LuaValue) -> Result<Self, Invalid> {
-        Self::open(lua, call, Place::Request, Value::new(lua, request))
+    /// The fields of a request of `call`. Its field `alone` may stand in its place.
+    pub(super) fn new(
+        lua: &'a Lua,
+        call: &'a str,
+        alone: Option<&'static str>,
+        request: LuaValue,
+    ) -> Result<Self, Invalid> {
+        Self::open(lua, call, Place::Whole("the request"), alone, Value::new(lua, request))
     }
 
-    /// The fields of the table `value` in the field `name`.
-    pub(super) fn nested(&self, name: &'static str, value: Value) -> Result<Fields<'_>, Invalid> {
-        Fields::open(self.lua, self.call, Place::Field(&self.place, name), value)
+    /// The fields of a configuration that `call` takes.
+    pub(super) fn configuration(lua: &'a Lua, call: &'a str, conf: LuaValue) -> Result<Self, Invalid> {
+        Self::open(
+            lua,
+            call,
+            Place::Whole("the configuration"),
+            None,
+            Value::new(lua, conf),
+        )
+    }
+
+    /// The fields of the table `value` in the field `name`. Its field `alone` may stand in its place.
+    pub(super) fn nested(
+        &self,
+        name: &'static str,
+        alone: Option<&'static str>,
+        value: Value,
+    ) -> Result<Fields<'_>, Invalid> {
+        Fields::open(self.lua, self.call, Place::Field(&self.place, name), alone, value)
     }
 
     /// The fields of the table `value`, the item `number` of the list in the field `name`.
     pub(super) fn item(&self, name: &'static str, number: usize, value: LuaValue) -> Result<Fields<'_>, Invalid> {
         let place = Place::Item(&self.place, name, number);
-        Fields::open(self.lua, self.call, place, Value::new(self.lua, value))
+        Fields::open(self.lua, self.call, place, None, Value::new(self.lua, value))
     }
 
-    fn open(lua: &'a Lua, call: &'a str, place: Place<'a>, value: Value) -> Result<Self, Invalid> {
-        let Value::Other(LuaValue::Table(table)) = value else {
-            let field = place.text();
-            let at = field
-                .as_ref()
-                .map(|field| format!("field '{field}' "))
-                .unwrap_or_default();
-            return Err(Invalid {
-                message: format!("{call}: {at}must be a table, got {}", value.article()),
-                field,
-            });
-        };
-        let read = value::read(lua, &table);
+    fn open(
+        lua: &'a Lua,
+        call: &'a str,
+        place: Place<'a>,
+        alone: Option<&'static str>,
+        value: Value,
+    ) -> Result<Self, Invalid> {
         let mut fields = Self {
             lua,
             call,
             place,
-            table,
+            table: None,
             own: Vec::new(),
             inherits: false,
             known: Vec::with_capacity(24),
+            missing: None,
         };
-        (fields.own, fields.inherits) = read.map_err(|error| fields.unreadable(&error))?;
+        match value {
+            Value::Other(LuaValue::Table(table)) => {
+                let read = value::read(lua, &table);
+                (fields.own, fields.inherits) = read.map_err(|error| fields.unreadable(&error))?;
+                fields.table = Some(table);
+            }
+            Value::Nil => return Err(fields.no_table(alone, &value)),
+            value => match alone {
+                Some(name) => fields.own.push(Field::new(name, value)),
+                None => return Err(fields.no_table(alone, &value)),
+            },
+        }
         Ok(fields)
+    }
+
+    fn no_table(&self, alone: Option<&str>, value: &Value) -> Invalid {
+        let field = self.place.text();
+        let subject = field.as_ref().map(|field| format!("field '{field}'"));
+        let alone = alone.map(|name| format!(" or its '{name}'")).unwrap_or_default();
+        Invalid {
+            message: format!(
+                "{}: {} must be a table{alone}, got {}",
+                self.call,
+                subject.as_deref().unwrap_or(self.place.whole()),
+                value.article(),
+            ),
+            field,
+        }
+    }
+
+    /// Does one field stand in the place of the table?
+    pub(super) fn is_alone(&self) -> bool {
+        self.table.is_none()
     }
 
     /// A field's value, nil if it is absent. To be asked for once.
     pub(super) fn value(&mut self, name: &'static str) -> Result<Value, Invalid> {
         debug_assert!(!self.known.contains(&name), "{name} was asked for before");
         self.known.push(name);
-        let left = match self.own.iter_mut().find(|field| field.name.is(name)) {
-            Some(field) => match std::mem::replace(&mut field.value, Value::Nil) {
+        let left = match (self.own.iter_mut().find(|field| field.name.is(name)), &self.table) {
+            (Some(field), _) => match std::mem::replace(&mut field.value, Value::Nil) {
                 Value::Other(left) => left,
                 value => return Ok(value),
             },
-            None if self.inherits => self.table.get(name).map_err(|error| self.raised(name, &error))?,
-            None => return Ok(Value::Nil),
+            (None, Some(table)) if self.inherits => table.get(name).map_err(|error| self.raised(name, &error))?,
+            (None, _) => return Ok(Value::Nil),
         };
         Ok(Value::new(self.lua, left))
     }
 
+    /// What stands for a field that must be there and is not, until [`check`](Self::check) tells it.
+    pub(super) fn missing<T: Default>(&mut self, name: &'static str) -> T {
+        self.missing.get_or_insert(name);
+        T::default()
+    }
+
     /// A byte string that must be there.
     pub(super) fn bytes(&mut self, name: &'static str) -> Result<Bytes, Invalid> {
-        self.optional_bytes(name)?.ok_or_else(|| self.missing(name))
+        Ok(self.optional_bytes(name)?.unwrap_or_else(|| self.missing(name)))
     }
 
     /// A byte string that may be absent.
@@ -168,7 +251,7 @@ impl<'a> Fields<'a> {
 
     /// An int64 that must be there.
     pub(super) fn integer(&mut self, name: &'static str) -> Result<i64, Invalid> {
-        self.optional_integer(name)?.ok_or_else(|| self.missing(name))
+        Ok(self.optional_integer(name)?.unwrap_or_else(|| self.missing(name)))
     }
 
     /// An int64 that may be absent.
@@ -178,7 +261,7 @@ impl<'a> Fields<'a> {
 
     /// The 64 bits of an id that must be there, as an int64 or a uint64.
     pub(super) fn id(&mut self, name: &'static str) -> Result<i64, Invalid> {
-        self.optional_id(name)?.ok_or_else(|| self.missing(name))
+        Ok(self.optional_id(name)?.unwrap_or_else(|| self.missing(name)))
     }
 
     /// The 64 bits of an id that may be absent.
@@ -204,7 +287,7 @@ impl<'a> Fields<'a> {
 
     /// An int64 that is not negative and must be there.
     pub(super) fn required_natural(&mut self, name: &'static str) -> Result<i64, Invalid> {
-        let value = self.optional_natural(name)?.ok_or_else(|| self.missing(name))?;
+        let value = self.optional_natural(name)?.unwrap_or_else(|| self.missing(name));
         Ok(value.cast_signed())
     }
 
@@ -226,11 +309,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// One of `names` that must be there; its number.
-    pub(super) fn required_choice(&mut self, name: &'static str, names: &[&str]) -> Result<i32, Invalid> {
+    /// One of `names` that must be there; its number, none where it is missing.
+    pub(super) fn required_choice(&mut self, name: &'static str, names: &[&str]) -> Result<Option<i32>, Invalid> {
         match self.value(name)? {
-            Value::Nil => Err(self.missing(name)),
-            value => self.number(name, &value, names),
+            Value::Nil => Ok(self.missing(name)),
+            value => self.number(name, &value, names).map(Some),
         }
     }
 
@@ -253,29 +336,53 @@ impl<'a> Fields<'a> {
 
     /// A list, empty if absent.
     pub(super) fn list(&mut self, name: &'static str) -> Result<Vec<LuaValue>, Invalid> {
-        let list = match self.value(name)? {
-            Value::Nil => return Ok(Vec::new()),
-            Value::Other(LuaValue::Table(list)) => list,
-            other => return Err(self.field(name, &format!("must be a list, got {}", other.article()))),
+        match self.value(name)? {
+            Value::Nil => Ok(Vec::new()),
+            value => self.items(name, value),
+        }
+    }
+
+    /// A list that must be there.
+    pub(super) fn required_list(&mut self, name: &'static str) -> Result<Vec<LuaValue>, Invalid> {
+        match self.value(name)? {
+            Value::Nil => Ok(self.missing(name)),
+            value => self.items(name, value),
+        }
+    }
+
+    fn items(&self, name: &str, value: Value) -> Result<Vec<LuaValue>, Invalid> {
+        let Value::Other(LuaValue::Table(list)) = value else {
+            return Err(self.field(name, &format!("must be a list, got {}", value.article())));
         };
         let length = list.raw_len();
         if length > MAX_ITEMS {
             return Err(self.field(name, "has too many items"));
         }
         let mut items = vec![LuaNil; length];
+        let mut other = None;
         let read = list.for_each(|key: LuaValue, value: LuaValue| {
             let slot = match key {
                 LuaValue::Integer(i) => usize::try_from(i).ok().and_then(|i| items.get_mut(i.wrapping_sub(1))),
                 _ => None,
             };
-            let slot = slot.ok_or_else(|| LuaError::runtime("it is not a list"))?;
-            *slot = value;
+            match slot {
+                Some(slot) => *slot = value,
+                None => other = Some(key),
+            }
             Ok(())
         });
-        if read.is_err() || items.contains(&LuaNil) {
-            return Err(self.field(name, "must be a list, with the keys 1 to n only"));
-        }
-        Ok(items)
+        read.map_err(|error| self.raised(name, &error))?;
+        let problem = match other {
+            Some(key) => format!("has {}", self.key(&key).1),
+            None => match items.iter().position(LuaValue::is_nil) {
+                Some(at) => format!("lacks [{}]", at + 1),
+                None => return Ok(items),
+            },
+        };
+        Err(self.field(
+            name,
+            &format!("must be a list, with the keys 1 to n only, but {problem}"),
+        ))
     }
 
     /// A number of seconds, fractions allowed, that may be absent.
@@ -289,14 +396,17 @@ impl<'a> Fields<'a> {
 
     /// A whole number of milliseconds that may be absent.
     fn milliseconds(&mut self, name: &'static str) -> Result<Option<Duration>, Invalid> {
-        let given = self.optional_natural(name).map_err(|invalid| Invalid {
-            message: format!("{} (in milliseconds)", invalid.message),
-            ..invalid
-        })?;
+        let given = self.optional_natural(name);
+        let given = given.map_err(|invalid| invalid.with("in milliseconds"))?;
         Ok(given.map(|given| Duration::from_millis(given).min(FOREVER)))
     }
 
-    /// The fields that every call takes, over the client's `defaults`.
+    /// A whole number of seconds that must be there.
+    pub(super) fn whole_seconds(&mut self, name: &'static str) -> Result<i64, Invalid> {
+        self.integer(name).map_err(|invalid| invalid.with("in seconds"))
+    }
+
+    /// The fields that every call takes, those of [`OPTIONS`], over the client's `defaults`.
     pub(super) fn options(&mut self, defaults: CallOptions) -> Result<CallOptions, Invalid> {
         let timeout = self.seconds("timeout")?;
         let retry = self.optional_natural("retry")?;
@@ -309,42 +419,94 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// All fields have been asked for: an error if the table has others.
+    /// All fields have been asked for: an error if the table has others, or lacks one that must be there.
     pub(super) fn check(&self) -> Result<(), Invalid> {
+        self.check_by(|_| None)
+    }
+
+    /// The same, where `advice` knows what to say of some names that are unknown here.
+    pub(super) fn check_by(&self, advice: impl Fn(&str) -> Option<String>) -> Result<(), Invalid> {
         let is_known = |field: &Field| self.known.iter().any(|name| field.name.is(name));
-        if self.own.iter().all(is_known) {
-            return Ok(());
+        if !self.own.iter().all(is_known) {
+            return Err(match self.unknown(advice)? {
+                Some(unknown) => self.refused(unknown),
+                None => self.error("has changed while it was read"),
+            });
         }
-        let mut unknown = None;
-        let read = self.table.for_each(|key: LuaValue, _: LuaValue| {
-            if unknown.is_none() && !self.known.iter().any(|name| is(&key, name)) {
-                unknown = Some(key);
+        match self.missing {
+            Some(name) => Err(self.at(name, &format!("missing field '{name}'"))),
+            None => Ok(()),
+        }
+    }
+
+    /// An error that one of `names` must be there, or about the field that somebody meant to be one.
+    pub(super) fn none_of(&self, names: &[&str]) -> Invalid {
+        match self.unknown(|_| None) {
+            Ok(Some(unknown)) if unknown.hint.is_some() => self.refused(unknown),
+            _ => self.error(&format!("must have one of {}", names.join(", "))),
+        }
+    }
+
+    /// The field that was not asked for and of which most can be said.
+    fn unknown(&self, advice: impl Fn(&str) -> Option<String>) -> Result<Option<Unknown>, Invalid> {
+        let Some(table) = &self.table else { return Ok(None) };
+        let mut first: Option<Unknown> = None;
+        let read = table.for_each(|key: LuaValue, _: LuaValue| {
+            if self.known.iter().any(|name| is(&key, name)) {
+                return Ok(());
+            }
+            let text = key.as_string().map(|text| text.to_string_lossy());
+            let hint = match &text {
+                Some(text) => advice(text).or_else(|| self.hint(text)),
+                None => self.missing.filter(|_| key == LuaValue::Integer(1)).map(hint::meant),
+            };
+            let unknown = Unknown { hint, text, key };
+            if first.as_ref().is_none_or(|first| unknown.rank() < first.rank()) {
+                first = Some(unknown);
             }
             Ok(())
         });
         read.map_err(|error| self.unreadable(&error))?;
-        let Some(key) = unknown else {
-            return Err(self.error("has changed while it was read"));
+        Ok(first)
+    }
+
+    fn hint(&self, name: &str) -> Option<String> {
+        match self.place {
+            Place::Whole(_) => None,
+            place => OPTIONS
+                .contains(&name)
+                .then(|| format!("it belongs in {} itself", place.whole())),
+        }
+        .or_else(|| hint::of(name, &self.known))
+    }
+
+    fn refused(&self, Unknown { hint, key, .. }: Unknown) -> Invalid {
+        let more = match (hint, self.missing) {
+            (Some(hint), _) => format!(" ({hint})"),
+            (None, Some(name)) => format!(", and '{name}' is missing"),
+            (None, None) => String::new(),
         };
-        let LuaValue::String(key) = key else {
-            let shown = match &key {
-                LuaValue::Other(_) => Cdata::read(self.lua, &key).name,
-                key => key.to_string().unwrap_or_else(|_| key.type_name().to_owned()),
-            };
-            return Err(self.at(&shown, &format!("unknown field [{}]", excerpt(&shown))));
-        };
-        let key = key.to_string_lossy();
-        let distance = |name: &&&str| strsim::damerau_levenshtein(&key.to_lowercase(), &name.to_lowercase());
-        let nearest = self
-            .known
-            .iter()
-            .filter(|name| name.len().abs_diff(key.len()) <= 3)
-            .min_by_key(distance)
-            .filter(|name| distance(name) <= 3 && distance(name) * 2 <= key.len() + 1);
-        let hint = nearest
-            .map(|name| format!(" (did you mean '{name}'?)"))
-            .unwrap_or_default();
-        Err(self.at(&key, &format!("unknown field '{}'{hint}", excerpt(&key))))
+        let (name, shown) = self.key(&key);
+        self.at(&name, &format!("unknown field {shown}{more}"))
+    }
+
+    /// A key as `info.field` and as messages have it.
+    fn key(&self, key: &LuaValue) -> (String, String) {
+        match key {
+            LuaValue::String(text) => {
+                let text = text.to_string_lossy();
+                let shown = format!("'{}'", excerpt(&text));
+                (text, shown)
+            }
+            key => {
+                let text = match key {
+                    LuaValue::Other(_) => Cdata::read(self.lua, key).name,
+                    key => key.to_string().unwrap_or_else(|_| key.type_name().to_owned()),
+                };
+                let shown = format!("[{}]", excerpt(&text));
+                (text, shown)
+            }
+        }
     }
 
     /// An error about one field: `put: field 'key' must be ...`.
@@ -352,18 +514,25 @@ impl<'a> Fields<'a> {
         self.at(name, &format!("field '{name}' {reason}"))
     }
 
-    /// An error about a field that must be there.
-    pub(super) fn missing(&self, name: &str) -> Invalid {
-        self.at(name, &format!("missing field '{name}'"))
-    }
-
     /// An error about the table itself.
     pub(super) fn error(&self, reason: &str) -> Invalid {
         let field = self.place.text();
-        let place = field.as_deref().unwrap_or("the request");
+        let place = field.as_deref().unwrap_or(self.place.whole());
         Invalid {
             message: format!("{}: {place} {reason}", self.call),
             field,
+        }
+    }
+
+    /// An error about an argument behind the request.
+    pub(super) fn second(&self, more: &LuaValue) -> Invalid {
+        let got = Value::new(self.lua, more.clone()).article();
+        Invalid {
+            message: format!(
+                "{}: takes one argument, got {got} as well: all fields belong in one table",
+                self.call
+            ),
+            field: None,
         }
     }
 
@@ -389,7 +558,7 @@ fn is(value: &LuaValue, text: &str) -> bool {
     matches!(value, LuaValue::String(string) if *string == text)
 }
 
-/// A number of seconds that is not negative, or nil.
+/// A number of seconds that is not negative, or nil. Infinity, and what comes near it, is as good as no limit.
 pub(super) fn seconds(value: &Value) -> Result<Option<Duration>, String> {
     let seconds = match value {
         Value::Nil => return Ok(None),
@@ -399,7 +568,11 @@ pub(super) fn seconds(value: &Value) -> Result<Option<Duration>, String> {
         _ => None,
     };
     let seconds = seconds.ok_or_else(|| format!("must be a number of seconds, got {}", value.article()))?;
-    Duration::try_from_secs_f64(seconds)
-        .map(|duration| Some(duration.min(FOREVER)))
+    if seconds >= FOREVER.as_secs_f64() {
+        return Ok(Some(FOREVER));
+    }
+    let duration = Duration::try_from_secs_f64(seconds);
+    duration
+        .map(Some)
         .map_err(|_| format!("is no number of seconds: {seconds}"))
 }

@@ -77,7 +77,10 @@ fn from_text(text: &str) -> Result<i128, String> {
         None => (10, digits),
     };
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-        return Err(format!("must be an integer, got '{}'", excerpt(text)));
+        // As etcdctl shows the id of a lease.
+        let is_hex = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_hexdigit());
+        let hint = if is_hex { " (hexadecimal starts with 0x)" } else { "" };
+        return Err(format!("must be an integer, got '{}'{hint}", excerpt(text)));
     }
     Ok(sign * i128::from_str_radix(digits, radix).unwrap_or(i128::MAX))
 }

@@ -29,7 +29,7 @@ impl Call for Put {
         Ok(PutRequest {
             key,
             value: match value {
-                None if !ignore_value => return Err(fields.missing("value")),
+                None if !ignore_value => fields.missing("value"),
                 value => value.unwrap_or_default(),
             },
             lease: fields.optional_id("lease")?.unwrap_or(0),
@@ -62,6 +62,7 @@ pub(super) struct Get;
 
 impl Call for Get {
     const NAME: &'static str = "get";
+    const ALONE: Option<&'static str> = Some("key");
     type Request = RangeRequest;
     type Response = RangeResponse;
 
@@ -109,6 +110,7 @@ pub(super) struct Delete;
 
 impl Call for Delete {
     const NAME: &'static str = "delete";
+    const ALONE: Option<&'static str> = Some("key");
     type Request = DeleteRangeRequest;
     type Response = DeleteRangeResponse;
 
@@ -145,6 +147,7 @@ pub(super) struct Compact;
 
 impl Call for Compact {
     const NAME: &'static str = "compact";
+    const ALONE: Option<&'static str> = Some("revision");
     type Request = CompactionRequest;
     type Response = CompactionResponse;
 

@@ -19,12 +19,13 @@ pub(super) struct Grant;
 
 impl Call for Grant {
     const NAME: &'static str = "grant";
+    const ALONE: Option<&'static str> = Some("TTL");
     /// And whether to renew it.
     type Request = (LeaseGrantRequest, bool);
     type Response = LeaseGrantResponse;
 
     fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid> {
-        let ttl = fields.integer("TTL")?;
+        let ttl = fields.whole_seconds("TTL")?;
         let id = fields.optional_id("ID")?.unwrap_or(0);
         let renew = fields.optional_flag("keepalive")?.unwrap_or(true);
         Ok((LeaseGrantRequest { ttl, id }, renew))
@@ -54,6 +55,7 @@ pub(super) struct Revoke;
 
 impl Call for Revoke {
     const NAME: &'static str = "revoke";
+    const ALONE: Option<&'static str> = Some("ID");
     type Request = LeaseRevokeRequest;
     type Response = LeaseRevokeResponse;
 
@@ -79,6 +81,7 @@ pub(super) struct Ttl;
 
 impl Call for Ttl {
     const NAME: &'static str = "ttl";
+    const ALONE: Option<&'static str> = Some("ID");
     type Request = LeaseTimeToLiveRequest;
     type Response = LeaseTimeToLiveResponse;
 
@@ -147,13 +150,17 @@ pub(super) struct Keepalive;
 
 impl Call for Keepalive {
     const NAME: &'static str = "keepalive";
+    const ALONE: Option<&'static str> = Some("ID");
     /// And whether to renew it in the background from then on, or no longer.
     type Request = (LeaseKeepAliveRequest, Option<bool>);
     type Response = (LeaseKeepAliveResponse, Option<Renewals>);
 
     fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid> {
         let id = fields.id("ID")?;
-        Ok((LeaseKeepAliveRequest { id }, fields.optional_flag("keepalive")?))
+        let renew = fields.optional_flag("keepalive")?;
+        // An id alone is the way to take a lease over.
+        let renew = renew.or(fields.is_alone().then_some(true));
+        Ok((LeaseKeepAliveRequest { id }, renew))
     }
 
     fn writes(_: &Self::Request) -> bool {

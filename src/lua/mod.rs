@@ -2,11 +2,11 @@
 //!
 //! One file per etcd service (`kv`, `txn`, `lease`, `watch`); each call in it is a type that knows how to [decode its
 //! request, run it and encode its answer](call::Call); `read` is how what they return is read from. `value` takes
-//! requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config` make sense of them,
-//! `table` writes answers, `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of
-//! all of them. `core` and `client` are what the Lua half of the module, in `lua/silly/store/etcd/`, is built on;
-//! `embed` holds that half, `json` serves the standalone runtime. `entry` is what Lua calls first; `pin` keeps the
-//! library loaded.
+//! requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config` make sense of them, with a
+//! `hint` for who is wrong. `table` writes answers, `integer` makes numbers exact in both directions, `failure` is the
+//! `nil, message, info` of all of them. `core` and `client` are what the Lua half of the module, in
+//! `lua/silly/store/etcd/`, is built on; `embed` holds that half, `json` serves the standalone runtime. `entry` is what
+//! Lua calls first; `pin` keeps the library loaded.
 
 mod call;
 mod cdata;
@@ -17,6 +17,7 @@ mod embed;
 mod entry;
 mod failure;
 mod fields;
+mod hint;
 mod integer;
 mod json;
 mod kv;

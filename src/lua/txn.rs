@@ -65,12 +65,10 @@ impl Reader {
         if self.operations > MAX_OPERATIONS {
             return Err(fields.field("compare", "has too many comparisons"));
         }
-        let compares = compares.into_iter().enumerate().map(|(i, value)| {
-            let mut fields = fields.item("compare", i + 1, value)?;
-            let compare = compare(&mut fields)?;
-            fields.check()?;
-            Ok(compare)
-        });
+        let compares = compares
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| compare(&mut fields.item("compare", i + 1, value)?));
         let compare = compares.collect::<Result<_, Invalid>>()?;
         let success = self.operations(fields, "success")?;
         let failure = self.operations(fields, "failure")?;
@@ -112,11 +110,16 @@ impl Reader {
                 return Err(fields.field(name, "is a second operation, one is allowed"));
             }
         }
-        fields.check()?;
         let Some((name, value)) = found else {
-            return Err(fields.error("holds no operation: put, get, delete or txn"));
+            return Err(fields.none_of(&NAMES));
         };
-        let mut fields = fields.nested(name, value)?;
+        fields.check()?;
+        let alone = match name {
+            "get" => kv::Get::ALONE,
+            "delete" => kv::Delete::ALONE,
+            _ => None,
+        };
+        let mut fields = fields.nested(name, alone, value)?;
         let request = match name {
             "put" => Request::RequestPut(kv::Put::decode(&mut fields)?),
             "get" => Request::RequestRange(kv::Get::decode(&mut fields)?),
@@ -128,10 +131,20 @@ impl Reader {
     }
 }
 
+/// What of a key is compared, and the fields for what it is compared to.
+const TARGETS: [&str; 5] = ["VERSION", "CREATE", "MOD", "VALUE", "LEASE"];
+const OPERANDS: [&str; 5] = ["version", "create_revision", "mod_revision", "value", "lease"];
+
 fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
     let (key, range_end) = kv::key_range(fields)?;
-    let target = fields.required_choice("target", &["VERSION", "CREATE", "MOD", "VALUE", "LEASE"])?;
+    let target = fields.required_choice("target", &TARGETS)?;
     let result = fields.required_choice("result", &["EQUAL", "GREATER", "LESS", "NOT_EQUAL"])?;
+    let Some(target) = target else {
+        for operand in OPERANDS {
+            fields.value(operand)?;
+        }
+        return fields.check().map(|()| Compare::default());
+    };
     let operand = match CompareTarget::try_from(target).unwrap_or_default() {
         CompareTarget::Version => TargetUnion::Version(fields.integer("version")?),
         CompareTarget::Create => TargetUnion::CreateRevision(fields.integer("create_revision")?),
@@ -139,8 +152,13 @@ fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
         CompareTarget::Value => TargetUnion::Value(fields.bytes("value")?),
         CompareTarget::Lease => TargetUnion::Lease(fields.id("lease")?),
     };
+    let at = target as usize;
+    fields.check_by(|name| {
+        let takes = || format!("the target '{}' takes '{}'", TARGETS[at], OPERANDS[at]);
+        OPERANDS.contains(&name).then(takes)
+    })?;
     Ok(Compare {
-        result,
+        result: result.unwrap_or_default(),
         target,
         key,
         range_end,

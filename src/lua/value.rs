@@ -81,6 +81,13 @@ pub(super) struct Field {
     pub(super) value: Value,
 }
 
+impl Field {
+    pub(super) fn new(name: &str, value: Value) -> Self {
+        let name = Name::of(Some(name.as_bytes()));
+        Self { name, value }
+    }
+}
+
 /// A longer string is copied only where it is asked for: one string may stand in many fields.
 const SHORT: usize = 1 << 10;
 

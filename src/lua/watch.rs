@@ -20,6 +20,7 @@ pub(super) struct Watch;
 
 impl Call for Watch {
     const NAME: &'static str = "watch";
+    const ALONE: Option<&'static str> = Some("key");
     type Request = WatchCreateRequest;
     type Response = Watcher;
 

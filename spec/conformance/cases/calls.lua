@@ -27,6 +27,19 @@ return {
 		t.equal("", assert(client:get { key = t.prefix .. "\0" }).kvs[1].value)
 	end },
 
+	{ name = "what needs one field takes that alone", run = function(t, client)
+		local key = t.prefix .. "k"
+		local stream = assert(client:watch(key))
+		assert(client:put { key = key, value = "v" })
+		t.equal("v", assert(stream:read(30)).events[1].kv.value)
+		stream:close()
+		t.equal("v", assert(client:get(key)).kvs[1].value)
+		t.equal(1, assert(client:delete(key)).deleted)
+		local lease = assert(client:grant(60)).ID
+		t.equal(60, assert(client:ttl(lease)).grantedTTL)
+		assert(client:revoke(lease))
+	end },
+
 	{ name = "get takes prefixes, ranges, limits, orders and revisions", run = function(t, client)
 		local first
 		for i, name in ipairs { "a", "b", "c", "d" } do

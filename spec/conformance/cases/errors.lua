@@ -36,9 +36,15 @@ return {
 		end
 	end },
 
-	{ name = "a call without its client is raised", run = function(t, client)
-		local ok, message = pcall(client.get, { key = t.prefix })
-		t.equal(false, ok)
-		assert(message:find("get: the client is missing", 1, true), message)
+	{ name = "a method without its object is raised", run = function(t, client)
+		local stream = assert(client:watch(t.prefix))
+		for kind, object in pairs { client = client, watch = stream } do
+			for _, self in ipairs { 1, {}, setmetatable({}, { __index = object }) } do
+				local ok, message = pcall(object.close, self)
+				t.equal(false, ok)
+				assert(message:find("close: the first argument is no " .. kind, 1, true), message)
+			end
+		end
+		stream:close()
 	end },
 }

@@ -1,9 +1,11 @@
 -- The client object: one method per call of etcd, each written as if it blocked.
 --
--- Every method takes a request table, which it never changes, and returns the answer's table, or nil, a message for
--- a person and a table for programs. None throws, but for a call without `self`. The types are in library/.
+-- Every method takes a request table, which it never changes, or the one field that it needs, and returns the answer's
+-- table, or nil, a message for a person and a table for programs. `more` is what else it was called with, which is
+-- refused. None throws, but for a call without `self`. The types are in library/.
 
 local await = require "silly.store.etcd.await"
+local checker = require "silly.store.etcd.checker"
 local keepalive = require "silly.store.etcd.keepalive"
 local watch = require "silly.store.etcd.watch"
 
@@ -14,12 +16,7 @@ local client = {}
 
 local mt = { __index = client, __name = "silly.store.etcd.client" }
 
-local function check(self, name)
-	if getmetatable(self) ~= mt then
-		error(("%s: the client is missing, call it as client:%s(...)"):format(name, name), 3)
-	end
-	return self.native
-end
+local check = checker(mt, "client")
 
 -- The clients that renew leases in the background. That is a promise, and holds though Lua has forgotten the client.
 local promised = {}
@@ -37,29 +34,29 @@ end
 ---@return silly.store.etcd.put.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:put(req)
-	local native = check(self, "put")
-	return await(self, native:put(req))
+function client:put(req, more)
+	local native = check(self, "put").native
+	return await(self, native:put(req, more))
 end
 
 --- Reads a key, or a range of keys.
----@param req silly.store.etcd.get
+---@param req silly.store.etcd.get|string
 ---@return silly.store.etcd.get.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:get(req)
-	local native = check(self, "get")
-	return await(self, native:get(req))
+function client:get(req, more)
+	local native = check(self, "get").native
+	return await(self, native:get(req, more))
 end
 
 --- Deletes a key, or a range of keys.
----@param req silly.store.etcd.delete
+---@param req silly.store.etcd.delete|string
 ---@return silly.store.etcd.delete.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:delete(req)
-	local native = check(self, "delete")
-	return await(self, native:delete(req))
+function client:delete(req, more)
+	local native = check(self, "delete").native
+	return await(self, native:delete(req, more))
 end
 
 --- Compares, then runs one of two lists of operations, all in one step.
@@ -67,51 +64,51 @@ end
 ---@return silly.store.etcd.txn.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:txn(req)
-	local native = check(self, "txn")
-	return await(self, native:txn(req))
+function client:txn(req, more)
+	local native = check(self, "txn").native
+	return await(self, native:txn(req, more))
 end
 
 --- Forgets the history before a revision.
----@param req silly.store.etcd.compact
+---@param req silly.store.etcd.compact|integer|string
 ---@return silly.store.etcd.compact.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:compact(req)
-	local native = check(self, "compact")
-	return await(self, native:compact(req))
+function client:compact(req, more)
+	local native = check(self, "compact").native
+	return await(self, native:compact(req, more))
 end
 
 --- Creates a lease and renews it in the background, unless the request says `keepalive = false`.
----@param req silly.store.etcd.grant
+---@param req silly.store.etcd.grant|integer|string
 ---@return silly.store.etcd.grant.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:grant(req)
-	local native = check(self, "grant")
-	local answer, message, info = await(self, native:grant(req))
+function client:grant(req, more)
+	local native = check(self, "grant").native
+	local answer, message, info = await(self, native:grant(req, more))
 	promise(self)
 	return answer, message, info
 end
 
 --- Ends a lease; its keys are deleted with it and its renewal stops.
----@param req silly.store.etcd.revoke
+---@param req silly.store.etcd.revoke|integer|string
 ---@return silly.store.etcd.revoke.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:revoke(req)
-	local native = check(self, "revoke")
-	return await(self, native:revoke(req))
+function client:revoke(req, more)
+	local native = check(self, "revoke").native
+	return await(self, native:revoke(req, more))
 end
 
 --- Asks how long a lease still lives.
----@param req silly.store.etcd.ttl
+---@param req silly.store.etcd.ttl|integer|string
 ---@return silly.store.etcd.ttl.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:ttl(req)
-	local native = check(self, "ttl")
-	return await(self, native:ttl(req))
+function client:ttl(req, more)
+	local native = check(self, "ttl").native
+	return await(self, native:ttl(req, more))
 end
 
 --- Lists the leases of the cluster.
@@ -119,9 +116,9 @@ end
 ---@return silly.store.etcd.leases.response? response
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:leases(req)
-	local native = check(self, "leases")
-	return await(self, native:leases(req == nil and {} or req))
+function client:leases(req, more)
+	local native = check(self, "leases").native
+	return await(self, native:leases(req == nil and {} or req, more))
 end
 
 --- Renews a lease once. With `keepalive = true`, or an id instead of a request, it is also renewed in the background
@@ -130,12 +127,9 @@ end
 ---@return silly.store.etcd.keepalive? stream
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:keepalive(req)
-	local native = check(self, "keepalive")
-	if type(req) ~= "table" then
-		req = { ID = req, keepalive = true }
-	end
-	local answer, message, info = await(self, native:keepalive(req))
+function client:keepalive(req, more)
+	local native = check(self, "keepalive").native
+	local answer, message, info = await(self, native:keepalive(req, more))
 	promise(self)
 	if not answer then
 		return nil, message, info
@@ -144,13 +138,13 @@ function client:keepalive(req)
 end
 
 --- Watches a key, or a range of keys. Returns once the server has confirmed it.
----@param req silly.store.etcd.watch.request
+---@param req silly.store.etcd.watch.request|string
 ---@return silly.store.etcd.watch? stream
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function client:watch(req)
-	local native = check(self, "watch")
-	local stream, message, info = await(self, native:watch(req))
+function client:watch(req, more)
+	local native = check(self, "watch").native
+	local stream, message, info = await(self, native:watch(req, more))
 	if not stream then
 		return nil, message, info
 	end
@@ -160,14 +154,14 @@ end
 --- Ends everything: calls and watches under way answer with the code `closed`, and so does every later call. Leases
 --- are renewed no longer and end with their TTL. May be called again.
 function client:close()
-	check(self, "close"):close()
+	check(self, "close").native:close()
 	promised[self] = nil
 end
 
 mt.__close = client.close
 
 function mt:__tostring()
-	local native = check(self, "tostring")
+	local native = check(self, "tostring").native
 	return ("%s: %s%s"):format(mt.__name, native:endpoints(), native:closed() and " (closed)" or "")
 end
 

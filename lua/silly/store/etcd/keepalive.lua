@@ -3,6 +3,7 @@
 -- `write` sends a renewal and waits for its answer; `read` returns the newest answer that was not read yet. Where the
 -- lease is renewed in the background too, `read` waits for the next, and says when the lease is lost.
 
+local checker = require "silly.store.etcd.checker"
 local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.keepalive: silly.store.etcd.keepalive.response
@@ -10,10 +11,12 @@ local read = require "silly.store.etcd.read"
 ---@field private loop silly.store.etcd.loop
 ---@field private renewals userdata?  the native half, where there is renewal in the background
 ---@field private answer silly.store.etcd.keepalive.response?
----@field private ended boolean
+---@field private closed boolean
 local keepalive = {}
 
 local mt = { __index = keepalive, __name = "silly.store.etcd.keepalive" }
+
+local check = checker(mt, "keepalive")
 
 local function failure(message, code)
 	return nil, "keepalive: " .. code .. ": " .. message, { code = code, applied = "no" }
@@ -25,7 +28,7 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function keepalive:write(req)
-	if self.ended then
+	if check(self, "write").closed then
 		return failure("the stream is closed", "closed")
 	end
 	local stream, message, info = self.client:keepalive(type(req) == "table" and req or { ID = req or self.ID })
@@ -44,7 +47,7 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function keepalive:read(seconds)
-	if self.ended then
+	if check(self, "read").closed then
 		return failure("the stream is closed", "closed")
 	end
 	local answer = self.answer
@@ -54,13 +57,13 @@ function keepalive:read(seconds)
 	elseif self.renewals then
 		return read(self, self.renewals, seconds)
 	end
-	return failure("nothing was written since the last read", "failed_precondition")
+	return failure("nothing was written since the last read, and nothing renews the lease", "failed_precondition")
 end
 
 --- Ends the stream and the reads under way on it. The lease and its renewal in the background go on.
 --- May be called again.
 function keepalive:close()
-	self.ended = true
+	check(self, "close").closed = true
 	self.answer = nil
 	if self.renewals then
 		self.renewals:close()
@@ -70,7 +73,8 @@ end
 mt.__close = keepalive.close
 
 function mt:__tostring()
-	return ("%s: %s%s"):format(mt.__name, self.ID, self.ended and " (closed)" or "")
+	local closed = check(self, "tostring").closed
+	return ("%s: %s%s"):format(mt.__name, self.ID, closed and " (closed)" or "")
 end
 
 local M = {}
@@ -82,7 +86,7 @@ local M = {}
 function M.new(client, answer)
 	local renewals = answer.renewals
 	answer.renewals = nil
-	local stream = { client = client, loop = client.loop, renewals = renewals, ended = false }
+	local stream = { client = client, loop = client.loop, renewals = renewals, closed = false }
 	stream.answer = not renewals and answer or nil -- else it is the first news
 	stream.header, stream.ID, stream.TTL = answer.header, answer.ID, answer.TTL
 	return setmetatable(stream, mt)

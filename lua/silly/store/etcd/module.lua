@@ -8,7 +8,8 @@ local loop = require "silly.store.etcd.loop"
 local protect = require "silly.store.etcd.protect"
 
 ---@class silly.store.etcd
-local etcd = {}
+---@field _VERSION string
+local etcd = { _VERSION = core:version() }
 
 --- Makes a client. Opens nothing and returns at once; throws when the configuration is no good.
 ---@param conf silly.store.etcd.conf
@@ -16,7 +17,7 @@ local etcd = {}
 function etcd.newclient(conf)
 	local native, message = core:newclient(conf)
 	if not native then
-		error(message, 2)
+		error(conf == etcd and "newclient: call it as etcd.newclient(...)" or message, 2)
 	end
 	local chosen, problem = loop.find(conf.loop)
 	if not chosen then
@@ -31,7 +32,7 @@ end
 function etcd.use(name)
 	local problem = loop.use(name)
 	if problem then
-		error("use: the loop " .. problem, 2)
+		error(name == etcd and "use: call it as etcd.use(...)" or "use: the loop " .. problem, 2)
 	end
 end
 
@@ -39,4 +40,9 @@ end
 ---@type fun(f: function, ...: any): boolean, ...
 etcd.pcall = protect.pcall
 
-return etcd
+-- `etcd:pcall(f)` is pcall(etcd, f).
+return setmetatable(etcd, {
+	__call = function()
+		error("the module is no function: call it as etcd.newclient(...), or as etcd.pcall(f, ...)", 2)
+	end,
+})

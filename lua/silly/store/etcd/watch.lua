@@ -1,17 +1,19 @@
 -- The object that `client:watch` returns: every event of the watched keys exactly once, in order.
 
+local checker = require "silly.store.etcd.checker"
 local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.watch
 ---@field private client silly.store.etcd.client  keeps it from being collected, which would close it
 ---@field private native userdata
 ---@field private loop silly.store.etcd.loop
----@field private ended boolean
 ---@field private begun silly.store.etcd.watch.response[]  which a loop over events has begun, or one behind it
 ---@field private at integer  the next event of the first of them
 local watch = {}
 
 local mt = { __index = watch, __name = "silly.store.etcd.watch" }
+
+local check = checker(mt, "watch")
 
 -- The rest of the oldest response, of which a loop over events has taken some.
 local function rest(self)
@@ -39,7 +41,7 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function watch:read(seconds)
-	if self.begun[1] then
+	if check(self, "read").begun[1] then
 		return rest(self)
 	end
 	return read(self, self.native, seconds)
@@ -64,6 +66,7 @@ end
 --- gives it as `nil, message, info`.
 ---@return fun(): silly.store.etcd.event?, silly.store.etcd.watch.response?
 function watch:events()
+	check(self, "events")
 	return function()
 		while true do
 			local event, from = take(self)
@@ -88,21 +91,22 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function watch:status()
-	return self.native:status()
+	return check(self, "status").native:status()
 end
 
 --- Ends the watch. What was not read is dropped, and reads under way end. May be called again.
 function watch:close()
-	self.ended = true
+	check(self, "close").native:close()
 	self.begun, self.at = {}, 1
-	self.native:close()
 end
 
 watch.cancel = watch.close
 mt.__close = watch.close
 
 function mt:__tostring()
-	return ("%s: %s%s"):format(mt.__name, tostring(self.client), self.ended and " (closed)" or "")
+	local status = check(self, "tostring"):status()
+	local ended = not status or status.state == "ended"
+	return ("%s: %s%s"):format(mt.__name, tostring(self.client), ended and " (ended)" or "")
 end
 
 local M = {}
@@ -112,7 +116,7 @@ local M = {}
 ---@param native userdata
 ---@return silly.store.etcd.watch
 function M.new(client, native)
-	return setmetatable({ client = client, native = native, loop = client.loop, ended = false, begun = {}, at = 1 }, mt)
+	return setmetatable({ client = client, native = native, loop = client.loop, begun = {}, at = 1 }, mt)
 end
 
 return M
