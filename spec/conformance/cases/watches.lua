@@ -134,4 +134,34 @@ return {
 		t.equal({ "1", "2", "3" }, seen)
 		t.equal(nil, (next()))
 	end },
+
+	{ name = "a loop over events that is left loses nothing", run = function(t, client)
+		local stream, puts = assert(client:watch { key = t.prefix, prefix = true }), {}
+		for i = 1, 4 do
+			puts[i] = { put = { key = t.prefix .. i, value = tostring(i) } }
+		end
+		assert(client:txn { success = puts })
+		t.equal("1", stream:events()().kv.value)
+		local next = stream:events()
+		t.equal("2", next().kv.value)
+		local rest = assert(stream:read(60)).events
+		t.equal({ 2, "3", "4" }, { #rest, rest[1].kv.value, rest[2].kv.value })
+		assert(client:txn { success = puts })
+		t.equal("1", next().kv.value)
+		stream:close()
+		t.equal(nil, (next()))
+		t.equal(nil, (stream:events()()))
+		t.fails("closed", stream:read())
+	end },
+
+	{ name = "a loop over events raises why they end", run = function(t, client)
+		local first = assert(client:put { key = t.prefix, value = "" }).header.revision
+		local last = assert(client:put { key = t.prefix, value = "" }).header.revision
+		assert(client:compact { revision = last })
+		local stream = assert(client:watch { key = t.prefix, revision = first })
+		local ok, problem = t.etcd.pcall(stream:events())
+		t.equal(false, ok)
+		assert(problem:find("watch: compacted: ", 1, true), problem)
+		t.fails("compacted", stream:read())
+	end },
 }
