@@ -109,7 +109,7 @@ sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part und
 fuzz: deps ## Fuzz responses, watches and requests, each for SECONDS=60
 	.ci/fuzz $(or $(SECONDS),60)
 
-mutants: deps ## Change the Rust code in one place at a time; FILES=src/etcd/kv.rs, SHARD=0/8 and LIMIT=600 narrow it
+mutants: deps ## Change the Rust code in one place at a time; FILES=src/etcd/call.rs, SHARD=0/8 and LIMIT=600 narrow it
 	@$(if $(SHARD),SHARD=$(SHARD)) $(if $(JOBS),JOBS=$(JOBS)) $(if $(LIMIT),LIMIT=$(LIMIT)) .ci/mutants $(FILES)
 
 soak: deps build ## Load an etcd that dies now and then for SECONDS=60; draws build/soak.svg

@@ -41,6 +41,18 @@ describe("the library #hosts", function()
 		end)
 	end
 
+	it("of a debug build reads its Lua half from the folder that SILLY_ETCD_LUA names", function()
+		local folder = os.tmpname()
+		os.remove(folder)
+		assert.are.equal(0, (server.sh(("mkdir %s && cp -r lua/silly %s"):format(folder, folder))))
+		assert.are.equal(0, (server.sh(("echo 'error \"edited\"' > %s/silly/store/etcd/client.lua"):format(folder))))
+		local _, output = server.sh(([[SILLY_ETCD_LUA=%s LUA_CPATH='build/hosts/5.4/?.so' lua5.4 -e '
+			print(pcall(require, "silly.store.etcd"))
+		' 2>&1]]):format(folder))
+		server.sh("rm -r " .. folder)
+		assert.matches("silly/store/etcd/client.lua:1: edited", output, 1, true)
+	end)
+
 	it("that cannot be loaded says why in text", function()
 		for _, version in ipairs { "5.1", "5.4" } do
 			local status, output = server.sh(([[LUA_CPATH='build/hosts/%s/?.so' lua%s -e '

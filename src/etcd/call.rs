@@ -7,21 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryFutureExt;
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cause::{Cause, Retry};
-use super::client::Client;
 use super::clock::Moment;
-use super::cluster::{Authorized, Cluster};
 use super::config::CallOptions;
 use super::endpoint::Route;
 use super::error::{Applied, Attempts, Error, Result};
 use super::failure::Failure;
-use super::grpc::{HalfClose, pack, unary};
-use super::liveness::DOUBT_LIMIT;
 use super::pb::Response;
+use super::servers::{Authorized, Servers};
+use super::transport::grpc::{HalfClose, pack, unary};
+use super::transport::liveness::DOUBT_LIMIT;
 
 /// How often in a row something may go out again at once to the same server without getting any further: a token can
 /// wear out between two attempts, and a connection can close, hardly more often.
@@ -88,22 +86,8 @@ struct Request<'a> {
     options: &'a CallOptions,
 }
 
-impl Client {
-    /// Calls `method` with `message` until it answers, fails for good, or has been tried often enough.
-    pub(crate) fn call<R: Response>(
-        &self,
-        kind: Kind,
-        method: &'static str,
-        message: impl Message,
-        options: &CallOptions,
-    ) -> impl Future<Output = Result<R>> {
-        let call = self.cluster().call(kind, method, message, options);
-        call.map_ok(|answered| answered.response)
-    }
-}
-
-impl Cluster {
-    /// The same, with what else is known of the answer.
+impl Servers {
+    /// Calls `method` with `message` until it responds, fails for good, or has been tried often enough.
     pub(crate) fn call<R: Response>(
         &self,
         kind: Kind,
@@ -222,7 +206,7 @@ impl Cluster {
                 connection.doubt(timeout);
                 // A short deadline says nothing of the member, nor does one where other calls were answered meanwhile.
                 if timeout < connection.patience(DOUBT_LIMIT) || connection.answers() > answers {
-                    return Err(Failure::new(endpoint, &Cause::Timeout(timeout)));
+                    return Err(Failure::new(&endpoint.name, &Cause::Timeout(timeout)));
                 }
                 Cause::Timeout(timeout)
             }
@@ -245,7 +229,7 @@ impl Cluster {
             biased;
             () = self.closed.cancelled() => Err(Failure::closed(Applied::No)),
             ready = timeout_at(end, self.connect_and_login(endpoint, limit, patience)) => {
-                ready.unwrap_or_else(|_| Err(Failure::new(endpoint, &Cause::ConnectTimeout(options.timeout))))
+                ready.unwrap_or_else(|_| Err(Failure::new(&endpoint.name, &Cause::ConnectTimeout(options.timeout))))
             }
         }
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tonic::Code as Grpc;
 
-use super::connection::ConnectError;
 use super::error::{Applied, Code};
+use super::transport::error::ConnectError;
 
 /// Why a request brought no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

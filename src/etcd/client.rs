@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::auth::Auth;
-use super::cluster::Cluster;
 use super::config::{CallOptions, Config};
 use super::endpoint::Endpoints;
-use super::lease::Keeper;
-use super::tls::Tls;
-use super::watch::Hub;
+use super::leases::Keeper;
+use super::login::Login;
+use super::servers::Servers;
+use super::transport::tls::Tls;
+use super::watches::Hub;
 
 /// A handle on an etcd cluster.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct Client {
 
 /// What all handles share.
 pub(super) struct Parts {
-    cluster: Arc<Cluster>,
+    servers: Arc<Servers>,
     options: CallOptions,
     pub(super) keeper: Keeper,
     pub(super) watches: Arc<Hub>,
@@ -33,15 +33,15 @@ impl Client {
     /// A client of the cluster that `config` names.
     pub fn new(config: Config) -> Self {
         let tls = config.tls.map(|tls| Arc::new(Tls::new(tls)));
-        let cluster = Arc::new(Cluster {
+        let servers = Arc::new(Servers {
             endpoints: Endpoints::new(config.endpoints, tls),
-            auth: Auth::new(config.credentials),
+            login: Login::new(config.credentials),
             closed: CancellationToken::new(),
         });
-        let (keeper, watches) = (Keeper::new(cluster.clone()), Hub::new(cluster.clone()));
+        let (keeper, watches) = (Keeper::new(servers.clone()), Hub::new(servers.clone()));
         Self {
             parts: Arc::new(Parts {
-                cluster,
+                servers,
                 options: config.options,
                 keeper,
                 watches,
@@ -57,30 +57,30 @@ impl Client {
     /// Ends everything that is under way; later calls answer [`Code::Closed`](super::Code::Closed). Leases live on
     /// until their TTL is over. May be called from any thread, and again.
     pub fn close(&self) {
-        self.cluster().closed.cancel();
-        self.cluster().endpoints.disconnect();
-        self.cluster().auth.forget();
+        self.servers().closed.cancel();
+        self.servers().endpoints.disconnect();
+        self.servers().login.forget();
     }
 
     /// Has the client been closed?
     pub fn is_closed(&self) -> bool {
-        self.cluster().closed.is_cancelled()
+        self.servers().closed.is_cancelled()
     }
 
-    pub(super) fn cluster(&self) -> &Cluster {
-        &self.parts.cluster
+    pub(super) fn servers(&self) -> &Servers {
+        &self.parts.servers
     }
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        self.cluster.closed.cancel();
+        self.servers.closed.cancel();
     }
 }
 
 /// The endpoints, and nothing that could be a secret.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.cluster().endpoints)
+        write!(f, "{}", self.servers().endpoints)
     }
 }

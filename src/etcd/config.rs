@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::address::Address;
-use super::auth::Credentials;
-use super::tls::TlsConfig;
+use super::login::Credentials;
+use super::transport::address::Address;
+use super::transport::tls::TlsConfig;
 
 /// The configuration of a client.
 #[derive(Clone)]

@@ -13,14 +13,14 @@ use futures_util::future::{BoxFuture, Shared};
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::address::Address;
 use super::backoff;
 use super::cause::Cause;
-use super::connection::{ConnectError, Connection};
 use super::failure::Failure;
-use super::liveness::Pace;
 use super::random;
-use super::tls::Tls;
+use super::transport::address::Address;
+use super::transport::liveness::Pace;
+use super::transport::tls::Tls;
+use super::transport::{connection::Connection, error::ConnectError};
 
 /// A server that could not be reached so often in a row is gone, and its word about the cluster with it.
 const GONE: u32 = 10;
@@ -244,7 +244,7 @@ impl Endpoints {
             [0, cluster_id].contains(&other.cluster_id.load(Ordering::Relaxed)) || other.slot().is_gone()
         };
         if !self.list.iter().all(agrees) {
-            return Err(Failure::new(endpoint, &Cause::Foreign));
+            return Err(Failure::new(&endpoint.name, &Cause::Foreign));
         }
         self.cluster_id.store(cluster_id, Ordering::Relaxed);
         Ok(())

@@ -1,9 +1,10 @@
 //! A failed attempt: the error that the caller gets if it was the last, and what may make another succeed.
 //!
-//! In: the endpoint that was asked and the [`Cause`]. Out: a [`Failure`].
+//! In: the name of the endpoint that was asked and the [`Cause`]. Out: a [`Failure`].
+
+use std::sync::Arc;
 
 use super::cause::{Cause, Retry};
-use super::endpoint::Endpoint;
 use super::error::{Applied, Error};
 
 /// A failed attempt.
@@ -23,10 +24,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// The request brought no answer from `endpoint`.
-    pub(crate) fn new(endpoint: &Endpoint, cause: &Cause) -> Self {
+    pub(crate) fn new(endpoint: &Arc<str>, cause: &Cause) -> Self {
         let verdict = cause.verdict();
         let mut error = Error::new(verdict.code, cause.message());
-        error.endpoint = Some(endpoint.name.clone());
+        error.endpoint = Some(endpoint.clone());
         error.applied = verdict.applied;
         error.from_server = matches!(cause, Cause::Status(_, text) if !text.is_empty());
         Self {
@@ -39,15 +40,15 @@ impl Failure {
     }
 
     /// The login failed, so nothing of the call was sent.
-    pub(crate) fn login(endpoint: &Endpoint, cause: &Cause) -> Self {
+    pub(crate) fn login(endpoint: &Arc<str>, cause: &Cause) -> Self {
         let mut failure = Self::new(endpoint, cause);
         failure.error.applied = Applied::No;
         failure
     }
 
     /// A message of a stream says that what was asked for is refused, and `retry` what may help.
-    pub(crate) fn refused(endpoint: &Endpoint, error: Error, retry: Retry) -> Self {
-        let endpoint = Some(endpoint.name.clone());
+    pub(crate) fn refused(endpoint: &Arc<str>, error: Error, retry: Retry) -> Self {
+        let endpoint = Some(endpoint.clone());
         Self {
             error: Error { endpoint, ..error },
             retry,

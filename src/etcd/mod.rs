@@ -1,50 +1,43 @@
 //! The etcd client: endpoints, calls, retry, leases, watches. A complete client for Rust that knows nothing of Lua.
 //!
-//! A call goes through these files in this order: its service (`kv`, `lease`, `watch`), `call` for the attempts,
-//! `endpoint` for the server (over `dial`, `tls` and `frames`), `auth` for the token, `grpc` for the messages, on a
-//! `connection` with a `gate` for its streams and a `liveness`. What went wrong is a `cause`, comes back as a `failure`,
-//! and is told as an `error`. The streams of leases and watches are kept alive by `stream`, and what they bring is
-//! `readable`. `client` holds the parts together; what they all need is its `cluster`.
+//! From the top: the `client` is what a user holds, its methods are the services of etcd in `rpc`. A call makes its
+//! attempts in `call`; what watches and leases need beside calls, their streams, is in `watches` and `leases`, kept
+//! alive by `stream`. All of them use the `servers`: which `endpoint` is asked, the `login` for its token, and the
+//! connections of `transport`, with gRPC on them. What went wrong is a `cause`, comes back as a `failure`, and is told
+//! as an `error`. Imports go down this list only.
 
 #![forbid(unsafe_code)]
 
-mod address;
-mod auth;
 mod backoff;
 mod call;
 mod cause;
 mod client;
 mod clock;
-mod cluster;
 mod config;
-mod connection;
-mod dial;
 mod endpoint;
 mod error;
 mod failure;
-mod frames;
-mod gate;
-mod grpc;
-mod kv;
-mod lease;
-mod liveness;
+mod leases;
+mod login;
 mod random;
 mod readable;
+mod rpc;
+mod servers;
 mod stream;
-mod tls;
-mod watch;
+mod transport;
+mod watches;
 
 pub mod pb;
 pub mod range;
 
-pub use address::Address;
-pub use auth::Credentials;
 pub use client::Client;
 pub use config::{CallOptions, Config};
 pub use error::{Applied, Attempts, Code, Error, Result};
-pub use lease::Renewals;
+pub use leases::Renewals;
+pub use login::Credentials;
 pub use readable::Readable;
-pub use tls::{Pem, TlsConfig, Unusable};
+pub use transport::address::Address;
+pub use transport::tls::{Pem, TlsConfig, Unusable};
 #[cfg(any(test, feature = "fuzzing"))]
-pub use watch::fuzz;
-pub use watch::{State, Status, Watcher};
+pub use watches::fuzz;
+pub use watches::{State, Status, Watcher};

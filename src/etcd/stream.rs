@@ -12,13 +12,13 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::backoff;
 use super::call::{CONNECT_LIMIT, REPAIRS};
 use super::cause::{Cause, Retry};
-use super::cluster::{Authorized, Cluster};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::failure::Failure;
-use super::gate::Purpose;
-use super::grpc::{self, HalfClose, open, pack, unary};
 use super::pb::Response;
+use super::servers::{Authorized, Servers};
+use super::transport::gate::Purpose;
+use super::transport::grpc::{self, HalfClose, open, pack, unary};
 
 /// A stream that has lived for so long has proven that its server is fit. Others may fit as little as one that fails.
 const PROVEN: Duration = Duration::from_secs(1);
@@ -59,13 +59,13 @@ pub(crate) trait Persistent: Send + Sync + 'static {
 }
 
 /// The task of a long-lived stream.
-pub(crate) async fn persist(stream: Arc<impl Persistent>, cluster: Arc<Cluster>) {
-    let _ending = Ending(&*stream, &cluster);
-    cluster.closed.run_until_cancelled(serve(&*stream, &cluster)).await;
+pub(crate) async fn persist(stream: Arc<impl Persistent>, servers: Arc<Servers>) {
+    let _ending = Ending(&*stream, &servers);
+    servers.closed.run_until_cancelled(serve(&*stream, &servers)).await;
 }
 
 /// However the task ends, by a panic too, whoever waits for its stream hears of it.
-struct Ending<'a, S: Persistent>(&'a S, &'a Cluster);
+struct Ending<'a, S: Persistent>(&'a S, &'a Servers);
 
 impl<S: Persistent> Drop for Ending<'_, S> {
     fn drop(&mut self) {
@@ -74,10 +74,10 @@ impl<S: Persistent> Drop for Ending<'_, S> {
     }
 }
 
-async fn serve(stream: &impl Persistent, cluster: &Cluster) {
+async fn serve(stream: &impl Persistent, servers: &Servers) {
     loop {
         stream.wanted().await;
-        let mut route = cluster.endpoints.route();
+        let mut route = servers.endpoints.route();
         let mut failures = 0;
         let mut repairs = 0;
         // The failure of a server that may yet answer.
@@ -121,7 +121,7 @@ async fn serve(stream: &impl Persistent, cluster: &Cluster) {
 
 /// One stream on one server.
 pub(crate) struct Line {
-    cluster: Arc<Cluster>,
+    servers: Arc<Servers>,
     endpoint: Arc<Endpoint>,
     authorized: Authorized,
 }
@@ -129,15 +129,15 @@ pub(crate) struct Line {
 impl Line {
     /// Opens a stream to `method` on `endpoint`. A member that knows no leader ends it at once.
     pub(crate) async fn open<R: Response>(
-        cluster: Arc<Cluster>,
+        servers: Arc<Servers>,
         endpoint: Arc<Endpoint>,
         method: &'static str,
         purpose: Purpose,
     ) -> Result<(Self, Requests, Responses<R>), Failure> {
-        let authorized = cluster.connect_and_login(&endpoint, CONNECT_LIMIT, None).await?;
+        let authorized = servers.connect_and_login(&endpoint, CONNECT_LIMIT, None).await?;
         let connection = authorized.connection.clone();
         let line = Self {
-            cluster,
+            servers,
             endpoint,
             authorized,
         };
@@ -161,7 +161,7 @@ impl Line {
     /// beside the streams that last.
     pub(crate) async fn call<R: Response>(&self, method: &'static str, request: &impl Message) -> Result<R, Failure> {
         let authorized = if self.authorized.connection.is_closed() {
-            let ready = self.cluster.connect_and_login(&self.endpoint, CONNECT_LIMIT, None);
+            let ready = self.servers.connect_and_login(&self.endpoint, CONNECT_LIMIT, None);
             ready.await?
         } else {
             self.authorized.clone()
@@ -180,8 +180,8 @@ impl Line {
 
     /// The failure of a stream on which a message refuses what was asked for, or breaks the rules.
     pub(crate) fn refused(&self, error: Error, retry: Retry) -> Failure {
-        let failure = Failure::refused(&self.endpoint, error, retry);
-        self.cluster.auth.judge(failure, &self.authorized.token)
+        let failure = Failure::refused(&self.endpoint.name, error, retry);
+        self.servers.login.judge(failure, &self.authorized.token)
     }
 
     /// The failure of the stream.
@@ -190,8 +190,8 @@ impl Line {
     }
 
     fn failed_on(&self, authorized: &Authorized, cause: &Cause) -> Failure {
-        let alone = !self.cluster.endpoints.are_several();
-        self.cluster.judge(&self.endpoint, authorized, cause, alone)
+        let alone = !self.servers.endpoints.are_several();
+        self.servers.judge(&self.endpoint, authorized, cause, alone)
     }
 
     /// The failure of a stream on which what was sent has had no answer for `silence`.
@@ -244,7 +244,7 @@ impl<R: Response> Responses<R> {
     pub(crate) fn ready(&mut self, line: &Line) -> Result<Option<R>, Failure> {
         let message = self.0.ready().map_err(|cause| line.failed(&cause))?;
         if let Some(message) = &message {
-            let endpoints = &line.cluster.endpoints;
+            let endpoints = &line.servers.endpoints;
             endpoints.recognise(&line.endpoint, message.cluster_id())?;
         }
         Ok(message)

@@ -4,39 +4,23 @@
 
 use mlua::prelude::*;
 
-/// One file of `lua/silly/store/etcd/`: module name, chunk name, source.
-macro_rules! file {
-    ($module:literal, $path:literal) => {
-        (
-            concat!("silly.store.etcd.", $module),
-            concat!("@silly/store/etcd/", $path),
-            include_str!(concat!("../../lua/silly/store/etcd/", $path)),
-        )
-    };
+// FILES: module name, chunk name and source of each file of `lua/silly/store/etcd/`, as `build.rs` has found them.
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// Names the folder from which a debug build takes these files instead, so that an edit needs no build.
+#[cfg(debug_assertions)]
+const FOLDER: &str = "SILLY_ETCD_LUA";
+
+#[cfg(debug_assertions)]
+fn edited(chunk: &str) -> Option<String> {
+    let folder = std::env::var_os(FOLDER)?;
+    std::fs::read_to_string(std::path::Path::new(&folder).join(chunk.trim_start_matches('@'))).ok()
 }
 
-const FILES: [(&str, &str, &str); 20] = [
-    file!("await", "await.lua"),
-    file!("checker", "checker.lua"),
-    file!("client", "client.lua"),
-    file!("module", "module.lua"),
-    file!("keepalive", "keepalive.lua"),
-    file!("loop", "loop.lua"),
-    file!("loops.copas", "loops/copas.lua"),
-    file!("loops.coroutines", "loops/coroutines.lua"),
-    file!("loops.cqueues", "loops/cqueues.lua"),
-    file!("loops.eco", "loops/eco.lua"),
-    file!("loops.luv", "loops/luv.lua"),
-    file!("loops.neovim", "loops/neovim.lua"),
-    file!("loops.openresty", "loops/openresty.lua"),
-    file!("loops.silly", "loops/silly.lua"),
-    file!("loops.skynet", "loops/skynet.lua"),
-    file!("loops.standalone", "loops/standalone.lua"),
-    file!("loops.tarantool", "loops/tarantool.lua"),
-    file!("protect", "protect.lua"),
-    file!("read", "read.lua"),
-    file!("watch", "watch.lua"),
-];
+#[cfg(not(debug_assertions))]
+fn edited(_: &str) -> Option<String> {
+    None
+}
 
 /// Makes the Lua half, and the core that it is built on, loadable.
 pub(super) fn provide(lua: &Lua, core: LuaValue) -> LuaResult<()> {
@@ -45,8 +29,11 @@ pub(super) fn provide(lua: &Lua, core: LuaValue) -> LuaResult<()> {
     let preload: LuaTable = package.get("preload")?;
     loaded.set("silly.store.etcd.core", core)?;
     for (module, chunk, source) in FILES {
-        let load = lua
-            .create_function(move |lua, _: LuaMultiValue| lua.load(source).set_name(chunk).call::<LuaValue>(module))?;
+        let load = lua.create_function(move |lua, _: LuaMultiValue| {
+            let edited = edited(chunk);
+            let source = edited.as_deref().unwrap_or(source);
+            lua.load(source).set_name(chunk).call::<LuaValue>(module)
+        })?;
         preload.set(module, load)?;
     }
     Ok(())

@@ -1,0 +1,107 @@
+//! The KV service: put, get, delete, txn, compact.
+//!
+//! Each call takes the request as it goes over the wire and answers with the response as it came. Those that only pass
+//! it on are not `async`: the future of an `async fn` has room for its arguments as long as it lives.
+
+use crate::etcd::call::Kind;
+use crate::etcd::client::Client;
+use crate::etcd::config::CallOptions;
+use crate::etcd::error::{Applied, Code, Error, Result};
+use crate::etcd::pb::request_op::Request as Op;
+use crate::etcd::pb::response_op::Response as OpResponse;
+use crate::etcd::pb::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, RequestOp, ResponseOp, TxnRequest, TxnResponse,
+};
+
+const PUT: &str = "/etcdserverpb.KV/Put";
+const RANGE: &str = "/etcdserverpb.KV/Range";
+const DELETE_RANGE: &str = "/etcdserverpb.KV/DeleteRange";
+const TXN: &str = "/etcdserverpb.KV/Txn";
+const COMPACT: &str = "/etcdserverpb.KV/Compact";
+
+impl Client {
+    /// Stores a value under a key. Not under a lease that this client knows to be lost.
+    pub async fn put(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
+        self.parts.keeper.check(request.lease)?;
+        self.call(Kind::Write, PUT, request, options).await
+    }
+
+    /// Reads a key or a range of keys.
+    pub fn get(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
+        let kind = if request.serializable {
+            Kind::SerializableRead
+        } else {
+            Kind::Read
+        };
+        self.call(kind, RANGE, request, options)
+    }
+
+    /// Deletes a key or a range of keys.
+    pub fn delete(
+        &self,
+        request: DeleteRangeRequest,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<DeleteRangeResponse>> {
+        self.call(Kind::Write, DELETE_RANGE, request, options)
+    }
+
+    /// Compares, then runs one of two lists of operations, atomically. One that only reads is repeated like a read.
+    pub async fn txn(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
+        self.check_leases(&request)?;
+        let kind = if reads_only(&request) { Kind::Read } else { Kind::Write };
+        let answered = self.servers().call::<TxnResponse>(kind, TXN, request, options).await?;
+        if answered.earlier == Applied::Maybe && !holds(&answered.response) {
+            // The comparisons may have failed for what that attempt has written.
+            let text =
+                "the comparisons do not hold, and an earlier attempt whose answer was lost may have been applied";
+            let applied = Applied::Maybe;
+            return Err(Error {
+                applied,
+                ..Error::new(Code::Aborted, text)
+            });
+        }
+        Ok(answered.response)
+    }
+
+    /// Forgets the history before a revision.
+    pub fn compact(
+        &self,
+        request: CompactionRequest,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<CompactionResponse>> {
+        self.call(Kind::Write, COMPACT, request, options)
+    }
+}
+
+impl Client {
+    /// Refuses a txn that may put under a lease that this client knows to be lost.
+    fn check_leases(&self, txn: &TxnRequest) -> Result<()> {
+        txn.success
+            .iter()
+            .chain(&txn.failure)
+            .try_for_each(|op| match &op.request {
+                Some(Op::RequestPut(put)) => self.parts.keeper.check(put.lease),
+                Some(Op::RequestTxn(txn)) => self.check_leases(txn),
+                Some(Op::RequestRange(_) | Op::RequestDeleteRange(_)) | None => Ok(()),
+            })
+    }
+}
+
+/// Did the comparisons hold, those of the transactions in it too?
+fn holds(response: &TxnResponse) -> bool {
+    let inner = |op: &ResponseOp| match &op.response {
+        Some(OpResponse::ResponseTxn(txn)) => holds(txn),
+        _ => true,
+    };
+    response.succeeded && response.responses.iter().all(inner)
+}
+
+fn reads_only(txn: &TxnRequest) -> bool {
+    let reads = |op: &RequestOp| match &op.request {
+        Some(Op::RequestRange(_)) | None => true,
+        Some(Op::RequestTxn(txn)) => reads_only(txn),
+        Some(Op::RequestPut(_) | Op::RequestDeleteRange(_)) => false,
+    };
+    txn.success.iter().chain(&txn.failure).all(reads)
+}

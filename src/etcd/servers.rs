@@ -1,0 +1,94 @@
+//! What every call and stream of a client needs: the servers, the way in, and the word that the client is closed.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::cause::Cause;
+use super::endpoint::{Endpoint, Endpoints};
+use super::failure::Failure;
+use super::login::{Login, Token};
+use super::transport::connection::Connection;
+use super::transport::grpc::headers;
+
+const TOKEN: HeaderName = HeaderName::from_static("token");
+const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
+
+/// Shared by the client and its long-lived streams.
+pub(crate) struct Servers {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) login: Login,
+    /// Cancelled once, by `Client::close` or with the last handle. Ends every call, stream and task of the client.
+    pub(crate) closed: CancellationToken,
+}
+
+/// A connection, and the token to use on it.
+#[derive(Clone)]
+pub(crate) struct Authorized {
+    pub(crate) connection: Connection,
+    pub(crate) token: Token,
+}
+
+impl Servers {
+    /// A server that the client is connected to and logged in at, if it is both.
+    pub(crate) fn ready(&self, endpoint: &Endpoint, now: Instant) -> Option<Authorized> {
+        let token = self.login.present()?;
+        let connection = endpoint.connected(now)?;
+        Some(Authorized { connection, token })
+    }
+
+    /// Connects to a server, within `limit`, and logs in, as far as that is not done already. Nothing of the call is
+    /// sent. With `patience` it waits where the server has just refused, if it may be asked again before that is over.
+    pub(crate) async fn connect_and_login(
+        &self,
+        endpoint: &Endpoint,
+        limit: Duration,
+        patience: Option<Instant>,
+    ) -> Result<Authorized, Failure> {
+        let connection = timeout(limit, endpoint.connect(patience))
+            .await
+            .map_err(|_| Failure::new(&endpoint.name, &Cause::ConnectTimeout(limit)))?
+            .map_err(|error| Failure::new(&endpoint.name, &Cause::Unreachable(error)))?;
+        let token = self.login.token(endpoint, &connection).await.inspect_err(|failure| {
+            if !self.endpoints.are_several() {
+                leave(&connection, failure);
+            }
+        })?;
+        Ok(Authorized { connection, token })
+    }
+
+    /// The failure of a request that was made on `authorized` and brought no answer: what it says of the token and of
+    /// the connection. `alone` says whether no other server is left to be asked.
+    pub(crate) fn judge(&self, endpoint: &Endpoint, authorized: &Authorized, cause: &Cause, alone: bool) -> Failure {
+        let mut failure = Failure::new(&endpoint.name, cause);
+        failure.progress = authorized.connection.answers() > 0;
+        if alone {
+            leave(&authorized.connection, &failure);
+        }
+        self.login.judge(failure, &authorized.token)
+    }
+}
+
+/// One address may stand for several members, and the next connection lead to another.
+fn leave(connection: &Connection, failure: &Failure) {
+    if failure.member {
+        connection.retire();
+    }
+}
+
+impl Authorized {
+    /// The headers of a request: the token and, where a `leader` is asked for, the wish to be refused at once by a
+    /// member that knows none.
+    pub(crate) fn headers(&self, leader: bool) -> HeaderMap {
+        let mut headers = headers();
+        if let Some(token) = &self.token {
+            headers.insert(TOKEN, token.clone());
+        }
+        if leader {
+            headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
+        }
+        headers
+    }
+}

@@ -1,0 +1,18 @@
+//! What is known of a connection, beside what h2 knows. Shared by its task, its handles and the permits of its requests.
+
+use super::gate::Gate;
+use super::liveness::Liveness;
+
+/// The state of a connection.
+pub(super) struct State {
+    pub(super) liveness: Liveness,
+    pub(super) gate: Gate,
+}
+
+impl State {
+    /// Is the connection to take no more requests: it has ended, has been given up, or has all its streams taken for
+    /// long?
+    pub(super) fn is_closed(&self) -> bool {
+        self.liveness.is_retired() || self.gate.is_taken()
+    }
+}

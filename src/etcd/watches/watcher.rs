@@ -1,0 +1,69 @@
+//! What a watch's user holds: it brings the responses, tells what the watch is doing, and ends it.
+
+use std::sync::Arc;
+
+use super::hub::{Created, Hub};
+use super::inbox::Inbox;
+use super::state;
+use super::status::Status;
+use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::pb::WatchResponse;
+use crate::etcd::readable::Readable;
+
+/// A watch. It ends when it is closed or dropped, with its client, or when the server ends it.
+pub struct Watcher {
+    key: state::Key,
+    inbox: Arc<Inbox>,
+    hub: Arc<Hub>,
+}
+
+/// A response brings events, or is a progress notification if those were asked for.
+impl Readable for Watcher {
+    type Item = WatchResponse;
+
+    fn take(&self) -> Option<Result<WatchResponse>> {
+        self.inbox.pop()
+    }
+
+    fn put_back(&self, response: WatchResponse) {
+        self.inbox.put_back(response);
+    }
+
+    async fn ready(&self) {
+        loop {
+            let changed = self.inbox.changed();
+            if self.inbox.is_ready() {
+                return;
+            }
+            // All is read: a watch that was paused for its full inbox goes on.
+            self.hub.resume(self.key);
+            changed.await;
+        }
+    }
+}
+
+impl Watcher {
+    /// The handle on a watch that the hub has created. Dropped, it takes that back.
+    pub(crate) fn new(hub: Arc<Hub>, created: Created) -> Self {
+        let Created { key, inbox } = created;
+        Self { key, inbox, hub }
+    }
+
+    /// What the watch is doing: silence is told from loss. May be called from any thread.
+    pub fn status(&self) -> Status {
+        self.hub.status(self.key)
+    }
+
+    /// Ends the watch. What was not read is dropped. May be called from any thread, and again.
+    pub fn close(&self) {
+        self.inbox.end(Error::new(Code::Closed, "the watch is closed"));
+        self.inbox.clear();
+        self.hub.cancel(self.key);
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
