@@ -8,15 +8,15 @@ source = { url = "." }
 description = {
 	summary = "etcd v3 client for Lua, written in Rust",
 	detailed = [[
-		The whole of etcd v3 for any Lua program, written as if every call blocked: key-value, transactions, leases,
-		watches, locks and elections. Works under silly, OpenResty, skynet, luv, cqueues, copas and plain Lua. Building
-		it takes cargo.
+		etcd v3 for any Lua program, written as if every call blocked: keys, transactions, leases and watches. Works
+		under silly, OpenResty, skynet, Neovim, Tarantool, lua-eco, luv, cqueues, copas and plain Lua. Building it takes
+		cargo.
 	]],
 	license = "MIT",
 	labels = { "etcd", "grpc", "async", "rust" },
 }
 
-supported_platforms = { "linux", "macosx" }
+supported_platforms = { "linux" }
 
 dependencies = { "lua >= 5.1" }
 

@@ -1,9 +1,9 @@
--- README.md, docs/ and examples/: what they show runs, and what they name is there.
+-- The pages and examples/: what they show runs, and what they name is there.
 -- In: each ```lua block, run by bin/silly-run, and by lua with nothing but the library where the block needs no more.
 -- An etcd of the spec's own stands for 127.0.0.1:2379. The comments `--> text` are what the block prints, with `...`
--- for what differs from run to run. The headings, the links, and the examples.
--- Out: a failure for each block that does not end well or prints something else, each link that leads nowhere, and
--- each function, field and code that the reference leaves out.
+-- for what differs from run to run. The headings, the links, the paths, and the examples.
+-- Out: a failure for each block that does not end well or prints something else, each link or path that leads nowhere,
+-- and each function, field and code that the reference leaves out.
 
 local support = require "spec.support.etcd"
 
@@ -17,17 +17,30 @@ local function contents(path)
 	return text
 end
 
-local pages = { "README.md" }
-for page in select(2, support.sh("ls docs/*.md")):gmatch "%S+" do
+local pages = {}
+for page in select(2, support.sh("ls *.md docs/*.md examples/*.md")):gmatch "%S+" do
 	pages[#pages + 1] = page
+end
+
+local folders = {}
+for folder in select(2, support.sh("ls -d */")):gmatch "[^/%s]+" do
+	folders[folder] = true
+end
+
+-- Is a word in backticks the path of a file or folder of this repository, and of none that is only made later?
+local function is_path(word)
+	local folder, rest = word:match "^([%w_-]+)/([%w_./-]*)$"
+	local made = folder == "build" or folder == "target" or word:match "^fuzz/artifacts/"
+	return folders[folder] and not made and (rest == "" or rest:match "/$" or rest:match "%.%l+$")
 end
 
 -- A page as what it is made of.
 ---@return { line: integer, source: string }[] blocks
 ---@return table<string, true> anchors of the headings
 ---@return string[] links
+---@return string[] paths
 local function read(page)
-	local blocks, anchors, links, number = {}, {}, {}, 0
+	local blocks, anchors, links, paths, number = {}, {}, {}, {}, 0
 	local fence, lines
 	for line in contents(page):gmatch "([^\n]*)\n" do
 		number = number + 1
@@ -48,9 +61,12 @@ local function read(page)
 			for link in line:gmatch "%]%(([^)]+)%)" do
 				links[#links + 1] = link
 			end
+			for word in line:gmatch "`([^`]+)`" do
+				paths[#paths + 1] = is_path(word) and word or nil
+			end
 		end
 	end
-	return blocks, anchors, links
+	return blocks, anchors, links, paths
 end
 
 -- What a block prints, by its comments.
@@ -102,7 +118,7 @@ local function check(command, block)
 end
 
 for _, page in ipairs(pages) do
-	local blocks, _, links = read(page)
+	local blocks, _, links, paths = read(page)
 
 	describe(page, function()
 		for _, block in ipairs(blocks) do
@@ -123,6 +139,12 @@ for _, page in ipairs(pages) do
 						assert.is_true(anchors[anchor], link)
 					end
 				end
+			end
+		end)
+
+		it("names files that are there", function()
+			for _, path in ipairs(paths) do
+				assert.are.equal(0, (support.sh(("test -e '%s'"):format(path))), path)
 			end
 		end)
 	end)
