@@ -112,6 +112,12 @@ for _, page in ipairs(pages) do
 			end
 		end
 
+		it("has samples that call nothing that the silly framework lacks", function()
+			for _, block in ipairs(blocks) do
+				assert.is_nil(block.source:match "silly%.sleep" or block.source:match "silly%.run", block.line)
+			end
+		end)
+
 		it("links to what there is", function()
 			for _, link in ipairs(links) do
 				local path, anchor = link:match "^([^#]*)#?(.*)$"
