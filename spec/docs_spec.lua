@@ -128,6 +128,12 @@ for _, page in ipairs(pages) do
 			end
 		end
 
+		it("has samples that call nothing that the silly framework lacks", function()
+			for _, block in ipairs(blocks) do
+				assert.is_nil(block.source:match "silly%.sleep" or block.source:match "silly%.run", block.line)
+			end
+		end)
+
 		it("links to what there is", function()
 			for _, link in ipairs(links) do
 				local path, anchor = link:match "^([^#]*)#?(.*)$"
@@ -149,6 +155,34 @@ for _, page in ipairs(pages) do
 		end)
 	end)
 end
+
+describe("the samples of transactions", function()
+	-- The first transaction takes place, and its answer is lost.
+	local LOSSY = [[
+		local etcd = require "silly.store.etcd"
+		local newclient = etcd.newclient
+		function etcd.newclient(conf)
+			local client = newclient(conf)
+			function client:txn(request)
+				client.txn = nil
+				assert(self:txn(request))
+				return nil, "txn: unavailable: the connection broke", { code = "unavailable", applied = "maybe" }
+			end
+			return client
+		end
+	]]
+
+	it("take a key though the answer is lost", function()
+		local count = 0
+		for _, block in ipairs((read(REFERENCE))) do
+			if block.source:find("local function take(", 1, true) then
+				check(TASKS, { source = LOSSY .. block.source })
+				count = count + 1
+			end
+		end
+		assert.are.equal(1, count)
+	end)
+end)
 
 describe("the reference", function()
 	local text = contents(REFERENCE)

@@ -1,7 +1,7 @@
 -- Hosts: the conformance suite in each host and version of Lua that is installed here.
 -- In: spec/conformance/run, which names them and starts each as a process, and the libraries of `make libraries`.
 -- Out: one test for each; pending, with what is missing, where a host is not installed. And the sample of each host, in
--- examples/hosts/, follows the changes of a configuration. A library is no good for another version, and says so.
+-- examples/hosts/, follows a configuration through faults. A library is no good for another version, and says so.
 
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
@@ -67,36 +67,68 @@ describe("the library #hosts", function()
 end)
 
 describe("the sample #hosts", function()
-	local node, client
-
-	setup(function()
-		node = server.start()
-		client = etcd.newclient { endpoints = { node.endpoint } }
-	end)
-
-	teardown(function()
-		client:close()
-		node:stop()
-	end)
-
 	local VERSIONS = { neovim = "luajit", tarantool = "luajit", silly = "5.5", skynet = "5.5" }
 
-	for path in select(2, server.sh "ls examples/hosts/*.lua"):gmatch "%S+" do
-		local host = path:match "([^/]+)%.lua$"
-		it("of " .. host .. " follows a configuration", function()
-			assert(client:put { key = "config/port", value = "80" })
-			local version = VERSIONS[host] or "5.4"
-			local pipe = io.popen(("ETCD_ENDPOINTS=%s stdbuf -oL spec/conformance/run %s %s %s 2>&1")
-				:format(node.endpoint, host, version, path))
-			local line = pipe:read "*l" or ""
-			if line:find "^missing: " then
-				pipe:close()
-				return pending(line)
+	local node, client
+
+	setup(function() node = server.start() end)
+	teardown(function() node:stop() end)
+
+	before_each(function()
+		client = etcd.newclient { endpoints = { node.endpoint } }
+		assert(client:put { key = "config/port", value = "80" })
+		assert(client:put { key = "config/host", value = "here" })
+	end)
+
+	after_each(function() client:close() end)
+
+	-- Starts a sample. Returns a function that holds it to the changes that it prints, and its pipe; or what is missing.
+	local function start(host)
+		local pipe = io.popen(("ETCD_ENDPOINTS=%s stdbuf -oL spec/conformance/run %s %s examples/hosts/%s.lua 2>&1")
+			:format(node.endpoint, host, VERSIONS[host] or "5.4", host))
+		local first = pipe:read "*l" or ""
+		if first:find "^missing: " then
+			pipe:close()
+			return nil, first
+		end
+		assert.matches("unavailable: connection refused", first, 1, true)
+		local function prints(...)
+			for _, expected in ipairs { ... } do
+				local line
+				repeat
+					line = pipe:read "*l"
+				until not (line and line:find("unavailable: ", 1, true)) -- it has tried again
+				assert.are.equal(expected, line)
 			end
-			assert.are.equal("port 80", line)
+		end
+		return prints, pipe
+	end
+
+	for host in select(2, server.sh "ls examples/hosts/*.lua"):gmatch "([^/]+)%.lua" do
+		it("of " .. host .. " follows a configuration: etcd down at the start, a restart, a compaction", function()
+			node:stop()
+			local prints, pipe = start(host)
+			node:start()
+			if not prints then
+				return pending(pipe)
+			end
+			prints("config/host\there", "config/port\t80")
+
+			node:kill()
+			node:start()
 			assert(client:put { key = "config/port", value = "8080" })
-			assert.are.equal("port 8080", pipe:read "*l")
+			prints "config/port\t8080"
+
+			node:cut(function(endpoint)
+				local other <close> = etcd.newclient { endpoints = { endpoint } }
+				assert(other:delete { key = "config/host" })
+				local last = assert(other:put { key = "config/port", value = "9090" }).header.revision
+				assert(other:compact { revision = last, physical = true })
+			end)
+			prints("config/port\t9090", "config/host\tnil")
+
 			assert(client:delete { key = "config/port" })
+			prints "config/port\tnil"
 			assert.is_nil(pipe:read "*l")
 			assert.is_true(pipe:close())
 		end)

@@ -34,15 +34,15 @@ local function get(path)
 end
 
 -- Starts nginx by a configuration and waits until it answers.
-local function start(conf)
+local function start(conf, endpoint)
 	server.sh(("rm -rf '%s'; mkdir -p '%s'"):format(DIR, DIR))
 	local file = assert(io.open(DIR .. "/nginx.conf", "w"))
 	file:write(conf)
 	file:close()
 	assert(os.execute(([[
-		export LUA_PATH="$PWD/?.lua;;" LUA_CPATH="$PWD/build/hosts/5.1/?.so;;"
+		export LUA_PATH="$PWD/?.lua;;" LUA_CPATH="$PWD/build/hosts/5.1/?.so;;" ETCD_ENDPOINTS="ADDRESS"
 		{ build/openresty/nginx -p DIR -e error.log -c DIR/nginx.conf >DIR/output 2>&1; echo $? >DIR/status; } &
-	]]):gsub("DIR", DIR)))
+	]]):gsub("DIR", DIR):gsub("ADDRESS", endpoint or os.getenv "ETCD_ENDPOINTS")))
 	await(function() return server.sh(("bash -c '</dev/tcp/127.0.0.1/%d'"):format(PORT)) == 0 end)
 end
 
@@ -172,12 +172,58 @@ describe("OpenResty #hosts", function()
 		assert.are.equal("", log)
 	end)
 
-	test("follows a configuration in the sample", function()
-		assert(client:put { key = "config/port", value = "80" })
-		start((read("examples/hosts/openresty.conf"):gsub("127%.0%.0%.1:8088", "127.0.0.1:" .. PORT)))
-		await(function() return get("/port"):find("\n80\n", 1, true) end)
-		assert(client:put { key = "config/port", value = "8080" })
-		await(function() return get("/port"):find("\n8080\n", 1, true) end)
-		quit()
+	test("follows a configuration in the sample: etcd down at the start, a restart, a compaction", function()
+		local node = server.start()
+		local own = etcd.newclient { endpoints = { node.endpoint } }
+		finally(function()
+			own:close()
+			node:kill()
+		end)
+
+		-- Waits until every worker has seen a value; which of them responds is not to be told.
+		local function seen(port)
+			await(function()
+				for _ = 1, 20 do
+					if not get("/port"):find("\n" .. port .. "\n", 1, true) then
+						return false
+					end
+				end
+				return true
+			end)
+		end
+
+		assert(own:put { key = "config/port", value = "80" })
+		node:stop()
+		start((read("examples/hosts/openresty.conf"):gsub("127%.0%.0%.1:8088", "127.0.0.1:" .. PORT)), node.endpoint)
+		await(function() return read(DIR .. "/error.log"):find "unavailable: connection refused" end)
+		local old = workers()
+		signal "HUP"
+		await(function()
+			local new = workers()
+			for pid in old:gmatch "%d+" do
+				if new:find(pid, 1, true) then
+					return false
+				end
+			end
+			return true
+		end)
+		node:start()
+		seen "80"
+
+		node:kill()
+		node:start()
+		assert(own:put { key = "config/port", value = "8080" })
+		seen "8080"
+
+		node:cut(function(endpoint)
+			local other <close> = etcd.newclient { endpoints = { endpoint } }
+			local last = assert(other:put { key = "config/port", value = "9090" }).header.revision
+			assert(other:compact { revision = last, physical = true })
+		end)
+		seen "9090"
+
+		signal "QUIT"
+		await(function() return read(DIR .. "/status") ~= "" end)
+		assert.are.equal("", (read(DIR .. "/error.log"):gsub("[^\n]*unavailable: connection refused[^\n]*\n", "")))
 	end)
 end)

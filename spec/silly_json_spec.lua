@@ -25,6 +25,12 @@ describe("json.encode", function()
 		assert.are.equal('[1,"a",[true]]', json.encode({ 1, "a", { true } }))
 	end)
 
+	it("writes an array up to its length, whatever else the table holds", function()
+		assert.are.equal("[1,null,3]", json.encode({ 1, nil, 3 }))
+		assert.are.equal("[1,2]", json.encode({ 1, 2, name = "mydb" }))
+		assert.are.equal("[false]", json.encode({ false }))
+	end)
+
 	it("writes other tables as objects", function()
 		assert.are.equal('{"name":"mydb"}', json.encode({ name = "mydb" }))
 		assert.are.equal('{"a":{"b":[1]}}', json.encode({ a = { b = { 1 } } }))
@@ -49,6 +55,7 @@ describe("json.encode", function()
 		end
 		for _, value in ipairs {
 			0 / 0, 1 / 0, { -1 / 0 }, print, { f = print }, { [{}] = 1 }, coroutine.create(print), "\255", loop, deep,
+			{ nil, 2 }, { nil, nil, 3 }, { [2] = 2 },
 		} do
 			local text, err = json.encode(value)
 			assert.is_nil(text)

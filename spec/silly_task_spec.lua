@@ -27,6 +27,32 @@ local function captured(main)
 	return table.concat(written), ended
 end
 
+describe("task.readycount and task.inspect", function()
+	it("tell how many tasks are ready, and what all of them are doing", function()
+		local counts, seen = {}, {}
+		silly.run(function()
+			local waiting = task.fork(function() task.wait() end)
+			local sleeping = task.fork(function() silly.sleep(1) end)
+			counts[1] = task.readycount()
+			silly.sleep(0)
+			counts[2] = task.readycount()
+			local ready = task.fork(function() end)
+			counts[3] = task.readycount()
+			local all = task.inspect()
+			for name, co in pairs { waiting = waiting, sleeping = sleeping, ready = ready, running = task.running() } do
+				seen[name] = all[co].status
+				assert.matches("^stack traceback:", all[co].traceback)
+			end
+			assert.matches("silly_task_spec.lua", all[waiting].traceback, 1, true)
+			task.wakeup(waiting)
+		end)
+		assert.are.same({ 2, 0, 1 }, counts)
+		assert.are.same({ waiting = "WAIT", sleeping = "SLEEP", ready = "READY", running = "RUN" }, seen)
+		assert.are.equal(0, task.readycount())
+		assert.are.same({}, task.inspect())
+	end)
+end)
+
 describe("task.fork", function()
 	it("runs the tasks later, in the order of their forks", function()
 		local seen = {}

@@ -2,34 +2,32 @@
 --   eval "$(make -s env LUA=luajit)"
 --   etcdctl put config/port 8080
 --   nvim --headless -u NONE -c "luafile examples/hosts/neovim.lua"
--- Each further `put` is printed, and `etcdctl del config/port` ends the program.
+-- Each change is printed, and `etcdctl del config/port` ends the program.
 
 local etcd = require "silly.store.etcd"
+local follow = require "examples.follow"
 local vim = vim -- luacheck: ignore 113
 
 local client = etcd.newclient { endpoints = { os.getenv "ETCD_ENDPOINTS" or "127.0.0.1:2379" } }
-local config = {}
 
-local function set(kv, value)
-	config[kv.key:match "[^/]+$"] = value
-end
-
--- Reads the configuration, then whatever changes in it.
-local function follow()
-	local now = assert(client:get { key = "config/", prefix = true })
-	for _, kv in ipairs(now.kvs) do
-		set(kv, kv.value)
-	end
-	local stream = assert(client:watch { key = "config/", prefix = true, revision = now.header.revision + 1 })
-	while config.port do
-		vim.g.port = config.port
-		io.stdout:write("port ", vim.g.port, "\n")
-		for _, event in ipairs(assert(stream:read()).events) do
-			set(event.kv, event.type == "PUT" and event.kv.value or nil)
+local function changed(key, value)
+	io.stdout:write(key, "\t", tostring(value), "\n")
+	if key == "config/port" then
+		vim.g.port = value
+		if not value then
+			client:close() -- ends `follow`
 		end
 	end
-	client:close()
-	vim.cmd "qall!"
 end
 
-coroutine.wrap(follow)()
+local function pause(message)
+	local co = coroutine.running()
+	io.stderr:write(message, "\n")
+	vim.defer_fn(function() assert(coroutine.resume(co)) end, 1000)
+	coroutine.yield()
+end
+
+coroutine.wrap(function()
+	follow(client, "config/", changed, pause)
+	vim.cmd "qall!"
+end)()

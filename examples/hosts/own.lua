@@ -2,11 +2,13 @@
 --   eval "$(make -s env)"
 --   etcdctl put config/port 8080
 --   lua5.4 examples/hosts/own.lua
--- Each further `put` is printed, and `etcdctl del config/port` ends the program.
+-- Each change is printed, and `etcdctl del config/port` ends the program.
 
 local etcd = require "silly.store.etcd"
+local follow = require "examples.follow"
 
 local ready = {} -- coroutines to be resumed
+local asleep = {} -- others, with the time at which they are
 local core, pump
 
 local loop = {
@@ -20,35 +22,33 @@ local loop = {
 }
 
 local client = etcd.newclient { endpoints = { os.getenv "ETCD_ENDPOINTS" or "127.0.0.1:2379" }, loop = loop }
-local config = {}
 
-local function set(kv, value)
-	config[kv.key:match "[^/]+$"] = value
+local function changed(key, value)
+	print(key, value)
+	if key == "config/port" and not value then
+		client:close() -- ends `follow`
+	end
 end
 
--- Reads the configuration, then whatever changes in it.
-local function follow()
-	local now = assert(client:get { key = "config/", prefix = true })
-	for _, kv in ipairs(now.kvs) do
-		set(kv, kv.value)
-	end
-	local stream = assert(client:watch { key = "config/", prefix = true, revision = now.header.revision + 1 })
-	while config.port do
-		print("port " .. config.port)
-		for _, event in ipairs(assert(stream:read()).events) do
-			set(event.kv, event.type == "PUT" and event.kv.value or nil)
-		end
-	end
-	client:close()
+local function pause(message)
+	io.stderr:write(message, "\n")
+	asleep[coroutine.running()] = os.time() + 1
+	coroutine.yield()
 end
 
-table.insert(ready, coroutine.create(follow))
+table.insert(ready, coroutine.create(function() follow(client, "config/", changed, pause) end))
 repeat
 	while ready[1] do
 		assert(coroutine.resume(table.remove(ready, 1)))
 	end
-	local inflight = pump()
-	if not ready[1] and inflight > 0 then
-		core:wait()
+	local busy = pump() > 0 or ready[1] or next(asleep)
+	if busy and not ready[1] then
+		core:wait(next(asleep) and 0.1)
 	end
-until not ready[1] and inflight == 0
+	for co, time in pairs(asleep) do
+		if os.time() > time then
+			asleep[co] = nil
+			table.insert(ready, co)
+		end
+	end
+until not busy

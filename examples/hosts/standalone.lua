@@ -2,32 +2,25 @@
 --   eval "$(make -s env)"
 --   etcdctl put config/port 8080
 --   lua5.4 examples/hosts/standalone.lua
--- Each further `put` is printed, and `etcdctl del config/port` ends the program.
+-- Each change is printed, and `etcdctl del config/port` ends the program.
 
 local etcd = require "silly.store.etcd"
 local silly = require "silly"
+local time = require "silly.time"
+local follow = require "examples.follow"
 
 local client = etcd.newclient { endpoints = { os.getenv "ETCD_ENDPOINTS" or "127.0.0.1:2379" } }
-local config = {}
 
-local function set(kv, value)
-	config[kv.key:match "[^/]+$"] = value
+local function changed(key, value)
+	print(key, value)
+	if key == "config/port" and not value then
+		client:close() -- ends `follow`
+	end
 end
 
--- Reads the configuration, then whatever changes in it.
-local function follow()
-	local now = assert(client:get { key = "config/", prefix = true })
-	for _, kv in ipairs(now.kvs) do
-		set(kv, kv.value)
-	end
-	local stream = assert(client:watch { key = "config/", prefix = true, revision = now.header.revision + 1 })
-	while config.port do
-		print("port " .. config.port)
-		for _, event in ipairs(assert(stream:read()).events) do
-			set(event.kv, event.type == "PUT" and event.kv.value or nil)
-		end
-	end
-	client:close()
+local function pause(message)
+	io.stderr:write(message, "\n")
+	time.sleep(1000)
 end
 
-silly.run(follow)
+silly.run(follow, client, "config/", changed, pause)

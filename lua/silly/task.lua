@@ -43,6 +43,22 @@ function task.running()
 	return running
 end
 
+--- How many tasks are ready to run.
+---@return integer
+function task.readycount()
+	return tail - head + 1
+end
+
+--- What every task is doing, and where.
+---@return table<thread, { status: "RUN"|"READY"|"WAIT"|"SLEEP", traceback: string }>
+function task.inspect()
+	local all = {}
+	for co, self in pairs(tasks) do
+		all[co] = { status = self.status, traceback = debug.traceback(co) }
+	end
+	return all
+end
+
 --- Internal: the running task, if it could be suspended right here.
 ---@return thread|nil task nil in the main chunk, in a nested coroutine and where Lua cannot yield
 function task._inside()

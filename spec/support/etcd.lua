@@ -112,6 +112,18 @@ function node:start()
 	end
 end
 
+--- Cuts the node's clients off while `run(endpoint)` uses it: it restarts, listens where they do not look, and is
+--- back at its own endpoint afterwards.
+---@param run fun(endpoint: string)
+function node:cut(run)
+	local elsewhere = self.endpoint:gsub("127%.0%.0%.1", "127.0.0.2")
+	self:stop()
+	must(script, "start", self.dir, "--listen-client-urls=http://" .. elsewhere)
+	run(elsewhere)
+	self:stop()
+	self:start()
+end
+
 --- Writes an older state of the store over that of this node, which is not running: etcdctl's backup of it.
 ---@param backup string  a path, as `node:backup` has returned it
 function node:restore(backup)

@@ -68,10 +68,10 @@ fn json_string(string: &LuaString) -> Result<String, String> {
 }
 
 fn json_table(table: &LuaTable, depth: usize) -> Result<Value, String> {
-    let length = table.raw_len();
-    if length > 0 {
-        let item = |index| json(&table.raw_get(index).map_err(|error| error.to_string())?, depth);
-        return Ok(Value::Array((1..=length).map(item).collect::<Result<_, _>>()?));
+    let item = |index| table.raw_get::<LuaValue>(index).map_err(|error| error.to_string());
+    if item(1)? != LuaValue::Nil {
+        let items = (1..=table.raw_len()).map(|index| json(&item(index)?, depth));
+        return Ok(Value::Array(items.collect::<Result<_, _>>()?));
     }
     let mut object = Map::new();
     for pair in table.pairs::<LuaValue, LuaValue>() {

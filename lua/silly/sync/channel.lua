@@ -1,5 +1,6 @@
 -- Channels: a queue of values from any number of tasks to one.
--- In: values pushed, never nil. Out: the same values popped, in order; after a close the rest, then the reason.
+-- In: values pushed, neither nil nor false. Out: the same values popped, in order; after a close the rest, then the
+-- reason.
 
 local task = require "silly.task"
 
@@ -31,10 +32,10 @@ end
 --- Send a value; never waits.
 ---@param value any
 ---@return boolean ok
----@return any reason when not ok: the reason of the close, or "nil value"
+---@return any reason when not ok: the reason of the close, or "Nil data" where the value is nil or false
 function channel:push(value)
-	if value == nil then
-		return false, "nil value"
+	if not value then
+		return false, "Nil data"
 	end
 	if self.reason then
 		return false, self.reason
@@ -48,7 +49,7 @@ end
 
 --- Receive the next value, suspending the running task while there is none.
 ---@return any value nil when there is none and will be none
----@return any reason the reason of the close, or "another task waits in pop"; nil when the task was woken by others
+---@return any reason that of the close, or "Channel is mpsc" where another task waits; nil where others woke the task
 function channel:pop()
 	if self.first <= self.last then
 		local value = self.values[self.first]
@@ -60,7 +61,7 @@ function channel:pop()
 		return nil, self.reason
 	end
 	if self.consumer and task.status(self.consumer) == "WAIT" then
-		return nil, "another task waits in pop"
+		return nil, "Channel is mpsc"
 	end
 	local consumer = task._owner("channel:pop")
 	self.consumer = consumer
@@ -79,13 +80,11 @@ function channel:clear()
 	self.values, self.first, self.last = {}, 1, 0
 end
 
---- Close: later pushes fail, and so does pop once the queued values are gone. Only the first close counts.
+--- Close: later pushes fail, and so does pop once the queued values are gone. The reason of the last close counts.
 ---@param reason any|nil "channel closed" by default
 function channel:close(reason)
-	if not self.reason then
-		self.reason = reason or "channel closed"
-		deliver(self, nil)
-	end
+	self.reason = reason or "channel closed"
+	deliver(self, nil)
 end
 
 return channel
