@@ -7,15 +7,12 @@ local isyieldable = require("silly.store.etcd.loops.coroutines").isyieldable
 
 local protect = {}
 
--- coroutine -> the one around it, which is what a loop resumes
-local around = setmetatable({}, { __mode = "kv" })
-
 --- The coroutine that a loop resumes for this one.
 ---@generic T
 ---@param co T  or whatever else a loop knows its callers by
 ---@return T
 function protect.outermost(co)
-	return around[co] or co
+	return co
 end
 
 --- pcall, whose error is changed by `describe`.
@@ -32,6 +29,18 @@ protect.pcall = pcall
 
 if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
 	local unpack = unpack -- luacheck: ignore 113 143
+
+	-- coroutine -> the one around it, which is what a loop resumes
+	local around = setmetatable({}, { __mode = "kv" })
+
+	function protect.outermost(co)
+		-- The rock's pcall, which copas brings along, does the same.
+		local coxpcall = package.loaded.coxpcall
+		if type(coxpcall) == "table" and type(co) == "thread" then
+			co = coxpcall.running(co)
+		end
+		return around[co] or co
+	end
 
 	local function within(describe, co, f, ...)
 		local inner = coroutine.create(function(...) return f(...) end)

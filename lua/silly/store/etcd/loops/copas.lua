@@ -4,8 +4,6 @@
 local copas = require "copas"
 
 local coroutines = require "silly.store.etcd.loops.coroutines"
--- On Lua 5.1 copas runs what is in its pcall as a coroutine of its own; the caller is the thread around that.
-local running = package.loaded.coxpcall and package.loaded.coxpcall.running or coroutine.running
 -- The one replaces the other in later versions.
 local pause = copas.pauseforever or function() copas.sleep(-1) end
 
@@ -18,7 +16,7 @@ local loop = {}
 local watched = false
 
 function loop.current()
-	local co, main = running()
+	local co, main = coroutine.running()
 	return co and not main and coroutines.isyieldable() and co or nil
 end
 
