@@ -12,6 +12,7 @@
 --   nested        true where a call may be made in a coroutine that the caller has made for itself
 --   pcall         optional: a pcall through which a caller can be suspended, where Lua's own is none
 --   careless      true where the loop does not know whether Lua can yield
+--   anywhere      true where Lua can yield wherever it is
 --   inside        true where the suite is called in a coroutine of the host
 --   cases         optional: further cases, of this host only
 --   print(line)   optional: where lines go, when that is not stdout

@@ -5,6 +5,11 @@ local function cannot_tell(host)
 	return host.careless and "this loop cannot tell"
 end
 
+-- A host where no caller blocks while others could run.
+local function never_blocks(host)
+	return not host.fork and "calls block here" or host.anywhere and "no call blocks here" or cannot_tell(host)
+end
+
 local function sorted(client, prefix)
 	local names = { 2, 1, 3 }
 	table.sort(names, function(a, b)
@@ -57,9 +62,7 @@ return {
 		package.preload[name], package.loaded[name] = nil, nil
 	end },
 
-	{ name = "and nobody else runs meanwhile", skip = function(host)
-		return not host.fork and "calls block here" or cannot_tell(host)
-	end, run = function(t, client)
+	{ name = "and nobody else runs meanwhile", skip = never_blocks, run = function(t, client)
 		put(client, t.prefix)
 		local functions, inside, ended = {}, false, 0
 		-- So many, that they must not nest.
@@ -80,9 +83,7 @@ return {
 		t.equal(300, ended)
 	end },
 
-	{ name = "and a reader goes on afterwards", skip = function(host)
-		return not host.fork and "calls block here" or cannot_tell(host)
-	end, run = function(t, client)
+	{ name = "and a reader goes on afterwards", skip = never_blocks, run = function(t, client)
 		put(client, t.prefix)
 		local stream = assert(client:watch { key = t.prefix .. "read" })
 		local seen = {}
@@ -116,9 +117,7 @@ return {
 		t.equal("2", value)
 	end },
 
-	{ name = "resumed by another than its loop, a call ends as cancelled", skip = function(host)
-		return host.deaf
-	end, run = function(t, client)
+	{ name = "resumed by another than its loop, a call ends as cancelled", run = function(t, client)
 		put(client, t.prefix)
 		local answer, message, info
 		local co = coroutine.create(function()

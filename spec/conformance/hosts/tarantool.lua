@@ -25,6 +25,7 @@ local failures = require "spec.conformance.suite" {
 		return { wait = function() changed:wait() end, set = function() changed:signal() end }
 	end,
 	nested = true,
+	anywhere = true,
 	inside = true,
 	cases = { { name = "a finalizer calls where a caller is about to wait", run = finalized } },
 	leave = function() os.exit(0) end,
