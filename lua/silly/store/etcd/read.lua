@@ -19,7 +19,7 @@ local function read(owner, native, seconds)
 		if type(next) ~= "number" then
 			return next, message, info
 		end
-		deadline = deadline or seconds and core:monotonic() + seconds * 1000
+		deadline = deadline or seconds and core:monotonic() + tonumber(seconds) * 1000
 		local ready
 		ready, message, info = await(owner, next)
 		if not ready then
