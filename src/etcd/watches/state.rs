@@ -60,9 +60,6 @@ pub(super) struct Watches {
     keeps_ids: bool,
     /// Which member that was.
     member: u64,
-    /// A proxy has confirmed a watch of this stream, under an id of its own. Its stream outlives those between it and the
-    /// store.
-    proxied: bool,
     /// Could there be a new token?
     can_login: bool,
     /// Watches that were refused for what may be the fault of an old token, and why.
@@ -211,9 +208,10 @@ impl Watches {
         self.member
     }
 
-    /// Is there a proxy at the other end of the stream, so that the store may change without a break?
+    /// Is there a proxy at the other end of the stream, which has given out ids of its own? Its stream outlives those
+    /// between it and the store, so that this may change without a break.
     pub(super) fn are_proxied(&self) -> bool {
-        self.proxied
+        self.by_wire.keys().any(|id| *id <= FIRST)
     }
 
     /// Is there nothing that needs a stream?
@@ -280,7 +278,6 @@ impl Watches {
         self.fault = None;
         self.keeps_ids = false;
         self.member = 0;
-        self.proxied = false;
         self.progress_asked = false;
         self.wants_progress = false;
         let keys: Vec<_> = self.by_key.keys().copied().collect();

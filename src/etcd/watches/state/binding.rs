@@ -73,7 +73,6 @@ impl Watches {
             return self.give_up(key, "the cluster was replaced by another, whose revisions are others");
         }
         watch.cluster_id = watch.cluster_id.max(cluster_id);
-        self.proxied |= id != wire;
         watch.refusals = 0;
         if let Some(confirm) = watch.confirm.take() {
             // The caller may have given up waiting; its watcher then cancels the watch.
