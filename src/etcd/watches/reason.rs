@@ -19,14 +19,17 @@ pub(super) fn canceled(message: &WatchResponse) -> Error {
     }
     let (code, text) = match message.cancel_reason.strip_prefix("rpc error: code = ") {
         Some(rest) => match rest.split_once(" desc = ") {
-            Some((code, text)) => (go_code(code).unwrap_or_else(|| plain_code(text)), text),
+            Some((code, text)) => (
+                go_code(code).or_else(|| plain_code(text)).unwrap_or(Code::Unknown),
+                text,
+            ),
             None => (Code::Unknown, rest),
         },
         None if message.cancel_reason.is_empty() => (Code::Cancelled, "cancelled by the server"),
-        None => match plain_code(&message.cancel_reason) {
-            Code::Unknown => (Code::Cancelled, message.cancel_reason.as_str()),
-            code => (code, message.cancel_reason.as_str()),
-        },
+        None => {
+            let text = message.cancel_reason.as_str();
+            (plain_code(text).unwrap_or(Code::Cancelled), text)
+        }
     };
     Error {
         applied: Applied::No,
@@ -35,11 +38,11 @@ pub(super) fn canceled(message: &WatchResponse) -> Error {
     }
 }
 
-/// The code of a reason that stands there without one.
-fn plain_code(text: &str) -> Code {
+/// The code of a reason that stands there without one, if its words are etcd's.
+fn plain_code(text: &str) -> Option<Code> {
     match text {
-        "etcdserver: mvcc: required revision has been compacted" => Code::Compacted,
-        _ => words::code(text).map_or(Code::Unknown, Code::from),
+        "etcdserver: mvcc: required revision has been compacted" => Some(Code::Compacted),
+        _ => words::code(text).map(Code::from),
     }
 }
 
