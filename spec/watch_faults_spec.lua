@@ -115,7 +115,7 @@ describe("a watch across faults", function()
 	local own
 
 	lazy_setup(function()
-		own = server.start { flags = { "--experimental-watch-progress-notify-interval=100ms" } }
+		own = server.start { flags = { server.progress_flag "100ms" } }
 	end)
 
 	lazy_teardown(function()

@@ -30,7 +30,7 @@ local function put(key, value)
 end
 
 lazy_setup(function()
-	node = server.start { flags = { "--experimental-watch-progress-notify-interval=100ms" } }
+	node = server.start { flags = { server.progress_flag "100ms" } }
 end)
 
 lazy_teardown(function()

@@ -77,6 +77,14 @@ function etcd.version()
 	return must(os.getenv("ETCD") or "etcd", "--version"):match("etcd Version: (%S+)")
 end
 
+--- The flag by which a server tells an idle watch its progress so often; before 3.6 it was experimental.
+---@param interval string  such as "100ms"
+---@return string
+function etcd.progress_flag(interval)
+	local experimental = tonumber(etcd.version():match("^3%.(%d+)")) < 6
+	return ("--%swatch-progress-notify-interval=%s"):format(experimental and "experimental-" or "", interval)
+end
+
 --- Starts a node of the spec's own and returns once it answers healthy.
 ---@param options { flags: string[]? }?
 ---@return spec.etcd.node

@@ -62,6 +62,8 @@ fn spawn(port: u16, endpoints: &str) -> Result<Child> {
         .args(["grpc-proxy", "start"])
         .arg(format!("--endpoints={endpoints}"))
         .arg(format!("--listen-addr=127.0.0.1:{port}"))
+        // Newer ones end where they cannot reach themselves at the address that they advertise.
+        .arg(format!("--advertise-client-url=127.0.0.1:{port}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
