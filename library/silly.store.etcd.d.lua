@@ -7,7 +7,8 @@
 -- they are integers on Lua 5.3 and later, the unsigned ones by their bits; elsewhere ids are decimal strings and all
 -- others numbers.
 
---- An id of 64 bits: an integer, or a decimal or 0x string. Answers give a decimal string on Lua 5.1, 5.2 and LuaJIT.
+--- An id of 64 bits: an integer, or a decimal or 0x string. Responses give a decimal string on Lua 5.1, 5.2 and LuaJIT,
+--- but the number 0 for none.
 ---@alias silly.store.etcd.id integer|string
 
 ---@alias silly.store.etcd.code

@@ -41,6 +41,26 @@ describe("the library #hosts", function()
 		end)
 	end
 
+	it("gives ids that the reference's sample prints in hexadecimal on every version", function()
+		local file = assert(io.open "docs/reference.md")
+		local sample
+		for block in file:read("*a"):gmatch "```lua\n(.-)```" do
+			sample = block:find("local function hex", 1, true) and block or sample
+		end
+		file:close()
+		local path = os.tmpname()
+		file = assert(io.open(path, "w"))
+		file:write((sample:gsub("127%.0%.0%.1:2379", server.endpoint())))
+		file:close()
+		for lua, version in pairs { ["lua5.1"] = "5.1", luajit = "5.1", ["lua5.2"] = "5.2", ["lua5.4"] = "5.4" } do
+			if server.sh("command -v " .. lua) == 0 then
+				local status, output = server.sh(("LUA_CPATH='build/hosts/%s/?.so' %s %s"):format(version, lua, path))
+				assert.are.same({ 0, "7c0ffee123456789\n" }, { status, output }, lua)
+			end
+		end
+		os.remove(path)
+	end)
+
 	it("of a debug build reads its Lua half from the folder that SILLY_ETCD_LUA names", function()
 		local folder = os.tmpname()
 		os.remove(folder)

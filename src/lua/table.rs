@@ -2,8 +2,8 @@
 //!
 //! In: numbers, strings and messages by reference. Out: one Lua value. Every field is written, zero values included.
 //!
-//! 64-bit numbers: integers where this Lua has them, an unsigned one by its bits. Elsewhere ids are decimal strings
-//! always, and other numbers are numbers as long as a number can hold them exactly.
+//! 64-bit numbers: integers where this Lua has them, an unsigned one by its bits. Elsewhere ids are decimal strings, but
+//! for 0, which is none, and other numbers are numbers as long as a number can hold them exactly.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int};
@@ -40,17 +40,13 @@ impl Table {
 
     /// A signed id.
     pub(super) fn id(&mut self, name: &CStr, value: i64) {
-        self.push_id(value);
+        self.push_id(value, value.into());
         self.set(name);
     }
 
     /// An unsigned id.
     pub(super) fn unsigned(&mut self, name: &CStr, value: u64) {
-        if integer::NATIVE {
-            self.push_integer(value.cast_signed());
-        } else {
-            self.push_decimal(value.into());
-        }
+        self.push_id(value.cast_signed(), value.into());
         self.set(name);
     }
 
@@ -130,11 +126,12 @@ impl Table {
         }
     }
 
-    fn push_id(&mut self, value: i64) {
-        if integer::NATIVE {
-            self.push_integer(value);
+    /// An id, by its bits and as it is written.
+    fn push_id(&mut self, bits: i64, value: i128) {
+        if integer::NATIVE || bits == 0 {
+            self.push_integer(bits);
         } else {
-            self.push_decimal(value.into());
+            self.push_decimal(value);
         }
     }
 

@@ -1,4 +1,4 @@
--- 64-bit integers, exact in both directions. Where Lua has none of its own, ids are decimal strings.
+-- 64-bit integers, exact in both directions. Where Lua has none of its own, ids are decimal strings, but for 0.
 
 local largest = math.maxinteger -- luacheck: ignore 143
 local native = largest ~= nil
@@ -45,8 +45,16 @@ return {
 				assert(id:find "^%d+$", id)
 			end
 		end
-		t.equal(native and 0 or "0",
-			(assert(client:put { key = t.prefix, value = "" }) and assert(client:get { key = t.prefix })).kvs[1].lease)
+	end },
+
+	{ name = "the id 0, which is none, is a number", run = function(t, client)
+		assert(client:put { key = t.prefix, value = "" })
+		t.equal(0, assert(client:get { key = t.prefix }).kvs[1].lease)
+		local response = assert(client:txn { success = { { put = { key = t.prefix, value = "" } } } })
+		local header = response.responses[1].put.header
+		t.equal(0, header.cluster_id)
+		t.equal(0, header.member_id)
+		t.equal(0, header.raft_term)
 	end },
 
 	{ name = "large numbers are compared as they are", run = function(t, client)
