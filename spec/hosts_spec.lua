@@ -35,7 +35,10 @@ describe("the library #hosts", function()
 					local status, output = server.sh(("LUA_CPATH='build/hosts/%s/?.so' %s -e 'require \"silly.store.etcd\"' 2>&1")
 						:format(built, lua))
 					assert.are.equal(1, status)
-					assert.is_truthy(output:find "undefined symbol" or output:find "another version of Lua", output)
+					-- Of these two the loader notices nothing.
+					local words = built == "5.4" and version == "5.5" and "is built for Lua 5.4, this is Lua 5.5"
+						or "undefined symbol: lua"
+					assert.is_truthy(output:find(words, 1, true), output)
 				end
 			end
 		end)

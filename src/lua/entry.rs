@@ -15,12 +15,12 @@ use mlua::prelude::*;
 /// More than mlua needs to set itself up.
 const ROOM: usize = 64 << 10;
 
-/// The version of Lua that the library is built for. Only these two need to look: the library for any other does not load
-/// elsewhere, for lack of a function that it calls.
+/// The version of Lua that the library is built for, as Lua itself numbers it. Only these two need to look: the library
+/// for any other does not load elsewhere, for lack of a function that it calls.
 #[cfg(feature = "lua54")]
-const VERSION: f64 = 504.0;
+const VERSION: c_int = 504;
 #[cfg(feature = "lua55")]
-const VERSION: f64 = 505.0;
+const VERSION: c_int = 505;
 
 /// # Safety
 /// Lua calls it, with a state that runs.
@@ -29,11 +29,18 @@ unsafe extern "C-unwind" fn luaopen_silly_store_etcd(state: *mut ffi::lua_State)
     // SAFETY: the state outlives this call, and nothing in this frame needs to be dropped when `luaL_error` leaves it.
     unsafe {
         #[cfg(any(feature = "lua54", feature = "lua55"))]
-        if ffi::lua_version(state) != VERSION {
-            return ffi::luaL_error(
-                state,
-                c"silly.store.etcd is built for another version of Lua than this".as_ptr(),
-            );
+        {
+            let running = ffi::lua_version(state) as c_int;
+            if running != VERSION {
+                return ffi::luaL_error(
+                    state,
+                    c"silly.store.etcd is built for Lua %d.%d, this is Lua %d.%d".as_ptr(),
+                    VERSION / 100,
+                    VERSION % 100,
+                    running / 100,
+                    running % 100,
+                );
+            }
         }
         if !has_room(state) {
             ffi::lua_gc(state, ffi::LUA_GCCOLLECT, 0);
