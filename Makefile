@@ -1,18 +1,17 @@
 # Every command of the project; `make help` lists them. LUA chooses the Lua version everywhere:
 # make test LUA=lua5.1
 LUA ?= lua5.4
-PREFIX ?= /usr/local
 SPEC ?= spec
 
 # Asked when a recipe runs: `deps` may have to install the interpreter first.
-LUA_VERSION = $(shell $(LUA) -e 'print((_VERSION:match("%d+%.%d+")))')
+LUA_VERSION = $(or $(shell $(LUA) -e 'print((_VERSION:match("%d+%.%d+")))' 2>/dev/null),$(error $(NO_LUA)))
+NO_LUA = $(LUA) does not run: install it ("apt-get install $(notdir $(LUA))" on Debian), or name another, "make LUA=lua5.3"
 FEATURE = lua$(subst .,,$(LUA_VERSION))
 BUILD = build/$(LUA_VERSION)
 LIBRARY = $(BUILD)/silly/store/etcd.so
 # Cargo's profile: `release`, or `dev`, which is quick to build and checks more.
 PROFILE ?= release
 DYLIB := $(if $(filter Darwin,$(shell uname)),dylib,so)
-RUNTIME := find silly* -path silly/store -prune -o -name '*.lua' -print
 BUSTED = busted --lua=$(LUA) $(SPEC)
 
 export LUA
@@ -20,6 +19,26 @@ export LUA
 unexport CC CFLAGS
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+# Where `make install` puts things. DESTDIR comes before all of them.
+PREFIX ?= /usr/local
+BINDIR = $(PREFIX)/bin
+LIBDIR = $(PREFIX)/lib/lua/$(LUA_VERSION)
+LUADIR = $(PREFIX)/share/lua/$(LUA_VERSION)
+DOCDIR = $(PREFIX)/share/doc/silly-etcd
+# A line for each of them: mode, file, place. The Lua half of the client is in the library.
+INSTALLED = { \
+	echo "755 $(LIBRARY) $(LIBDIR)/silly/store/etcd.so"; \
+	echo "755 bin/silly-run $(BINDIR)/silly-run"; \
+	(cd lua && find silly* -path silly/store -prune -o -name '*.lua' -printf '644 lua/%p $(LUADIR)/%p\n'); \
+	find LICENSE *.md docs examples library -type f -printf '644 %p $(DOCDIR)/%p\n'; \
+}
+
+# Prints commands that put a path before what a variable has. Lua looks at that of its own version first, and at no other
+# then.
+PREPEND = echo 'export $(1)="$(2);$${$(1):-;}"'; \
+	echo '[ -z "$${$(1)_$(SUFFIX)+set}" ] || export $(1)_$(SUFFIX)="$(2);$$$(1)_$(SUFFIX)"'
+SUFFIX = $(subst .,_,$(LUA_VERSION))
 
 # The specs run against the distribution's etcd and against this one, but for those of the process's life, to which the
 # server's version makes no difference.
@@ -41,8 +60,8 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork S
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak fmt install clean \
-	deps deps-run deps-bench
+.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak fmt install \
+	uninstall clean deps deps-run deps-bench
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -80,9 +99,9 @@ hosts: deps libraries ## Run the conformance suite on every host that is install
 	-.ci/rocks
 	@$(HOSTS)
 
-env: ## Print LUA_PATH and LUA_CPATH for this tree: eval "$(make -s env)"
-	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;'"
-	@echo "export LUA_CPATH='$(CURDIR)/$(BUILD)/?.so;;'"
+env: ## Print LUA_PATH and LUA_CPATH with this tree before yours: eval "$(make -s env)"
+	@$(call PREPEND,LUA_PATH,$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua)
+	@$(call PREPEND,LUA_CPATH,$(CURDIR)/$(BUILD)/?.so)
 
 lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
 	cargo fmt --all --check
@@ -119,15 +138,17 @@ fmt: ## Format the Rust code
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-install: ## Install what was built below PREFIX (/usr/local)
-	@test -e $(LIBRARY) || $(MAKE) build
-	install -d "$(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/silly/store" "$(DESTDIR)$(PREFIX)/bin"
-	install -m 755 $(LIBRARY) "$(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/silly/store"
-	install -m 755 bin/silly-run "$(DESTDIR)$(PREFIX)/bin"
-	@cd lua && $(RUNTIME) | while read -r file; do \
-		to="$(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/$$file"; \
-		install -d "$$(dirname "$$to")" && install -m 644 "$$file" "$$to" || exit; \
+install: ## Install what was built below PREFIX (/usr/local), with DESTDIR before it
+	@test -e $(LIBRARY) || { echo "$(LIBRARY) is missing: make build comes first" >&2; exit 1; }
+	@$(INSTALLED) | while read -r mode file place; do \
+		install -d "$(DESTDIR)$${place%/*}" && install -m "$$mode" "$$file" "$(DESTDIR)$$place" || exit; \
 	done
+	@# Which Lua runs it by default.
+	@sed -i '3s|\$$(command -v .*)|$(LUA)|' "$(DESTDIR)$(BINDIR)/silly-run"
+
+uninstall: ## Delete what was installed
+	@$(INSTALLED) | while read -r mode file place; do rm -f "$(DESTDIR)$$place"; done
+	@find "$(DESTDIR)$(LIBDIR)/silly" "$(DESTDIR)$(LUADIR)/silly" "$(DESTDIR)$(DOCDIR)" -type d -empty -delete 2>/dev/null || true
 
 clean: ## Delete everything that was built or downloaded
 	cargo clean

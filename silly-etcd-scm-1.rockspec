@@ -18,33 +18,26 @@ description = {
 
 supported_platforms = { "linux" }
 
-dependencies = { "lua >= 5.1" }
+dependencies = { "lua >= 5.1, < 5.6" }
 
 build = {
 	type = "make",
 	build_target = "build",
 	build_variables = {
 		LUA = "$(LUA)",
-		-- One name for every Lua version: a rockspec cannot ask for the version.
-		BUILD = "build/rock",
 		-- Not used; LuaRocks warns when it is not passed.
 		CFLAGS = "$(CFLAGS)",
 	},
-	install_pass = false,
-	install = {
-		lib = { ["silly.store.etcd"] = "build/rock/silly/store/etcd.so" },
-		lua = {
-			["silly"] = "lua/silly.lua",
-			["silly.encoding.json"] = "lua/silly/encoding/json.lua",
-			["silly.sync.channel"] = "lua/silly/sync/channel.lua",
-			["silly.sync.mutex"] = "lua/silly/sync/mutex.lua",
-			["silly.sync.waitgroup"] = "lua/silly/sync/waitgroup.lua",
-			["silly.task"] = "lua/silly/task.lua",
-			["silly.time"] = "lua/silly/time.lua",
-		},
-		bin = { "bin/silly-run" },
+	install_variables = {
+		LUA = "$(LUA)",
+		BINDIR = "$(BINDIR)",
+		LIBDIR = "$(LIBDIR)",
+		LUADIR = "$(LUADIR)",
+		DOCDIR = "$(DOCDIR)",
 	},
-	copy_directories = { "docs", "library" },
 }
+
+-- LuaRocks' wrapper would run scripts with the Lua of the rock that was installed last, whatever $LUA says.
+deploy = { wrap_bin_scripts = false }
 
 test = { type = "command", command = "make test" }
