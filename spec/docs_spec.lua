@@ -220,3 +220,22 @@ describe("the examples", function()
 		end)
 	end
 end)
+
+describe("the table of servers", function()
+	it("names those that make test runs the specs on, and no others", function()
+		local tested = {}
+		for line in contents "Makefile":gmatch "\n%u+_[%u%d_]+ := ([^\n]*)" do
+			for version in line:gmatch "%f[%d]3%.%d+%.%d+" do
+				tested[version] = true
+			end
+		end
+		local named = {}
+		for row in contents("README.md"):match "\n## Servers\n(.-)\n## ":gmatch "\n| (3[^|]*) |" do
+			for version in row:gmatch "%S+%d" do
+				named[version] = true
+			end
+		end
+		named["3.4.23"] = nil -- the distribution's
+		assert.are.same(tested, named)
+	end)
+end)

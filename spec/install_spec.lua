@@ -130,7 +130,7 @@ describe("make without a Lua", function()
 		it("says what to install: " .. target, function()
 			local status, output = sh(("make -s %s LUA=lua5.0 DESTDIR=%s"):format(target, folder))
 			assert.are.equal(2, status)
-			assert.matches('lua5.0 does not run: install it ("apt-get install lua5.0" on Debian), or name another', output, 1,
+			assert.matches('lua5.0 does not run: install it (on Debian, "apt-get install lua5.0") or name another', output, 1,
 				true)
 		end)
 	end
