@@ -1,7 +1,10 @@
 -- skynet: coroutines of a service. The suite has one of its own; others come and go meanwhile.
 
 local skynet = require "skynet"
+local socket = require "skynet.socket"
 require "skynet.manager"
+
+local port = require "spec.conformance.cases.port"
 
 -- How many services are at work at any time, and how many have been by the end.
 local CROWD, SERVICES = 24, 72
@@ -48,11 +51,38 @@ local function crowd(t)
 	t.equal(SERVICES, ended)
 end
 
+-- An operator kills the coroutine that watches the core.
+local function killed(t, client)
+	assert(client:get { key = t.prefix })
+	local tasks, watcher = {}, nil
+	skynet.task(tasks)
+	for name, traceback in pairs(tasks) do
+		if traceback:find("loops/skynet.lua", 1, true) then
+			watcher = name:match "^thread: %S+"
+		end
+	end
+	assert(skynet.killthread(watcher))
+	assert(client:get { key = t.prefix })
+end
+
+local function connections()
+	local count = 0
+	for _, info in ipairs(socket.netstat()) do
+		count = count + (info.address == skynet.self() and 1 or 0)
+	end
+	return count
+end
+
 local function suite()
 	local failures = require "spec.conformance.suite" {
 		name = "skynet",
 		run = function(main) main() end,
 		fork = skynet.fork,
+		kill = function(f)
+			local co = skynet.fork(f)
+			skynet.yield()
+			assert(skynet.killthread(co) == co)
+		end,
 		event = function()
 			local token = {}
 			return { wait = function() skynet.wait(token) end, set = function() skynet.wakeup(token) end }
@@ -60,7 +90,8 @@ local function suite()
 		inside = true,
 		cases = {
 			{ name = "many services come and go", run = crowd },
-			(require "spec.conformance.cases.port"),
+			{ name = "the loop's own coroutine is killed", run = killed },
+			port(connections, function() skynet.sleep(1) end),
 		},
 		leave = skynet.abort,
 	}

@@ -11,7 +11,11 @@ local isyieldable = coroutine.isyieldable -- luacheck: ignore 143
 
 local silly = {}
 
-local watched = false
+-- Milliseconds with nothing in flight, after which the connection is closed until the next call.
+local IDLE = 200
+
+-- The task that reads, while there is one.
+local watcher
 
 function silly.current()
 	local co = task.running()
@@ -29,26 +33,35 @@ function silly.wake(co)
 	end
 end
 
-local function watch(core, pump)
+-- Reads signals until nothing was in flight for a while, or the connection is lost.
+local function read(conn, pump)
+	local inflight = 1
 	repeat
+		local signal = conn:read("\n", inflight == 0 and IDLE or nil)
+		inflight = pump()
+	until not signal and (inflight == 0 or not conn:isalive())
+end
+
+local function watch(core, pump)
+	while true do
 		local port, nonce = core:port()
 		local conn = port and tcp.connect("127.0.0.1:" .. port)
 		if conn then
 			conn:write(nonce)
-			while conn:read("\n") do
-				pump()
-			end
+			read(conn, pump)
 			conn:close()
 		end
+		if pump() == 0 then
+			break
+		end
 		time.sleep(10) -- not too fast where no connection lasts
-	until pump() == 0
-	watched = false
+	end
+	watcher = nil
 end
 
 function silly.start(core, pump)
-	if not watched then
-		task.fork(function() watch(core, pump) end)
-		watched = true
+	if not watcher or coroutine.status(watcher) == "dead" then
+		watcher = task.fork(function() watch(core, pump) end)
 	end
 end
 

@@ -7,7 +7,11 @@ local socket = require "skynet.socket"
 
 local loop = { current = coroutines.current }
 
-local watched = false
+-- Hundredths of a second without a call, after which the connection is closed until the next one.
+local IDLE = 100
+
+-- The coroutine that reads, while there is one. Was there a call since the timer was set; is it set?
+local watcher, used, timing
 
 function loop.park(waiter)
 	skynet.wait(waiter)
@@ -18,26 +22,43 @@ function loop.wake(_, waiter)
 	skynet.wakeup(waiter)
 end
 
+-- Reads signals until nothing was in flight for a while, or the connection is lost.
+local function read(id, core, pump)
+	while socket.read(id) do
+		if pump() == 0 and not timing then
+			if not used then
+				return
+			end
+			used, timing = false, true
+			skynet.timeout(IDLE, function()
+				timing = false
+				core:poke()
+			end)
+		end
+	end
+end
+
 local function watch(core, pump)
-	repeat
+	while true do
 		local port, nonce = core:port()
 		local id = port and socket.open("127.0.0.1", port)
 		if id then
 			socket.write(id, nonce)
-			while socket.read(id) do
-				pump()
-			end
+			read(id, core, pump)
 			socket.close(id)
 		end
+		if pump() == 0 then
+			break
+		end
 		skynet.sleep(1) -- not too fast where no connection lasts
-	until pump() == 0
-	watched = false
+	end
+	watcher = nil
 end
 
 function loop.start(core, pump)
-	if not watched then
-		skynet.fork(watch, core, pump)
-		watched = true
+	used = true
+	if not watcher or coroutine.status(watcher) == "dead" then
+		watcher = skynet.fork(watch, core, pump)
 	end
 end
 
