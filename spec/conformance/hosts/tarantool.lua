@@ -16,10 +16,25 @@ local function finalized(t, client)
 	t.equal(cond, fiber.cond)
 end
 
+-- An operator cancels the fiber that watches the core.
+local function cancelled(t, client)
+	assert(client:get { key = t.prefix })
+	for id, info in pairs(fiber.info()) do
+		if info.name == "silly.store.etcd" then
+			fiber.kill(id)
+		end
+	end
+	assert(client:get { key = t.prefix })
+end
+
 local failures = require "spec.conformance.suite" {
 	name = "tarantool",
 	run = function(main) main() end,
 	fork = fiber.create,
+	kill = function(f)
+		fiber.create(f):cancel()
+		fiber.yield()
+	end,
 	event = function()
 		local changed = fiber.cond()
 		return { wait = function() changed:wait() end, set = function() changed:signal() end }
@@ -27,7 +42,10 @@ local failures = require "spec.conformance.suite" {
 	nested = true,
 	anywhere = true,
 	inside = true,
-	cases = { { name = "a finalizer calls where a caller is about to wait", run = finalized } },
+	cases = {
+		{ name = "a finalizer calls where a caller is about to wait", run = finalized },
+		{ name = "the loop's own fiber is cancelled", run = cancelled },
+	},
 	leave = function() os.exit(0) end,
 }
 os.exit(failures == 0 and 0 or 1)

@@ -13,7 +13,8 @@ end
 
 local loop = {}
 
-local watched = false
+-- The thread that watches; dead once nothing is in flight.
+local watcher
 
 function loop.current()
 	local co, main = coroutine.running()
@@ -42,20 +43,20 @@ local function socket(core)
 			end
 			return ""
 		end,
+		-- copas.cancelall closes it and forgets the thread.
+		close = function() watcher = nil end,
 	}
 end
 
 function loop.start(core, pump)
-	if watched then
+	if watcher and coroutine.status(watcher) ~= "dead" then
 		return
 	end
-	copas.addthread(function()
+	watcher = copas.addthread(function()
 		repeat
 			copas.receive(socket(core))
 		until pump() == 0
-		watched = false
 	end)
-	watched = true
 end
 
 return loop

@@ -5,24 +5,23 @@ local eco = eco or require "eco" -- luacheck: ignore 113
 
 local loop = { current = coroutines.current, park = coroutines.park }
 
-local watched = false
+-- The coroutine that watches; dead once nothing is in flight.
+local watcher
 
 function loop.wake(co)
 	eco._resume(co)
 end
 
 function loop.start(core, pump)
-	if watched then
+	if watcher and coroutine.status(watcher) ~= "dead" then
 		return
 	end
-	eco.run(function()
+	watcher = eco.run(function()
 		local readable = eco.io(core:fd())
 		repeat
 			readable:wait(eco.READ)
 		until pump() == 0
-		watched = false
 	end)
-	watched = true
 end
 
 return loop

@@ -6,7 +6,8 @@ local socket = require "socket"
 
 local tarantool = {}
 
-local watched = false
+-- The fiber that watches.
+local watcher
 
 function tarantool.current()
 	return fiber.self()
@@ -16,11 +17,10 @@ function tarantool.park(waiter)
 	waiter.condition = waiter.condition or fiber.cond()
 	-- The collector may have run meanwhile, and a finalizer's call have let others hand this one its results.
 	if not waiter.done then
-		waiter.condition:wait()
-		if not pcall(fiber.testcancel) and not waiter.done then
-			return "the fiber was cancelled"
-		end
+		-- Some versions raise here that the fiber was cancelled.
+		pcall(waiter.condition.wait, waiter.condition)
 	end
+	return not waiter.done and not pcall(fiber.testcancel) and "the fiber was cancelled" or nil
 end
 
 function tarantool.wake(_, waiter)
@@ -30,15 +30,19 @@ function tarantool.wake(_, waiter)
 end
 
 function tarantool.start(core, pump)
-	if watched then
+	if watcher and watcher:status() ~= "dead" then
 		return
 	end
-	fiber.create(function()
-		watched = true
+	watcher = fiber.create(function()
 		fiber.name "silly.store.etcd"
-		while true do
-			socket.iowait(core:fd(), "R")
+		repeat
+			-- Raises where somebody cancels this fiber.
+			pcall(socket.iowait, core:fd(), "R")
 			pump()
+		until not pcall(fiber.testcancel)
+		watcher = nil
+		if pump() > 0 then
+			tarantool.start(core, pump)
 		end
 	end)
 end
