@@ -13,6 +13,7 @@
 --   pcall         optional: a pcall through which a caller can be suspended, where Lua's own is none
 --   careless      true where the loop does not know whether Lua can yield
 --   anywhere      true where Lua can yield wherever it is
+--   kill(f)       optional: runs `f` as one more coroutine, and ends it where it waits, from outside
 --   inside        true where the suite is called in a coroutine of the host
 --   cases         optional: further cases, of this host only
 --   print(line)   optional: where lines go, when that is not stdout

@@ -103,6 +103,26 @@ return {
 		t.equal(30, count)
 	end },
 
+	{ name = "a reader that is ended from outside gives up the watch", skip = function(host)
+		return not host.kill and "nothing ends coroutines here"
+	end, run = function(t, client)
+		local function watch()
+			local stream, seen = assert(client:watch { key = t.prefix }), {}
+			t.host.kill(function()
+				seen[1] = "reads"
+				seen[2] = stream:read()
+			end)
+			assert(client:put { key = t.prefix, value = "" })
+			assert(stream:read(60))
+			t.equal({ "reads" }, seen)
+			return setmetatable({ stream }, { __mode = "v" })
+		end
+		local kept = watch()
+		collectgarbage()
+		collectgarbage()
+		t.equal(nil, kept[1])
+	end },
+
 	{ name = "many watches at once", run = function(t, client)
 		local functions, streams = {}, {}
 		for i = 1, 20 do

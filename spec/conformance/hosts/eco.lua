@@ -6,6 +6,7 @@ local failures = require "spec.conformance.suite" {
 	name = "eco",
 	run = function(main) main() end,
 	fork = eco.run,
+	kill = function(f) assert(coroutine.close(eco.run(f))) end, -- luacheck: ignore 143
 	event = function()
 		local waiting
 		return {

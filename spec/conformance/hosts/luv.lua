@@ -54,6 +54,11 @@ local failures = require "spec.conformance.suite" {
 		uv.run()
 	end,
 	fork = fork,
+	kill = coroutine.close and function(f) -- luacheck: ignore 143
+		local co = coroutine.create(f)
+		assert(coroutine.resume(co))
+		assert(coroutine.close(co)) -- luacheck: ignore 143
+	end or nil,
 	cases = {
 		{ name = "a coroutine that is closed while it reads", skip = function()
 			return not coroutine.close and "this Lua closes none" -- luacheck: ignore 143

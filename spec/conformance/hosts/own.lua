@@ -43,6 +43,11 @@ local failures = require "spec.conformance.suite" {
 	name = "own",
 	run = run,
 	fork = fork,
+	kill = coroutine.close and function(f) -- luacheck: ignore 143
+		local co = coroutine.create(f)
+		assert(coroutine.resume(co))
+		assert(coroutine.close(co)) -- luacheck: ignore 143
+	end or nil,
 	event = function()
 		local waiting
 		return {

@@ -2,11 +2,17 @@
 
 local silly = require "silly"
 local task = require "silly.task"
+local time = require "silly.time"
 
 local failures = require "spec.conformance.suite" {
 	name = "standalone",
 	run = silly.run,
 	fork = task.fork,
+	kill = coroutine.close and function(f) -- luacheck: ignore 143
+		local co = task.fork(f)
+		time.sleep(0)
+		assert(coroutine.close(co)) -- luacheck: ignore 143
+	end or nil,
 	event = function()
 		local waiting
 		return {
