@@ -380,6 +380,47 @@ describe("a loop of a user's own", function()
 		assert.are.equal(0, log.start + log.park + log.wake)
 	end)
 
+	it("may refuse a call, before anything is sent", function()
+		client:close()
+		client = own { loop = loop }
+		local stream = assert(client:watch { key = prefix .. 3, revision = written })
+		assert(stream:read(30))
+		local current = loop.current
+		function loop.current() return nil, "nothing can wait here" end
+		local function refused(name, answer, message, info)
+			assert.is_nil(answer)
+			assert.are.equal(name .. ": failed_precondition: nothing can wait here", message)
+			assert.are.same({ code = "failed_precondition", applied = "no" }, info)
+		end
+		refused("put", client:put { key = prefix .. 1, value = "new" })
+		refused("watch", client:watch { key = prefix })
+		refused("read", stream:read())
+		loop.current = current
+		assert.are.same({ "1" }, run { function() return get(1) end })
+		assert.are.equal(0, loop.pump())
+	end)
+
+	it("may give up a caller that has gone", function()
+		client:close()
+		client = own { loop = loop }
+		local stream = assert(client:watch { key = prefix .. "w" })
+		local give_up, parked
+		local start, park = loop.start, loop.park
+		function loop.start(core, pump, ...)
+			start(core, pump)
+			give_up = ...
+		end
+		function loop.park(waiter)
+			parked = waiter
+			park(waiter)
+		end
+		local co = coroutine.create(function() stream:read() end)
+		assert(coroutine.resume(co))
+		assert.are.equal(1, loop.pump())
+		give_up(parked)
+		assert.are.equal(0, loop.pump())
+	end)
+
 	it("may have its own way to block", function()
 		client:close()
 		client = own { loop = loop }

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mlua::prelude::*;
 
@@ -75,21 +76,22 @@ impl<S: Readable> Reader<S> {
         }
     }
 
-    fn read(&self, lua: &Lua, limit: LuaValue) -> LuaResult<LuaMultiValue> {
+    /// How long to wait at most.
+    fn limit(&self, lua: &Lua, limit: LuaValue) -> Result<Option<Duration>, Invalid> {
+        seconds(&Value::new(lua, limit)).map_err(|reason| Invalid {
+            message: format!("{}: read: 'seconds' {reason}", self.name),
+            field: Some("seconds".to_owned()),
+        })
+    }
+
+    fn take(&self, lua: &Lua, limit: LuaValue) -> LuaResult<LuaMultiValue> {
         let name = self.name;
         let Some(Open { stream, .. }) = self.open.get() else {
             return failure::forked(lua, name);
         };
-        let limit = match seconds(&Value::new(lua, limit)) {
-            Ok(limit) => limit,
-            Err(reason) => {
-                let invalid = Invalid {
-                    message: format!("{name}: read: 'seconds' {reason}"),
-                    field: Some("seconds".to_owned()),
-                };
-                return failure::invalid(lua, &invalid);
-            }
-        };
+        if let Err(invalid) = self.limit(lua, limit) {
+            return failure::invalid(lua, &invalid);
+        }
         if self.streak.get() < STREAK
             && let Some(next) = stream.take()
         {
@@ -107,6 +109,18 @@ impl<S: Readable> Reader<S> {
             };
         }
         self.streak.set(0);
+        false.into_lua_multi(lua)
+    }
+
+    fn read(&self, lua: &Lua, limit: LuaValue) -> LuaResult<LuaMultiValue> {
+        let name = self.name;
+        let Some(Open { stream, .. }) = self.open.get() else {
+            return failure::forked(lua, name);
+        };
+        let limit = match self.limit(lua, limit) {
+            Ok(limit) => limit,
+            Err(invalid) => return failure::invalid(lua, &invalid),
+        };
         let stream = stream.clone();
         run(lua, name, async move {
             let in_time = stream.wait(limit).await;
@@ -123,7 +137,10 @@ impl<S: Readable> Reader<S> {
 
 impl<S: Readable> LuaUserData for Reader<S> {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // read(seconds?) -> value | nil, message, info | id of an operation that waits until there may be a value
+        // take(seconds?) -> value | nil, message, info | false where there is none yet
+        methods.add_method("take", |lua, reader, limit: LuaValue| reader.take(lua, limit));
+
+        // read(seconds?) -> id of an operation that waits until there may be a value | nil, message, info
         methods.add_method("read", |lua, reader, limit: LuaValue| reader.read(lua, limit));
 
         // status() -> table | nil, message, info

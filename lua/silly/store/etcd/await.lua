@@ -1,7 +1,7 @@
--- Parks the caller of an operation until its results are there.
+-- Submits an operation, and parks its caller until the results are there.
 --
--- In: the id of an operation that was submitted. Out: what it returns. The `pump` of each loop hands out the results
--- of all operations of the lua_State, whatever loop their callers run on.
+-- In: the method that submits it. Out: what it returns. The `pump` of each loop hands out the results of all operations
+-- of the lua_State, whatever loop their callers run on.
 --
 -- While one caller blocks nobody else runs: results that come meanwhile are kept until a host calls `pump`.
 
@@ -172,39 +172,50 @@ if _VERSION >= "Lua 5.4" then
 	park = guard(park, { __close = give_up })
 end
 
--- What a caller gets that was resumed by somebody else. A read changes nothing.
-local function cancelled(owner, problem)
-	return nil, "call: cancelled: " .. problem, { code = "cancelled", applied = owner.client and "no" or "maybe" }
+-- What a caller gets that must not wait here: nothing was submitted.
+local function refused(name, problem)
+	return nil, name .. ": failed_precondition: " .. problem, { code = "failed_precondition", applied = "no" }
 end
 
---- Waits for an operation.
+-- What a caller gets that was resumed by somebody else. A read changes nothing.
+local function cancelled(owner, name, problem)
+	local applied = owner.client and "no" or "maybe"
+	return nil, name .. ": cancelled: " .. problem, { code = "cancelled", applied = applied }
+end
+
+--- Submits an operation and waits for it.
 ---@param owner { loop: silly.store.etcd.loop }  the object whose operation it is; the collector spares it meanwhile
----@param id integer? nil when nothing was submitted: `message` and `info` say why and are returned
----@param message string?
----@param info table?
+---@param native userdata  its native half
+---@param name string  of the method that submits the operation; messages start with it
+---@param request any  the arguments of that method
+---@param more any
 ---@return any, string?, table?
-local function await(owner, id, message, info)
+local function await(owner, native, name, request, more)
+	local loop = owner.loop
+	local co, problem = loop.current()
+	if not co and problem then
+		return refused(name, problem)
+	end
+	local id, message, info = native[name](native, request, more)
 	if not id then
 		return nil, message, info
 	end
-	local loop = owner.loop
 	-- With room for what `pump` will write: it must not fail for lack of memory.
 	local waiter = { false, false, false, id, false, owner = owner, loop = loop, done = false, co = false }
 	waiters[id] = waiter
 	inflight = inflight + 1
-	local co = loop.current()
 	if not co then
 		blocked(loop, waiter)
 		return waiter[1], waiter[2], waiter[3]
 	end
 	local pump = pumps[loop] or newpump()
 	pumps[loop], watching[pump] = pump, true
-	loop.start(core, pump)
+	loop.start(core, pump, give_up)
 	waiter.co = outermost(co)
 	if not waiter.done then
-		local problem = park(loop, waiter)
+		problem = park(loop, waiter)
 		if problem then
-			return cancelled(owner, problem)
+			return cancelled(owner, name, problem)
 		end
 	end
 	return waiter[1], waiter[2], waiter[3]

@@ -36,7 +36,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:put(req, more)
 	local native = check(self, "put").native
-	return await(self, native:put(req, more))
+	return await(self, native, "put", req, more)
 end
 
 --- Reads a key, or a range of keys.
@@ -46,7 +46,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:get(req, more)
 	local native = check(self, "get").native
-	return await(self, native:get(req, more))
+	return await(self, native, "get", req, more)
 end
 
 --- Deletes a key, or a range of keys.
@@ -56,7 +56,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:delete(req, more)
 	local native = check(self, "delete").native
-	return await(self, native:delete(req, more))
+	return await(self, native, "delete", req, more)
 end
 
 --- Compares, then runs one of two lists of operations, all in one step.
@@ -66,7 +66,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:txn(req, more)
 	local native = check(self, "txn").native
-	return await(self, native:txn(req, more))
+	return await(self, native, "txn", req, more)
 end
 
 --- Forgets the history before a revision.
@@ -76,7 +76,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:compact(req, more)
 	local native = check(self, "compact").native
-	return await(self, native:compact(req, more))
+	return await(self, native, "compact", req, more)
 end
 
 --- Creates a lease and renews it in the background, unless the request says `keepalive = false`.
@@ -86,7 +86,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:grant(req, more)
 	local native = check(self, "grant").native
-	local answer, message, info = await(self, native:grant(req, more))
+	local answer, message, info = await(self, native, "grant", req, more)
 	promise(self)
 	return answer, message, info
 end
@@ -98,7 +98,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:revoke(req, more)
 	local native = check(self, "revoke").native
-	return await(self, native:revoke(req, more))
+	return await(self, native, "revoke", req, more)
 end
 
 --- Asks how long a lease still lives.
@@ -108,7 +108,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:ttl(req, more)
 	local native = check(self, "ttl").native
-	return await(self, native:ttl(req, more))
+	return await(self, native, "ttl", req, more)
 end
 
 --- Lists the leases of the cluster.
@@ -118,7 +118,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:leases(req, more)
 	local native = check(self, "leases").native
-	return await(self, native:leases(req == nil and {} or req, more))
+	return await(self, native, "leases", req == nil and {} or req, more)
 end
 
 --- Renews a lease once. With `keepalive = true`, or an id instead of a request, it is also renewed in the background
@@ -129,7 +129,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:keepalive(req, more)
 	local native = check(self, "keepalive").native
-	local answer, message, info = await(self, native:keepalive(req, more))
+	local answer, message, info = await(self, native, "keepalive", req, more)
 	promise(self)
 	if not answer then
 		return nil, message, info
@@ -144,7 +144,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:watch(req, more)
 	local native = check(self, "watch").native
-	local stream, message, info = await(self, native:watch(req, more))
+	local stream, message, info = await(self, native, "watch", req, more)
 	if not stream then
 		return nil, message, info
 	end

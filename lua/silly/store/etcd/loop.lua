@@ -1,17 +1,19 @@
 -- Which loop parks and wakes the callers of a client.
 --
 -- A loop is a table of functions, all called on the Lua thread:
---   current()          the handle of the running coroutine if it may be suspended now, else nil: the call then blocks
+--   current()          the handle of the running coroutine if it may be suspended now, else nil: the call then blocks;
+--                      nil and a text where it must not block either: the call ends with that, before it is submitted
 --   park(waiter)       suspends the caller; may return early, the caller looks at `waiter.done`
 --   wake(co, waiter)   resumes the caller that `current` named; called by `pump`
---   start(core, pump)  something is in flight: call `pump` whenever the core signals; may be called again and again
+--   start(core, pump, give_up)  something is in flight: call `pump` whenever the core signals; may be called again and
+--                      again. `give_up(waiter)` is for a caller that will never be resumed
 --   block(core, pump)  optional: what a caller does that may not be suspended; waits and pumps once
 
 ---@class silly.store.etcd.loop
----@field current fun(): any
+---@field current fun(): any, string?
 ---@field park fun(waiter: table)
 ---@field wake fun(co: any, waiter: table)
----@field start fun(core: userdata, pump: fun(): integer)
+---@field start fun(core: userdata, pump: fun(): integer, give_up: fun(waiter: table))
 ---@field block? fun(core: userdata, pump: fun(): integer)
 
 local loop = {}

@@ -15,13 +15,13 @@ local core = require "silly.store.etcd.core"
 local function read(owner, native, seconds)
 	local deadline
 	while true do
-		local next, message, info = native:read(seconds)
-		if type(next) ~= "number" then
+		local next, message, info = native:take(seconds)
+		if next ~= false then
 			return next, message, info
 		end
 		deadline = deadline or seconds and core:monotonic() + tonumber(seconds) * 1000
 		local ready
-		ready, message, info = await(owner, next)
+		ready, message, info = await(owner, native, "read", seconds)
 		if not ready then
 			return nil, message, info
 		end
