@@ -33,12 +33,19 @@ local function get(path)
 	return body
 end
 
+-- What a server answers that listens on a socket in the folder.
+local function connect(socket, url)
+	return io.popen(("curl -sSk --max-time 60 --unix-socket '%s/%s.sock' %s"):format(DIR, socket, url))
+end
+
 -- Starts nginx by a configuration and waits until it answers.
 local function start(conf, endpoint)
 	server.sh(("rm -rf '%s'; mkdir -p '%s'"):format(DIR, DIR))
 	local file = assert(io.open(DIR .. "/nginx.conf", "w"))
 	file:write(conf)
 	file:close()
+	assert.are.equal(0, (server.sh(("cd '%s' && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
+		.. "-keyout tls.key -out tls.pem"):format(DIR))))
 	assert(os.execute(([[
 		export LUA_PATH="$PWD/?.lua;;" LUA_CPATH="$PWD/build/hosts/5.1/?.so;;" ETCD_ENDPOINTS="ADDRESS"
 		{ build/openresty/nginx -p DIR -e error.log -c DIR/nginx.conf >DIR/output 2>&1; echo $? >DIR/status; } &
@@ -47,7 +54,9 @@ local function start(conf, endpoint)
 end
 
 local function configured(changes)
-	local values = { workers = 1, cache = "on", worker = "", port = PORT }
+	local values = {
+		workers = 1, cache = "on", timers = 256, master = "", worker = "", exit = "", port = PORT, folder = DIR,
+	}
 	for name, value in pairs(changes) do
 		values[name] = value
 	end
@@ -61,6 +70,16 @@ end
 local function workers()
 	local _, pids = server.sh(("pgrep -P $(cat %s/nginx.pid)"):format(DIR))
 	return pids
+end
+
+local function descriptors()
+	local _, listed = server.sh(("ls /proc/%d/fd"):format((workers())))
+	return select(2, listed:gsub("\n", ""))
+end
+
+-- Waits until nothing is read in the worker any more.
+local function await_rest()
+	await(function() return get("/timers"):find "\n0\n$" end)
 end
 
 -- Ends nginx as an operator does, and looks for what it has to complain of.
@@ -101,21 +120,71 @@ describe("OpenResty #hosts", function()
 		client:close()
 	end)
 
-	test("serves every phase, also those that nginx does not let wait", function()
-		start(configured { worker = 'require "spec.support.openresty.phases".put()' })
+	test("f5: suspends its caller in every phase in which Lua can wait", function()
+		start(configured {})
 		assert.is_truthy(get("/phases"):find "\nok\n$")
-		for _, phase in ipairs {
-			"init_worker", "set", "rewrite", "access", "content", "header_filter", "body_filter", "log",
-		} do
+		assert.are.equal("ok\n", (connect("tls", "https://localhost"):read "a"))
+		for _, phase in ipairs { "rewrite", "access", "content", "ssl_cert" } do
 			await(function() return value(phase) end)
 		end
 		quit()
 	end)
 
-	test("bounds a call that blocks by the deadline of its attempts", function()
+	test("f5: serves others while a call waits in server_rewrite", function()
 		start(configured {})
-		local answer = get "/bounded"
-		assert.is_truthy(answer:find("failure: unavailable", 1, true), answer)
+		local pipe = connect("rewritten", "http://localhost")
+		await(function() return value "reads" end)
+		assert.is_truthy(get("/ok"):find "\nok\n$")
+		assert(client:put { key = "openresty/read", value = "" })
+		assert.are.equal("ok\n", pipe:read "a")
+		pipe:close()
+		quit()
+	end)
+
+	test("n5: refuses a call where nothing can wait, before anything is sent", function()
+		start(configured {
+			worker = 'ending = require "spec.support.openresty.phases".ending()',
+			exit = "ending()",
+		})
+		assert.is_truthy(get("/phases"):find "\nok\n$")
+		assert.is_truthy(get("/balanced"):find "\nok\n$")
+		assert.are.equal("ok\n", (connect("tls", "https://localhost"):read "a"))
+		for _, phase in ipairs {
+			"set", "header_filter", "body_filter", "log", "balancer", "ssl_session_store",
+		} do
+			assert.are.equal("failed_precondition, applied: no, put: failed_precondition: nothing can wait in the phase '"
+				.. phase .. "'; call this in a timer: ngx.timer.at(0, ...)",
+				await(function() return value("refused/" .. phase) end))
+			assert.is_nil(value(phase))
+		end
+		quit()
+		assert.are.equal("put: failed_precondition: nothing can wait in the phase 'exit_worker'; call this in a timer: "
+			.. "one that is pending runs when the worker is told to end", read(DIR .. "/exit_worker"))
+		assert.is_nil(value "exit_worker")
+		assert.are.equal("in a timer", value "ended")
+	end)
+
+	test("n5: refuses a call inside a C function or a finalizer, before anything is sent", function()
+		start(configured {})
+		local answer = get "/nested"
+		local refused = "put: failed_precondition: nothing can wait in a finalizer or inside a C function, such as "
+			.. "table.sort or require; call this outside\n"
+		assert.is_truthy(answer:find(("\n" .. refused:rep(4) .. "\n"), 1, true), answer)
+		assert.is_nil(value "nested")
+		quit()
+	end)
+
+	test("n5: blocks while the server starts, bounded by the deadline of its attempts", function()
+		start(configured {
+			master = 'started = { require "spec.support.openresty.phases".started() }',
+			worker = [[
+				local phases = require "spec.support.openresty.phases"
+				started[2] = phases.lost()
+				phases.renew()
+				started[3] = phases.started()
+			]],
+		})
+		assert.is_truthy(get("/started"):find("\ninit unavailable init_worker\n", 1, true), get "/started")
 		quit()
 	end)
 
@@ -159,13 +228,41 @@ describe("OpenResty #hosts", function()
 		quit()
 	end)
 
-	test("serves a lua_State for each request, which end", function()
+	test("gives up callers whose light thread is killed", function()
+		start(configured {})
+		assert.is_truthy(get("/killed"):find "\n1\n$")
+		await_rest()
+		assert.is_truthy(get("/watches"):find "\n0\n$")
+		quit()
+	end)
+
+	test("gives up callers whose request is aborted", function()
+		start(configured {})
+		server.sh(("curl -sS --max-time 60 http://127.0.0.1:%d/read & echo $! >'%s/curl'"):format(PORT, DIR))
+		await(function() return value "reads" end)
+		server.sh(("kill $(cat '%s/curl')"):format(DIR))
+		await_rest()
+		assert.is_truthy(get("/watches"):find "\n0\n$")
+		quit()
+	end)
+
+	test("answers where nginx runs no timer", function()
+		start(configured { timers = 0 })
+		assert.is_truthy(get("/get"):find "\n0\n$")
+		signal "QUIT"
+		await(function() return read(DIR .. "/status") ~= "" end)
+	end)
+
+	test("n14: serves a lua_State for each request, which end and leave no descriptor", function()
 		start(configured { cache = "off" })
-		for _ = 1, 50 do
+		assert.is_truthy(get("/phases"):find "\nok\n$")
+		await_rest()
+		local before = descriptors()
+		for _ = 1, 200 do
 			assert.is_truthy(get("/phases"):find "\nok\n$")
 		end
-		-- What reads for them has ended.
-		await(function() return get("/timers"):find "\n0\n$" end)
+		await_rest()
+		await(function() return descriptors() <= before end)
 		signal "QUIT"
 		await(function() return read(DIR .. "/status") ~= "" end)
 		local log = read(DIR .. "/error.log"):gsub("[^\n]*lua_code_cache is off[^\n]*\n", "")

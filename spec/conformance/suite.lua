@@ -12,6 +12,7 @@
 --   nested        true where a call may be made in a coroutine that the caller has made for itself
 --   pcall         optional: a pcall through which a caller can be suspended, where Lua's own is none
 --   careless      true where the loop does not know whether Lua can yield
+--   refuses       true where a call is refused whose caller cannot be suspended
 --   anywhere      true where Lua can yield wherever it is
 --   kill(f)       optional: runs `f` as one more coroutine, and ends it where it waits, from outside
 --   inside        true where the suite is called in a coroutine of the host
@@ -124,7 +125,7 @@ end
 
 -- Lets a call that blocks take the last answers, another's among them: the host's loop must end all the same.
 local function drained(host, t)
-	if not host.fork or host.careless then
+	if not host.fork or host.careless or host.refuses then
 		return
 	end
 	local client = t.client()

@@ -9,6 +9,7 @@ use mlua::prelude::*;
 
 use super::call::Outcome;
 use super::client::NativeClient;
+use super::yieldable::IsYieldable;
 use super::{cdata, config, failure, json};
 use crate::bridge::{Bridge, SubmitError};
 use crate::etcd::{Applied, Client, Code, Error};
@@ -48,6 +49,11 @@ pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome
 }
 
 impl LuaUserData for Core {
+    fn add_fields<F: LuaUserDataFields<Self>>(fields: &mut F) {
+        // isyieldable() -> can the running coroutine be suspended right here? nil where this Lua does not tell
+        fields.add_field("isyieldable", IsYieldable);
+    }
+
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // version() -> the library's
         methods.add_method("version", |_, _, ()| Ok(env!("CARGO_PKG_VERSION")));

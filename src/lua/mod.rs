@@ -5,8 +5,8 @@
 //! requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config` make sense of them, with a
 //! `hint` for who is wrong. `table` writes answers, `integer` makes numbers exact in both directions, `failure` is the
 //! `nil, message, info` of all of them. `core` and `client` are what the Lua half of the module, in
-//! `lua/silly/store/etcd/`, is built on; `embed` holds that half, `json` serves the standalone runtime. `entry` is what
-//! Lua calls first; `pin` keeps the library loaded.
+//! `lua/silly/store/etcd/`, is built on; `embed` holds that half, `json` serves the standalone runtime, `yieldable`
+//! tells whether a caller can be suspended. `entry` is what Lua calls first; `pin` keeps the library loaded.
 
 mod call;
 mod cdata;
@@ -28,6 +28,7 @@ mod table;
 mod txn;
 mod value;
 mod watch;
+mod yieldable;
 
 use mlua::prelude::*;
 

@@ -1,13 +1,13 @@
--- Where a caller cannot be suspended the call blocks, and answers the same.
+-- Where a caller cannot be suspended the call blocks, and answers the same; some hosts refuse it.
 
--- A loop of the host's that cannot tell where Lua may not yield.
-local function cannot_tell(host)
-	return host.careless and "this loop cannot tell"
+-- A loop of the host's that cannot tell where Lua may not yield, or that lets nobody block.
+local function cannot_block(host)
+	return host.careless and "this loop cannot tell" or host.refuses and "the call is refused"
 end
 
 -- A host where no caller blocks while others could run.
 local function never_blocks(host)
-	return not host.fork and "calls block here" or host.anywhere and "no call blocks here" or cannot_tell(host)
+	return not host.fork and "calls block here" or host.anywhere and "no call blocks here" or cannot_block(host)
 end
 
 local function sorted(client, prefix)
@@ -39,13 +39,13 @@ return {
 	end },
 
 	{ name = "in the main chunk, inside table.sort", outside = true, skip = function(host)
-		return host.inside and cannot_tell(host)
+		return host.inside and cannot_block(host)
 	end, run = function(t, client)
 		put(client, t.prefix)
 		t.equal({ 3, 2, 1 }, sorted(client, t.prefix))
 	end },
 
-	{ name = "inside table.sort, gsub and require", skip = cannot_tell, run = function(t, client)
+	{ name = "inside table.sort, gsub and require", skip = cannot_block, run = function(t, client)
 		put(client, t.prefix)
 		local function get(name)
 			return assert(client:get { key = t.prefix .. name }).kvs[1].value
@@ -106,6 +106,18 @@ return {
 			end,
 		}
 		t.equal({ "sorted", "read" }, seen)
+	end },
+
+	{ name = "or is refused, before anything is sent", skip = function(host)
+		return not host.refuses and "a call blocks here"
+	end, run = function(t, client)
+		table.sort({ 2, 1 }, function(a, b)
+			local message, info = t.fails("failed_precondition", client:put { key = t.prefix, value = "" })
+			t.equal("put: failed_precondition: ", message:sub(1, 26))
+			t.equal("no", info.applied)
+			return a < b
+		end)
+		t.equal(0, assert(client:get { key = t.prefix }).count)
 	end },
 
 	{ name = "in a coroutine of the caller's own", skip = function(host)

@@ -22,7 +22,7 @@ return function()
 			return { wait = function() changed:wait(1e6) end, set = function() changed:post(1) end }
 		end,
 		nested = true,
-		careless = true,
+		refuses = true,
 		inside = true,
 		leave = leave,
 	})

@@ -1,81 +1,72 @@
 -- The loop of OpenResty: each caller waits on a semaphore of its own; one light thread, in a timer, reads the core's
--- port. Where nginx does not let Lua wait the call blocks the worker.
+-- port. Where nginx does not let Lua wait a call is refused, but while the server starts it blocks.
 --
 -- The reader ends when nothing has been in flight for a while, so that a lua_State of `lua_code_cache off` can end.
--- At the end of the worker nginx runs the timer that would have looked for that early: reads that wait for what may
--- never come are closed then, as are later ones, and the reader ends with the last call.
+-- A second light thread looks for that, and gives up callers that were killed. When the worker is to end, that thread
+-- closes reads that wait for what may never come; later ones are closed too, and the reader ends with the last call.
+--
+-- nginx may fail to run a timer that it has taken, and tells nobody but its log. So a caller looks for its results
+-- itself until there is a reader.
 
+local core = require "silly.store.etcd.core"
 local semaphore = require "ngx.semaphore"
 
 local ngx = ngx -- luacheck: ignore 113
--- What nginx puts in the place of Lua's own `coroutine` may lack it; a call inside table.sort, say, fails then.
-local isyieldable = coroutine.isyieldable or function() return true end -- luacheck: ignore 143
+-- What nginx puts in the place of Lua's own `coroutine` lacks it.
+local isyieldable = coroutine.isyieldable or core.isyieldable -- luacheck: ignore 143
 
 local openresty = {}
 
-local YIELDABLE = {
-	rewrite = true, access = true, content = true, timer = true, preread = true,
-	ssl_cert = true, ssl_session_fetch = true, ssl_client_hello = true,
-}
+-- The phases in which no request waits for the process.
+local STARTS = { init = true, init_worker = true }
 
--- Seconds: for a caller that will be woken, for one that has to look itself, between two looks at the reader.
+local REFUSED = setmetatable({
+	exit_worker = "nothing can wait in the phase 'exit_worker'; call this in a timer: one that is pending runs when the "
+		.. "worker is told to end",
+}, { __index = function(_, phase)
+	return ("nothing can wait in the phase '%s'; call this in a timer: ngx.timer.at(0, ...)"):format(phase)
+end })
+
+local NESTED = "nothing can wait in a finalizer or inside a C function, such as table.sort or require; "
+	.. "call this outside"
+
+-- Seconds: for a caller that will be woken, for one that has to look itself, between two looks at the callers.
 local LONG, SHORT, PERIOD = 1e6, 0.01, 1
 -- The memory of a timer grows with what it reads, so another takes over after so many signals.
 local SIGNALS = 1e5
+-- Milliseconds until nginx is asked for a reader again.
+local RETRY = 1000
 
-local core, pump
+local pump, give_up
 -- The callers that wait.
 local parked = {}
--- Is there a reader; was it needed since the last look; shall it end; is there a timer for the next look?
-local reading, needed, ending, looking = false, false, false, false
+-- Is there a reader, and when was nginx asked for one? Was it needed since the last look; shall it end?
+local reading, asked, needed, ending = false, -RETRY, false, false
+-- Seconds until the next look. Few at first, since a lua_State of `lua_code_cache off` lives for one request.
+local period = PERIOD / 16
+
+-- Times out at once where Lua can wait, and is refused elsewhere.
+local function wait_in_vain()
+	return semaphore.new():wait(0)
+end
+
+-- phase -> can Lua wait there?
+local waits = setmetatable({}, { __index = function(known, phase)
+	local ok, _, problem = pcall(wait_in_vain)
+	known[phase] = ok and problem == "timeout"
+	return known[phase]
+end })
 
 function openresty.current()
-	return YIELDABLE[ngx.get_phase()] and isyieldable() and coroutine.running() or nil
-end
-
-function openresty.park(waiter)
-	if ngx.worker.exiting() and waiter.owner.client then
-		waiter.owner:close()
+	local phase = ngx.get_phase()
+	if waits[phase] then
+		if isyieldable() == false then
+			return nil, NESTED
+		end
+		return (coroutine.running())
+	elseif not STARTS[phase] then
+		return nil, REFUSED[phase]
 	end
-	waiter.semaphore = waiter.semaphore or semaphore.new()
-	-- The collector may have run meanwhile, and a finalizer's call have handed this one its results.
-	if waiter.done then
-		return
-	end
-	parked[waiter] = true
-	openresty.start(core, pump)
-	if not waiter.semaphore:wait(reading and LONG or SHORT) then
-		pump()
-	end
-end
-
-function openresty.wake(_, waiter)
-	parked[waiter] = nil
-	if waiter.semaphore then
-		waiter.semaphore:post(1)
-	end
-end
-
-local function close_streams()
-	local streams = {}
-	for waiter in pairs(parked) do
-		streams[#streams + 1] = waiter.owner.client and waiter.owner or nil
-	end
-	for _, stream in ipairs(streams) do
-		stream:close()
-	end
-end
-
-local function look(premature)
-	looking = false
-	if premature then
-		close_streams()
-	end
-	ending, needed = not needed, false
-	if ending or premature then
-		core:poke()
-	end
-	looking = reading and ngx.timer.at(PERIOD, look) or false
 end
 
 local function connect()
@@ -85,40 +76,101 @@ local function connect()
 	return port and sock:connect("127.0.0.1", port) and sock:send(nonce) and sock
 end
 
-local function read(sock)
-	local signals = 0
-	while signals < SIGNALS and sock:receiveany(64) do
-		signals = signals + 1
+-- Waits until there may be results.
+local function signalled(sock)
+	if sock then
+		return sock:receiveany(64)
+	end
+	ngx.sleep(SHORT)
+	return true
+end
+
+local function read()
+	local sock = connect()
+	-- Where there is no connection, another is tried soon.
+	for _ = 1, sock and SIGNALS or PERIOD / SHORT do
+		if not signalled(sock) then
+			break
+		end
 		local inflight = pump()
 		needed = needed or inflight > 0
 		if inflight == 0 and (ngx.worker.exiting() or ending and not needed) then
 			break
 		end
 	end
-	sock:close()
+	if sock then
+		sock:close()
+	end
+end
+
+local function look()
+	local exiting = ngx.worker.exiting()
+	for waiter in pairs(parked) do
+		local owner = waiter.owner
+		if waiter.semaphore:count() >= 0 then
+			-- Nobody waits for it: the light thread was killed, or its request aborted.
+			parked[waiter] = nil
+			give_up(waiter)
+		elseif exiting and owner and owner.client then
+			owner:close()
+		end
+	end
+	ending, needed = not needed, false
+	if ending or exiting then
+		core:poke()
+	end
+end
+
+local function keep_looking()
+	while true do
+		ngx.sleep(period)
+		period = math.min(2 * period, PERIOD)
+		look()
+	end
 end
 
 local function run()
-	looking = looking or ngx.timer.at(PERIOD, look) or false
-	local sock = connect()
-	if sock then
-		read(sock)
-	else
-		ngx.sleep(SHORT)
-		pump()
+	if reading then
+		return
 	end
-	reading = false
+	local looking = ngx.thread.spawn(keep_looking)
+	reading, ending = true, false
+	local ok, problem = pcall(read)
+	ngx.thread.kill(looking)
+	reading, asked = false, -RETRY
 	-- Whoever still waits starts the next reader.
 	for waiter in pairs(parked) do
 		waiter.semaphore:post(1)
 	end
+	if not ok then
+		error(problem, 0)
+	end
 end
 
-function openresty.start(c, p)
-	core, pump, needed = c, p, true
-	if not reading then
-		ending = false
-		reading = ngx.timer.at(0, run) or false
+function openresty.start(_, hand_out, forget)
+	pump, give_up, needed = hand_out, forget, true
+	if not reading and core:monotonic() >= asked + RETRY then
+		asked = core:monotonic()
+		ngx.timer.at(0, run)
+	end
+end
+
+function openresty.park(waiter)
+	if ngx.worker.exiting() and waiter.owner.client then
+		waiter.owner:close()
+	end
+	waiter.semaphore = waiter.semaphore or semaphore.new()
+	parked[waiter] = true
+	openresty.start(core, pump, give_up)
+	if not waiter.semaphore:wait(reading and LONG or SHORT) then
+		pump()
+	end
+end
+
+function openresty.wake(_, waiter)
+	parked[waiter] = nil
+	if waiter.semaphore then
+		waiter.semaphore:post(1)
 	end
 end
 
