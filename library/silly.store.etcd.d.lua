@@ -304,6 +304,7 @@ function core:poke() end
 ---@field wake fun(co: any, waiter: silly.store.etcd.waiter) resumes what `current` named; called by `pump`
 ---@field start fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump, give_up: fun(waiter: silly.store.etcd.waiter)) a caller is about to be parked; `give_up` is for one that will never be resumed
 ---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump) waits and pumps once
+---@field go? fun(f: function, ...: any) runs `f` as a caller that may be suspended
 
 ---@class silly.store.etcd
 ---@field _VERSION string the version of the library
@@ -318,6 +319,12 @@ function etcd.newclient(conf) end
 --- found by itself at the first client. Throws when there is no such loop, or when its host is not there.
 ---@param name silly.store.etcd.loop.name|silly.store.etcd.loop the name of a built-in loop, or one's own
 function etcd.use(name) end
+
+--- Runs `f` in a coroutine of the host, in which calls suspend only that: a task, a thread, a fiber, as the loop in use
+--- has it. An error in it ends the coroutine and is reported as the host reports it. Throws where none can be started.
+---@param f fun(...: any)
+---@param ... any arguments for `f`
+function etcd.go(f, ...) end
 
 --- Lua's pcall; on Lua 5.1 one in which a caller can be suspended, on every loop.
 ---@param f function

@@ -437,6 +437,17 @@ describe("a loop of a user's own", function()
 		assert.are.equal(0, blocked)
 	end)
 
+	it("n6: runs what etcd.go is given, if it can", function()
+		etcd.use(loop)
+		assert.error_matches(function() etcd.go(print) end, "go: the loop lacks the function 'go'")
+		local seen
+		function loop.go(...)
+			seen = { ... }
+		end
+		etcd.go(print, 1, 2)
+		assert.are.same({ print, 1, 2 }, seen)
+	end)
+
 	it("becomes the loop of later clients by etcd.use", function()
 		etcd.use(loop)
 		local earlier = client
@@ -455,6 +466,33 @@ describe("a loop of a user's own", function()
 		client = own()
 		assert.are.same({ "1" }, run { function() return get(1) end })
 		assert.are.equal(1, log.park)
+	end)
+end)
+
+describe("etcd.go", function()
+	it("n6: forks a task, whose failure is its own", function()
+		local seen = {}
+		silly.run(function()
+			etcd.go(function(...) seen[1] = { select("#", ...), get(1), ... } end, "a", nil)
+			etcd.go(function() seen[2] = get(2) end)
+			seen[3] = "first"
+		end)
+		assert.are.same({ { 2, "1", "a" }, "2", "first" }, seen)
+	end)
+
+	it("n6: runs at once in a script that knows of no runtime", function()
+		local status, output = server.sh(([[${LUA:-lua5.4} -e '
+			package.path, package.cpath = %q, %q
+			local etcd = require "silly.store.etcd"
+			local client = etcd.newclient { endpoints = { %q } }
+			etcd.go(function(key)
+				print(client:get { key = key }.kvs[1].value)
+				error "boom"
+			end, %q)
+			print "goes on"
+		' 2>&1]]):format(package.path, package.cpath, server.endpoint(), prefix .. 1))
+		assert.matches("^1\n[^\n]*boom\nstack traceback:\n.*\ngoes on\n$", output)
+		assert.are.equal(0, status)
 	end)
 end)
 
@@ -490,13 +528,19 @@ describe("the choice of a loop", function()
 		end
 	end)
 
-	it("refuses a loop whose block is no function", function()
-		assert_refused(".*'block'", { current = print, park = print, wake = print, start = print, block = 5 })
+	it("refuses a loop whose block or go is no function", function()
+		for _, name in ipairs { "block", "go" } do
+			local loop = { current = print, park = print, wake = print, start = print, [name] = 5 }
+			assert_refused("has a '" .. name .. "' that is no function", loop)
+		end
 	end)
 
 	it("points to the caller's line", function()
 		local here = debug.getinfo(1, "S").short_src .. ":" .. debug.getinfo(1, "l").currentline + 1 .. ": "
 		local _, message = pcall(function() etcd.use "nobody" end)
+		assert.are.equal(here, message:sub(1, #here))
+		here = debug.getinfo(1, "S").short_src .. ":" .. debug.getinfo(1, "l").currentline + 1 .. ": "
+		_, message = pcall(function() etcd.go "nobody" end)
 		assert.are.equal(here, message:sub(1, #here))
 	end)
 

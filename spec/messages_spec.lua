@@ -295,9 +295,15 @@ describe("the module", function()
 		assert.are.equal("newclient: call it as etcd.newclient(...)",
 			raised(function() etcd:newclient { endpoints = ENDPOINTS } end))
 		assert.are.equal("use: call it as etcd.use(...)", raised(function() etcd:use "standalone" end))
+		assert.are.equal("go: call it as etcd.go(...)", raised(function() etcd:go(print) end))
 		local called = "the module is no function: call it as etcd.newclient(...), or as etcd.pcall(f, ...)"
 		assert.are.same({ false, called }, { etcd:pcall(print, "never") })
 		assert.are.equal(called, raised(function() etcd { endpoints = ENDPOINTS } end))
+	end)
+
+	it("names what etcd.go lacks", function()
+		assert.are.equal("go: the first argument must be a function, got nil", raised(etcd.go))
+		assert.are.equal("go: the first argument must be a function, got a table", raised(etcd.go, {}))
 	end)
 
 	it("names the loop that is none", function()

@@ -85,6 +85,29 @@ return {
 		t.equal({ "asks", "asks", "knows", "knows" }, seen)
 	end },
 
+	{ name = "n6: etcd.go starts coroutines that suspend themselves only", run = function(t, client)
+		local event, started, ended = t.host.event and t.host.event(), 0, 0
+		for i = 1, 3 do
+			t.etcd.go(function(...)
+				started = started + 1
+				local count, key, value = select("#", ...), ...
+				t.equal(3, count)
+				assert(client:put { key = key, value = value })
+				t.equal(event and 3 or i, started)
+				ended = ended + 1
+				if event and ended == 3 then
+					event.set()
+				end
+			end, t.prefix .. i, tostring(i), nil)
+		end
+		while ended < 3 do
+			event.wait()
+		end
+		t.equal(3, assert(client:get { key = t.prefix, prefix = true, count_only = true }).count)
+		local ok, problem = pcall(t.etcd.go, "f")
+		t.equal({ false, "go: the first argument must be a function, got a string" }, { ok, problem })
+	end },
+
 	{ name = "several clients share the loop", run = function(t)
 		local functions = {}
 		for i = 1, 5 do

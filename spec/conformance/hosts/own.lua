@@ -8,6 +8,11 @@ local function resume(co)
 	ready[#ready + 1] = co
 end
 
+local function fork(f, ...)
+	local count, arguments = select("#", ...), { ... }
+	resume(coroutine.create(function() f((table.unpack or unpack)(arguments, 1, count)) end)) -- luacheck: ignore 113 143
+end
+
 etcd.use {
 	current = function()
 		local co, main = coroutine.running()
@@ -18,12 +23,9 @@ etcd.use {
 		return not waiter.done and "somebody else has resumed the caller" or nil
 	end,
 	wake = resume,
+	go = fork,
 	start = function(c, p) core, pump = c, p end,
 }
-
-local function fork(f)
-	resume(coroutine.create(f))
-end
 
 local function run(main)
 	fork(main)

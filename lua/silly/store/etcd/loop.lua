@@ -8,6 +8,7 @@
 --   start(core, pump, give_up)  something is in flight: call `pump` whenever the core signals; may be called again and
 --                      again. `give_up(waiter)` is for a caller that will never be resumed
 --   block(core, pump)  optional: what a caller does that may not be suspended; waits and pumps once
+--   go(f, ...)         optional: runs `f` as a caller that may be suspended
 
 ---@class silly.store.etcd.loop
 ---@field current fun(): any, string?
@@ -15,6 +16,7 @@
 ---@field wake fun(co: any, waiter: table)
 ---@field start fun(core: userdata, pump: fun(): integer, give_up: fun(waiter: table))
 ---@field block? fun(core: userdata, pump: fun(): integer)
+---@field go? fun(f: function, ...: any)
 
 local loop = {}
 
@@ -42,7 +44,7 @@ local BUILTIN = {
 	{ "luv", function() return loaded "luv" or loaded "uv" end },
 }
 
-local NEEDED = { "current", "park", "wake", "start" }
+local NEEDED, OPTIONAL = { "current", "park", "wake", "start" }, { "block", "go" }
 
 local default
 
@@ -111,8 +113,10 @@ function loop.find(choice)
 			return nil, ("lacks the function '%s'"):format(name)
 		end
 	end
-	if choice.block ~= nil and type(choice.block) ~= "function" then
-		return nil, "has a 'block' that is no function"
+	for _, name in ipairs(OPTIONAL) do
+		if choice[name] ~= nil and type(choice[name]) ~= "function" then
+			return nil, ("has a '%s' that is no function"):format(name)
+		end
 	end
 	return choice
 end

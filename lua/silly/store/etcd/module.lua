@@ -36,6 +36,24 @@ function etcd.use(name)
 	end
 end
 
+--- Runs `f` in a coroutine of the host, in which calls suspend only that. It ends by itself; an error in it is reported
+--- as the host reports it.
+---@param f fun(...)
+---@param ... any arguments for `f`
+function etcd.go(f, ...)
+	if type(f) ~= "function" then
+		local kind = f == nil and "nil" or "a " .. type(f)
+		error(f == etcd and "go: call it as etcd.go(...)" or "go: the first argument must be a function, got " .. kind, 2)
+	end
+	local chosen, problem = loop.find()
+	if not chosen then
+		error("go: the loop " .. problem, 2)
+	elseif not chosen.go then
+		error("go: the loop lacks the function 'go'", 2)
+	end
+	chosen.go(f, ...)
+end
+
 --- Lua's pcall; on Lua 5.1 one in which a caller can be suspended.
 ---@type fun(f: function, ...: any): boolean, ...
 etcd.pcall = protect.pcall

@@ -11,7 +11,7 @@ if not copas.wakeup then
 	error(("copas 4 or later is needed, this is %s"):format(copas._VERSION or "older"))
 end
 
-local loop = {}
+local loop = { go = copas.addthread }
 
 -- The thread that watches; dead once nothing is in flight.
 local watcher

@@ -103,6 +103,12 @@ function coroutines.bury(co, problem)
 	return again and report .. "\nwhile closing: " .. again or report
 end
 
+--- Reports a failure where no host does.
+---@param traceback string
+function coroutines.report(traceback)
+	io.stderr:write(traceback, "\n")
+end
+
 --- A way to resume callers. An error that one raises is its own: it is reported, and others go on.
 ---@param report fun(traceback: string)
 ---@return fun(co: thread) wake
@@ -114,6 +120,26 @@ function coroutines.waker(report)
 				report(coroutines.bury(co, problem))
 			end
 		end
+	end
+end
+
+local unpack = table.unpack or unpack -- luacheck: ignore 113 143
+
+--- A function that calls `f` with these arguments.
+---@param f function
+---@param ... any
+---@return fun(): any
+function coroutines.bind(f, ...)
+	local count, arguments = select("#", ...), { ... }
+	return function() return f(unpack(arguments, 1, count)) end
+end
+
+--- A way to start callers, which ends as `wake` does with them.
+---@param wake fun(co: thread)
+---@return fun(f: function, ...: any) go
+function coroutines.starter(wake)
+	return function(f, ...)
+		wake(coroutine.create(coroutines.bind(f, ...)))
 	end
 end
 

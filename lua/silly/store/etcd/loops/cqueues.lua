@@ -31,6 +31,11 @@ function loop.wake(_, waiter)
 	end
 end
 
+function loop.go(f, ...)
+	local controller = cqueues.running() or error("go: no controller of cqueues runs here", 3)
+	controller:wrap(f, ...)
+end
+
 function loop.start(core, pump)
 	local controller = cqueues.running()
 	if watched[controller] then

@@ -3,7 +3,7 @@
 local coroutines = require "silly.store.etcd.loops.coroutines"
 local eco = eco or require "eco" -- luacheck: ignore 113
 
-local loop = { current = coroutines.current, park = coroutines.park }
+local loop = { current = coroutines.current, park = coroutines.park, go = eco.run }
 
 -- The coroutine that watches; dead once nothing is in flight.
 local watcher

@@ -6,9 +6,8 @@ local uv = package.loaded.luv or package.loaded.uv or require "luv"
 
 local luv = { current = coroutines.current, park = coroutines.park }
 
-luv.wake = coroutines.waker(function(traceback)
-	io.stderr:write(traceback, "\n")
-end)
+luv.wake = coroutines.waker(coroutines.report)
+luv.go = coroutines.starter(luv.wake)
 
 local handle
 

@@ -10,6 +10,8 @@ neovim.wake = coroutines.waker(function(traceback)
 	vim.api.nvim_err_writeln(traceback)
 end)
 
+neovim.go = coroutines.starter(neovim.wake)
+
 local handle
 
 function neovim.start(core, pump)

@@ -174,4 +174,16 @@ function openresty.wake(_, waiter)
 	end
 end
 
+-- Where no light thread can be started a timer can, and outlives the request.
+function openresty.go(f, ...)
+	if openresty.current() then
+		ngx.thread.spawn(f, ...)
+		return
+	end
+	local started, problem = ngx.timer.at(0, function(_, ...) f(...) end, ...)
+	if not started then
+		error("go: no timer could be started: " .. problem, 3)
+	end
+end
+
 return openresty

@@ -5,7 +5,7 @@ local task = require "silly.task"
 local tcp = require "silly.net.tcp"
 local time = require "silly.time"
 
-local RESUMED = require("silly.store.etcd.loops.coroutines").RESUMED
+local coroutines = require "silly.store.etcd.loops.coroutines"
 
 local isyieldable = coroutine.isyieldable -- luacheck: ignore 143
 
@@ -24,13 +24,17 @@ end
 
 function silly.park(waiter)
 	task.wait()
-	return not waiter.done and RESUMED or nil
+	return not waiter.done and coroutines.RESUMED or nil
 end
 
 function silly.wake(co)
 	if task.status(co) == "WAIT" then
 		task.wakeup(co)
 	end
+end
+
+function silly.go(f, ...)
+	task.fork(coroutines.bind(f, ...))
 end
 
 -- Reads signals until nothing was in flight for a while, or the connection is lost.

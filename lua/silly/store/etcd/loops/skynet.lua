@@ -5,7 +5,7 @@ local coroutines = require "silly.store.etcd.loops.coroutines"
 local skynet = require "skynet"
 local socket = require "skynet.socket"
 
-local loop = { current = coroutines.current }
+local loop = { current = coroutines.current, go = skynet.fork }
 
 -- Hundredths of a second without a call, after which the connection is closed until the next one.
 local IDLE = 100

@@ -2,29 +2,44 @@
 --
 -- The runtime may be loaded later than this module, or never, so it is looked up and not required.
 
-local RESUMED = require("silly.store.etcd.loops.coroutines").RESUMED
+local coroutines = require "silly.store.etcd.loops.coroutines"
 
 local standalone = {}
 
--- The runtime, from the first call on after it was loaded.
+-- The runtime, once it was loaded.
 local task
 
-function standalone.current()
+local function runtime()
 	local loaded = package.loaded["silly.task"]
 	if type(loaded) == "table" and loaded._standalone then
 		task = loaded
-		return task._inside()
+		return task
 	end
+end
+
+function standalone.current()
+	return runtime() and task._inside()
 end
 
 function standalone.park(waiter)
 	task._park "WAIT" -- without looking again at what `current` has just seen
-	return not waiter.done and RESUMED or nil
+	return not waiter.done and coroutines.RESUMED or nil
 end
 
 function standalone.wake(co)
 	if task.status(co) == "WAIT" then
 		task._enqueue(co)
+	end
+end
+
+-- Without the runtime calls block, and so it runs to its end.
+local alone = coroutines.starter(coroutines.waker(coroutines.report))
+
+function standalone.go(f, ...)
+	if runtime() then
+		task.fork(coroutines.bind(f, ...))
+	else
+		alone(f, ...)
 	end
 end
 

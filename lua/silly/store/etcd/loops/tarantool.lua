@@ -4,7 +4,7 @@
 local fiber = require "fiber"
 local socket = require "socket"
 
-local tarantool = {}
+local tarantool = { go = fiber.create }
 
 -- The fiber that watches.
 local watcher
