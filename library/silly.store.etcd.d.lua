@@ -12,7 +12,7 @@
 ---@alias silly.store.etcd.id integer|string
 
 ---@alias silly.store.etcd.code
----| "cancelled" # the server gave the call up
+---| "cancelled" # the server gave the call up, or its caller was interrupted or resumed by somebody else
 ---| "unknown" # the server has no code for it
 ---| "invalid_argument" # the request is wrong: judged here, or by the server
 ---| "deadline_exceeded" # no answer within `timeout`
@@ -303,7 +303,7 @@ function core:poke() end
 ---@field park fun(waiter: silly.store.etcd.waiter): string? suspends the caller; may return early, and end the call with a text: it is `cancelled` then
 ---@field wake fun(co: any, waiter: silly.store.etcd.waiter) resumes what `current` named; called by `pump`
 ---@field start fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump, give_up: fun(waiter: silly.store.etcd.waiter)) a caller is about to be parked; `give_up` is for one that will never be resumed
----@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump) waits and pumps once
+---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump): string? waits and pumps once; may end the call with a text: it is `cancelled` then
 ---@field go? fun(f: function, ...: any) runs `f` as a caller that may be suspended
 
 ---@class silly.store.etcd

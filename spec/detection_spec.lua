@@ -9,7 +9,7 @@ local TRACES = {
 	cqueues = "package.loaded.cqueues, package.loaded['cqueues.condition'] = {}, {}",
 	eco = "eco = {}",
 	luv = "package.loaded.luv = {}",
-	neovim = "vim = { loop = {} }",
+	neovim = "vim = { loop = {}, schedule = print }",
 	openresty = "ngx = { get_phase = print } package.loaded['ngx.semaphore'] = {}",
 	silly = [[
 		for _, name in ipairs { "silly.c", "silly.task", "silly.time", "silly.net.tcp" } do

@@ -437,6 +437,22 @@ describe("a loop of a user's own", function()
 		assert.are.equal(0, blocked)
 	end)
 
+	it("n6: may end a call that blocks", function()
+		client:close()
+		client = own { loop = loop }
+		local stream = assert(client:watch { key = prefix })
+		function loop.block()
+			return "enough"
+		end
+		local answer, message, info = client:get { key = prefix .. 1 }
+		assert.are.same({ nil, "call: cancelled: enough", { code = "cancelled", applied = "maybe" } },
+			{ answer, message, info })
+		assert.are.same({ "cancelled", "no" }, { select(3, stream:read()).code, select(3, stream:read()).applied })
+		loop.block = nil
+		assert(client:put { key = prefix, value = "v" })
+		assert.are.equal("v", stream:read().events[1].kv.value)
+	end)
+
 	it("n6: runs what etcd.go is given, if it can", function()
 		etcd.use(loop)
 		assert.error_matches(function() etcd.go(print) end, "go: the loop lacks the function 'go'")

@@ -24,6 +24,71 @@ local function scheduled(t, client)
 	t.equal(1, count)
 end
 
+-- While a call blocks the editor goes on: the key that is waited for is put by what it runs.
+local function busy(t, client)
+	local stream = assert(client:watch { key = t.prefix })
+	local answered, early, ticks = false, nil, 0
+	fork(function()
+		assert(client:get { key = t.prefix })
+		answered = true
+	end)
+	local timer = (vim.uv or vim.loop).new_timer()
+	timer:start(0, 1, vim.schedule_wrap(function()
+		ticks = ticks + 1
+		early = early or answered
+		if ticks == 30 then
+			fork(function() assert(client:put { key = t.prefix, value = "" }) end)
+		end
+	end))
+	assert(stream:read(60))
+	timer:close()
+	t.equal(false, early or answered, "another caller was resumed")
+	vim.wait(60000, function() return answered end, 1)
+	t.equal(true, answered)
+end
+
+-- What the editor runs meanwhile may block too.
+local function nested(t, client)
+	local stream = assert(client:watch { key = t.prefix })
+	local put
+	vim.schedule(function() put = client:put { key = t.prefix, value = "" } end)
+	assert(stream:read(60))
+	assert(put)
+end
+
+-- In a callback of luv's Neovim must not wait.
+local function fast(t, client)
+	local answer, event
+	local timer = (vim.uv or vim.loop).new_timer()
+	timer:start(0, 0, function()
+		event = vim.in_fast_event()
+		answer = client:get { key = t.prefix }
+		timer:close()
+	end)
+	vim.wait(60000, function() return answer end, 1)
+	t.equal({}, assert(answer).kvs)
+	t.equal(true, event)
+end
+
+local function reported(t, client)
+	local notify, seen = vim.notify, {}
+	function vim.notify(...)
+		seen[#seen + 1] = { ... }
+	end
+	t.together { function()
+		fork(function()
+			assert(client:get { key = t.prefix })
+			error "boom"
+		end)
+		assert(client:get { key = t.prefix })
+		assert(client:get { key = t.prefix })
+	end }
+	vim.notify = notify
+	t.equal(1, #seen)
+	assert(seen[1][1]:find "boom\nstack traceback")
+	t.equal(vim.log.levels.ERROR, seen[1][2])
+end
+
 local failures = require "spec.conformance.suite" {
 	name = "neovim",
 	run = function(main)
@@ -35,7 +100,13 @@ local failures = require "spec.conformance.suite" {
 		vim.wait(600000, function() return left end, 1)
 	end,
 	fork = fork,
-	cases = { { name = "a signal is scheduled once", run = scheduled } },
+	cases = {
+		{ name = "a signal is scheduled once", run = scheduled },
+		{ name = "n6: the editor goes on while a call blocks", outside = true, run = busy },
+		{ name = "n6: a call blocks while another does", outside = true, run = nested },
+		{ name = "n6: a call blocks in a fast event", run = fast },
+		{ name = "n6: a failure is shown as vim.notify does", run = reported },
+	},
 	event = function()
 		local waiting
 		return {

@@ -130,16 +130,6 @@ local function block()
 	take()
 end
 
-local function blocked(loop, waiter)
-	local wait = loop.block or block
-	while not waiter.done do
-		wait(core, take)
-	end
-	if first then
-		core:poke() -- now, as waiting would have taken it for an answer
-	end
-end
-
 -- The caller has gone, or waits no longer: its results are nobody's.
 local function give_up(waiter)
 	waiter.co = false
@@ -148,6 +138,19 @@ local function give_up(waiter)
 		inflight = inflight - 1
 		tell(inflight)
 	end
+end
+
+local function blocked(loop, waiter)
+	local wait, problem = loop.block or block, nil
+	while not waiter.done and not problem do
+		problem = wait(core, take)
+	end
+	local done = waiter.done
+	give_up(waiter)
+	if first then
+		core:poke() -- now, as waiting would have taken it for an answer
+	end
+	return not done and problem
 end
 
 local function park(loop, waiter)
@@ -205,18 +208,16 @@ local function await(owner, native, name, request, more)
 	waiters[id] = waiter
 	inflight = inflight + 1
 	if not co then
-		blocked(loop, waiter)
-		return waiter[1], waiter[2], waiter[3]
+		problem = blocked(loop, waiter)
+	else
+		local pump = pumps[loop] or newpump()
+		pumps[loop], watching[pump] = pump, true
+		loop.start(core, pump, give_up)
+		waiter.co = outermost(co)
+		problem = not waiter.done and park(loop, waiter)
 	end
-	local pump = pumps[loop] or newpump()
-	pumps[loop], watching[pump] = pump, true
-	loop.start(core, pump, give_up)
-	waiter.co = outermost(co)
-	if not waiter.done then
-		problem = park(loop, waiter)
-		if problem then
-			return cancelled(owner, name, problem)
-		end
+	if problem then
+		return cancelled(owner, name, problem)
 	end
 	return waiter[1], waiter[2], waiter[3]
 end

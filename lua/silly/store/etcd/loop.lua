@@ -15,7 +15,7 @@
 ---@field park fun(waiter: table)
 ---@field wake fun(co: any, waiter: table)
 ---@field start fun(core: userdata, pump: fun(): integer, give_up: fun(waiter: table))
----@field block? fun(core: userdata, pump: fun(): integer)
+---@field block? fun(core: userdata, pump: fun(): integer): string?
 ---@field go? fun(f: function, ...: any)
 
 local loop = {}
@@ -32,7 +32,7 @@ local BUILTIN = {
 	{ "tarantool", function() return rawget(_G, "_TARANTOOL") end },
 	{ "neovim", function()
 		local vim = rawget(_G, "vim")
-		return type(vim) == "table" and (vim.uv or vim.loop)
+		return type(vim) == "table" and vim.schedule and (vim.uv or vim.loop) -- no `schedule` in threads of its own
 	end },
 	{ "standalone", function()
 		local task = loaded "silly.task"

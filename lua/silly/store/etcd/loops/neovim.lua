@@ -1,4 +1,6 @@
--- The loop of Neovim: callers are coroutines, resumed where vim.api may be used.
+-- The loop of Neovim: callers are coroutines, resumed where vim.api may be used. Other callers block as `vim.wait`
+-- does: the editor goes on, and Ctrl-C ends the call. In a fast event, a callback of luv's, Neovim cannot wait like
+-- that, and stands still.
 
 local coroutines = require "silly.store.etcd.loops.coroutines"
 local vim = vim -- luacheck: ignore 113
@@ -7,30 +9,83 @@ local uv = vim.uv or vim.loop
 local neovim = { current = coroutines.current, park = coroutines.park }
 
 neovim.wake = coroutines.waker(function(traceback)
-	vim.api.nvim_err_writeln(traceback)
+	vim.notify(traceback, vim.log.levels.ERROR)
 end)
 
 neovim.go = coroutines.starter(neovim.wake)
 
-local handle
+-- Milliseconds: the longest wait there is.
+local LONGEST = 2147483647
 
-function neovim.start(core, pump)
-	if not handle or handle:is_closing() then
-		local poll, resume = uv.new_poll(core:fd()), nil
-		-- Once for each signal: it would come again and again until what is scheduled runs.
-		local function readable()
-			poll:stop()
-			resume()
-		end
-		resume = vim.schedule_wrap(function()
-			if not poll:is_closing() then
-				poll:start("r", readable)
-			end
-			pump()
-		end)
-		poll:start("r", readable)
-		handle = poll
+-- What watches the core, and hands out results to those who are suspended.
+local handle, core, pump
+-- Is that about to happen?
+local scheduled = false
+-- How often the core has signalled, and how many callers block.
+local signals, blocking = 0, 0
+
+local resume
+
+-- Once for each signal: it would come again and again until what is scheduled runs.
+local function readable()
+	handle:stop()
+	signals = signals + 1
+	if pump and not scheduled then
+		vim.schedule(resume)
+		scheduled = true
 	end
+end
+
+local function watch()
+	-- Programs clean up with uv.walk, which closes it.
+	if not handle or handle:is_closing() then
+		handle = uv.new_poll(core:fd())
+	end
+	if not handle:is_active() then
+		handle:start("r", readable)
+	end
+end
+
+function resume()
+	scheduled = false
+	-- While one caller blocks nobody else runs.
+	if blocking == 0 then
+		watch()
+		pump()
+	end
+end
+
+function neovim.start(c, p)
+	core, pump = c, p
+	if not scheduled then
+		watch()
+	end
+end
+
+function neovim.block(c, take)
+	core = c
+	if vim.in_fast_event() then
+		core:wait()
+		take()
+		return nil
+	end
+	local seen = signals
+	local function signalled()
+		return signals ~= seen
+	end
+	watch()
+	blocking = blocking + 1
+	-- vim.wait of Neovim 0.7 does not see Ctrl-C where there is a condition.
+	local ok, result = pcall(vim.fn.wait, LONGEST, signalled)
+	blocking = blocking - 1
+	watch()
+	take()
+	-- An error where Ctrl-C comes together with the answer.
+	local interrupted = result == -2 or tostring(result):find("Keyboard interrupt", 1, true)
+	if not ok and not interrupted then
+		error(result, 0)
+	end
+	return interrupted and "interrupted by Ctrl-C" or nil
 end
 
 return neovim
