@@ -1,5 +1,8 @@
 -- bin/silly-run: scripts as a user runs them.
--- In: a script in a temporary file, arguments, the interpreter in $LUA. Out: stdout, stderr and the exit status.
+-- In: a script in a temporary file, arguments, signals, the interpreter in $LUA. Out: stdout, stderr and the exit
+-- status.
+
+local server = require "spec.support.etcd"
 
 local function contents(path)
 	local file = assert(io.open(path))
@@ -153,7 +156,8 @@ describe("bin/silly-run", function()
 
 	it("relies on LUA_PATH and LUA_CPATH elsewhere", function()
 		local out, err, status = sh([[dir=$(mktemp -d); mkdir "$dir/bin"; cp bin/silly-run "$dir/bin"
-			echo 'print("main") return { run = function(main) main() return true end }' >"$dir/silly.lua"
+			mkdir "$dir/silly"
+			echo 'print("main") return { _script = function(main) main() return 0 end }' >"$dir/silly/task.lua"
 			echo 'print("script")' >"$dir/script.lua"
 			LUA_PATH="$dir/?.lua" "$dir/bin/silly-run" "$dir/script.lua"; status=$?; rm -r "$dir"; (exit $status)]])
 		assert.are.equal("", err)
@@ -173,7 +177,7 @@ describe("bin/silly-run", function()
 			task.fork(function() io.popen("kill -INT $PPID"):close() end)
 		]]
 		assert.matches("interrupted!", err, 1, true)
-		assert.are.equal(1, status)
+		assert.are.equal(130, status)
 	end)
 
 	it("ends with the error when a signal interrupts it while tasks are busy", function()
@@ -188,7 +192,145 @@ describe("bin/silly-run", function()
 			task.fork(function() io.popen("kill -INT $PPID"):close() end)
 		]]
 		assert.matches("interrupted!", err, 1, true)
-		assert.are.equal(1, status)
+		assert.are.equal(130, status)
+	end)
+end)
+
+describe("a signal under bin/silly-run", function()
+	local BEGINNING = [[
+		local silly = require "silly"
+		local task = require "silly.task"
+		local client = require "silly.store.etcd".newclient { endpoints = { "]] .. server.endpoint() .. [[" } }
+
+		local function send(name)
+			io.popen("kill -" .. name .. " $PPID"):close()
+		end
+
+		local function noting(what)
+			return setmetatable({}, { __close = function(_, problem) print("closes " .. what, problem) end })
+		end
+	]]
+
+	-- Asserts what a script prints that a signal ends.
+	local function ends(status, expected, source)
+		local out, err, code = run(BEGINNING .. source)
+		assert.are.same({ expected, status }, { out, code }, err)
+		return err
+	end
+
+	for name, how in pairs { INT = { 130, "interrupted!" }, TERM = { 143, "terminated!" } } do
+		local status, text = how[1], how[2]
+
+		it("n7: is an error where main waits: SIG" .. name, function()
+			local err = ends(status, "false\t" .. text .. "\n", [[
+				task.fork(send, "]] .. name .. [[")
+				local ok, problem = silly.pcall(function() silly.sleep(1e7) end)
+				print(ok, problem:match "^[^\n]*")
+				error(problem, 0)
+			]])
+			assert.matches("^silly%-run: " .. text .. "\nstack traceback:\n.*" .. script, err)
+		end)
+
+		for wait, source in pairs {
+			sleep = "silly.sleep(1e7)",
+			call = "mute:get { key = 'a' }",
+			["call that blocks"] = "table.sort({ 2, 1 }, function(a, b) mute:get { key = 'a' } return a < b end)",
+		} do
+			it("n7: ends a " .. wait .. " that has begun: SIG" .. name, function()
+				local silent = server.start()
+				finally(function() silent:kill() end)
+				silent:pause()
+				local file = assert(io.open(script, "w"))
+				file:write(BEGINNING, [[
+					local mute = require "silly.store.etcd".newclient { endpoints = { "]], silent.endpoint, [[" }, timeout = 600 }
+					local begun = io.open(..., "w")
+					begun:write "begun"
+					begun:close()
+				]], source)
+				file:close()
+				local begun = os.tmpname()
+				local _, err, code = sh("bin/silly-run " .. script .. " " .. begun .. [[ & pid=$!
+					until [ -s ]] .. begun .. [[ ] && grep -q "^State:.S" /proc/$pid/status; do kill -0 $pid || break; done
+					kill -]] .. name .. " $pid; wait $pid; status=$?; rm " .. begun .. "; (exit $status)")
+				assert.are.equal(status, code)
+				assert.matches("^silly%-run: " .. text .. "\nstack traceback:\n.*" .. script, err)
+			end)
+		end
+
+		it("n7: ends the other tasks where main has ended: SIG" .. name, function()
+			ends(status, "", [[
+				task.fork(function() silly.sleep(1e7) end)
+				task.fork(function()
+					silly.sleep(0)
+					send "]] .. name .. [["
+				end)
+			]])
+		end)
+	end
+
+	local closes = coroutine.close and it or pending
+	closes("n7: closes the variables of main, then those of the other tasks", function()
+		ends(143, "closes main\tterminated!\ncloses 1\tnil\ncloses 2\tnil\n", [[
+			for i = 1, 2 do
+				task.fork(function()
+					local _ <close> = noting(i)
+					silly.sleep(1e7)
+				end)
+			end
+			task.fork(send, "TERM")
+			local _ <close> = noting "main"
+			client:watch({ key = "never" }):read()
+		]])
+	end)
+
+	it("n7: lets main tidy up, and what it waited for before does not come between", function()
+		ends(143, "false\ttrue\tnil\ntimer\ntrue\ttrue\n", [[
+			local group = require "silly.sync.waitgroup".new()
+			group:fork(function()
+				send "TERM"
+				silly.sleep(0)
+				silly.sleep(0)
+			end)
+			local ok, problem = silly.pcall(group.wait, group)
+			local answer, message = client:get { key = "a" }
+			print(ok, answer ~= nil, message)
+			require "silly.time".after(1, print, "timer")
+			group:wait()
+			silly.sleep(2)
+			print(client:get { key = "a" } ~= nil, task.status(task.running()) == "RUN")
+			error(problem, 0)
+		]])
+	end)
+
+	it("n7: that interrupts a sleep takes its timer too", function()
+		ends(0, "timer\nslept\n", [[
+			task.fork(send, "TERM")
+			silly.pcall(silly.sleep, 50)
+			require "silly.time".after(100, print, "timer")
+			silly.sleep(150)
+			print "slept"
+		]])
+	end)
+
+	it("n7: ends the process at once when it comes again", function()
+		ends(143, "once\n", [[
+			io.stdout:setvbuf "no"
+			task.fork(function()
+				send "TERM"
+				print "once"
+				send "TERM"
+				print "twice"
+			end)
+			task.wait()
+		]])
+	end)
+
+	it("n7: that the process ignores stays ignored", function()
+		local file = assert(io.open(script, "w"))
+		file:write(BEGINNING, [[ send "TERM" silly.sleep(1) print "goes on" ]])
+		file:close()
+		local out, err, status = sh("trap '' TERM; bin/silly-run " .. script)
+		assert.are.same({ "goes on\n", "", 0 }, { out, err, status })
 	end)
 end)
 
@@ -261,5 +403,36 @@ describe("silly.run in a plain script", function()
 		assert.are.equal("", err)
 		assert.are.equal("forked\nmain\tone\ntrue\n", out)
 		assert.are.equal(0, status)
+	end)
+
+	-- Runs a script by `lua`, in which `silly` and `task` are there.
+	local function plain(source, lua, build)
+		local file = assert(io.open(script, "w"))
+		file:write([[
+			local silly = require "silly"
+			local task = require "silly.task"
+		]], source)
+		file:close()
+		local version = _VERSION:match "%d%.%d"
+		return sh(("LUA_PATH='lua/?.lua;;' LUA_CPATH='%s/?.so;;' %s %s")
+			:format(build or "build/" .. version, lua or "${LUA:-lua5.4}", script))
+	end
+
+	it("n7: leaves signals alone", function()
+		local out, err = plain [[
+			local function handling()
+				local set = {}
+				for line in io.lines "/proc/self/status" do
+					set[#set + 1] = line:match "^Sig%a+:%s*%x+"
+				end
+				return table.concat(set, " ")
+			end
+			local before = handling()
+			silly.run(function()
+				silly.sleep(1)
+				print(handling() == before)
+			end)
+		]]
+		assert.are.same({ "true\n", "" }, { out, err })
 	end)
 end)

@@ -13,7 +13,6 @@ local corunning, costatus = coroutine.running, coroutine.status
 local coroutines = require "silly.store.etcd.loops.coroutines"
 local isyieldable = coroutines.isyieldable
 local outermost = require("silly.store.etcd.protect").outermost
-local unpack = table.unpack or unpack -- luacheck: ignore 113 143
 
 ---@class silly.task
 ---@field _standalone true internal: tells this runtime from the silly framework
@@ -23,15 +22,20 @@ local task = { _standalone = true }
 ---@field number integer counts the forks
 ---@field status "RUN"|"READY"|"WAIT"|"SLEEP"
 ---@field value any what the task gets when it runs next
+---@field what any what it waits for, where only that wakes it
 ---@field ended fun()|nil called once the task is over, failed or not
----@field main boolean|nil its failure ends the run
 
 local PARK = {} -- the first value of a task's yield: no other yield can be mistaken for it
+local STRUCK = {} -- a task that gets this value raises what the signal stands for
+local SIGNALS = { [2] = "interrupted!", [15] = "terminated!" } -- as `lua` says it
 local tasks = {} ---@type table<thread, silly.task.record>
 local ready, head, tail = {}, 1, 0 -- a queue: ready[head] to ready[tail]
 local forked = 0
 local active = false
 local running ---@type thread|nil
+local main ---@type thread|nil its failure ends the run
+local catching = false -- does the process catch signals for this run?
+local signal, struck ---@type integer|nil, integer|nil the one that was not raised yet, and the last that was
 
 local function fire() end
 local function disarm() end
@@ -88,7 +92,7 @@ end
 ---@param value any
 function task._enqueue(co, value)
 	local self = tasks[co]
-	self.status, self.value = "READY", value
+	self.status, self.value, self.what = "READY", value, nil
 	tail = tail + 1
 	ready[tail] = co
 end
@@ -111,9 +115,36 @@ end
 
 --- Internal: suspend the running task under this status until it is enqueued again.
 ---@param status "WAIT"|"SLEEP"
+---@param what any what it waits for, for task._wake
 ---@return any value what it was enqueued with
-function task._park(status)
-	return coyield(PARK, status)
+function task._park(status, what)
+	local value = coyield(PARK, status, what)
+	if value == STRUCK then
+		error(SIGNALS[struck], 0)
+	end
+	return value
+end
+
+--- Internal: does the task wait for that, and lives?
+---@param co thread
+---@param what any
+---@return boolean
+function task._waits(co, what)
+	local self = tasks[co]
+	return self ~= nil and self.what == what and task.status(co) ~= nil
+end
+
+--- Internal: wake the task if it waits for that.
+---@param co thread
+---@param what any
+---@param value any what the task's task._park returns
+---@return boolean woken
+function task._wake(co, what, value)
+	local waits = task._waits(co, what)
+	if waits then
+		task._enqueue(co, value)
+	end
+	return waits
 end
 
 --- Suspend the running task until task.wakeup. Raises an error where no task can be suspended.
@@ -178,7 +209,7 @@ local function finish(co, self, ok, err)
 		self.ended()
 	end
 	if failure then
-		if self.main or interrupted(err) then
+		if co == main or not catching and interrupted(err) then
 			error(failure, 0)
 		end
 		report(failure)
@@ -205,10 +236,10 @@ local function step(co)
 	local value = self.value
 	self.value, self.status = nil, "RUN"
 	running = co
-	local ok, mark, status = coresume(co, value)
+	local ok, mark, status, what = coresume(co, value)
 	running = nil
 	if mark == PARK then
-		self.status = status
+		self.status, self.what = status, what
 	else
 		finish(co, self, ok, mark)
 	end
@@ -240,6 +271,38 @@ local function sweep()
 	return head <= tail
 end
 
+-- The signal that came and was not raised yet.
+local function come()
+	signal = signal or catching and core:caught() or nil
+	return signal
+end
+
+-- Has the signal that came, if one has, raised where main waits. Without main it ends the run.
+local function strike()
+	if not come() then
+		return
+	end
+	signal, struck = nil, signal
+	local status = main and task.status(main)
+	if not status then
+		error(SIGNALS[struck], 0)
+	elseif status ~= "READY" then
+		task._enqueue(main)
+	end
+	tasks[main].value = STRUCK
+end
+
+--- Internal: raise the signal that came, if one has, in a caller that has blocked. Main gets it too, later.
+function task._strike()
+	local came = come()
+	if came then
+		if running and running == main then
+			signal, struck = nil, came
+		end
+		error(SIGNALS[came], 0)
+	end
+end
+
 local function loop()
 	while true do
 		local pause = fire()
@@ -251,6 +314,7 @@ local function loop()
 		elseif not sweep() then
 			return
 		end
+		strike()
 	end
 end
 
@@ -287,26 +351,39 @@ end
 --- Run `main` as a task, and everything that it or anyone before it forked, until all have ended.
 --- An error in `main` ends the run at once and is raised, as text with its traceback; so does an interrupt (SIGINT).
 --- The other tasks then end where they are, as those do that nothing can wake: their variables are closed.
----@param main fun(...)|nil
----@param ... any arguments for `main`
+---@param func fun(...)|nil main
+---@param ... any arguments for it
 ---@return boolean ended false when tasks were left that nothing can wake; stderr tells
-function task.run(main, ...)
+function task.run(func, ...)
 	if active then
 		error("silly.run: is running already", 2)
 	end
-	if main then
-		local n, args = select("#", ...), { ... }
-		local co = task.fork(function() return main(unpack(args, 1, n)) end)
-		tasks[co].main = true
-	end
+	main = func and task.fork(coroutines.bind(func, ...))
 	active = true
 	local ok, err = pcall(loop)
-	active, running = false, nil
+	active, running, main = false, nil, nil
 	if not ok then
 		close_all()
 		error(err, 0)
 	end
 	return abandon()
+end
+
+--- Internal: what bin/silly-run does with a script. SIGINT and SIGTERM are raised where main waits, so that all that is
+--- to be closed is closed; once main has ended they end the run. A second one ends the process.
+---@param func fun(...) main
+---@param ... any arguments for it
+---@return integer status for os.exit: 0, 1 or, where a signal has ended the script, 128 and its number
+---@return string|nil problem
+function task._script(func, ...)
+	core:catch()
+	catching = true
+	local ok, ended = pcall(task.run, func, ...)
+	catching = false
+	if ok then
+		return ended and 0 or 1
+	end
+	return struck and 128 + struck or 1, ended
 end
 
 return task

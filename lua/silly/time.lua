@@ -92,15 +92,15 @@ task._clock(function()
 	local now = size > 0 and core:monotonic()
 	while size > 0 do
 		local timer = heap[1]
-		local closed = timer.sleeper and task.status(timer.sleeper) ~= "SLEEP"
-		if timer.due > now and not closed then
+		local dead = timer.sleeper and not task._waits(timer.sleeper, timer)
+		if timer.due > now and not dead then
 			return (timer.due - now) / 1000
 		end
 		disarm(timer)
 		if timer.func then
 			task.fork(expire, timer)
-		elseif not closed then
-			task._enqueue(timer.sleeper)
+		elseif not dead then
+			task._wake(timer.sleeper, timer)
 		end
 	end
 	return nil
@@ -123,8 +123,9 @@ end
 --- Suspend the running task. Raises an error where no task can be suspended.
 ---@param ms number 0 or less lets the other ready tasks run
 function time.sleep(ms)
-	arm("time.sleep", ms, { sleeper = task._owner("time.sleep") })
-	task._park("SLEEP")
+	local timer = { sleeper = task._owner("time.sleep") }
+	arm("time.sleep", ms, timer)
+	task._park("SLEEP", timer)
 end
 
 --- Run `func` later, as a task of its own.

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::driver::TURN;
+use super::interrupt;
 use super::loopback::{Bell, Loopback};
 use super::runtime::Runtime;
 use super::signals::Blocked;
@@ -130,7 +131,7 @@ impl<T> Completed<T> {
     /// Blocks the Lua thread until there is a result, the time is over, or a signal came.
     pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
         let Some(runtime) = Runtime::started() else {
-            return self.wake.wait(limit, None).map(drop);
+            return self.doze(limit, None);
         };
         let start = Instant::now();
         if !self.results().await_as(LuaThread::Drives) {
@@ -142,7 +143,7 @@ impl<T> Completed<T> {
         }
         match limit.map(|limit| limit.saturating_sub(start.elapsed())) {
             Some(Duration::ZERO) => Ok(()),
-            rest => self.sleep(runtime, rest, blocked.as_ref()),
+            rest => self.sleep(runtime, rest, blocked),
         }
     }
 
@@ -161,19 +162,28 @@ impl<T> Completed<T> {
     }
 
     /// Sleeps until there is a result, the time is over, or a signal came: also one that was blocked until now.
-    fn sleep(&self, runtime: &Runtime, limit: Option<Duration>, blocked: Option<&Blocked>) -> io::Result<()> {
+    fn sleep(&self, runtime: &Runtime, limit: Option<Duration>, blocked: Option<Blocked>) -> io::Result<()> {
         runtime.sleep();
         if !self.results().await_as(LuaThread::Sleeps) {
             runtime.woken();
             return Ok(());
         }
-        let slept = self.wake.wait(limit, blocked.map(Blocked::asleep));
+        let slept = self.doze(limit, blocked);
         let mut results = self.results();
         if results.lua == LuaThread::Sleeps {
             results.lua = LuaThread::Busy;
             runtime.woken();
         }
-        slept.map(drop)
+        slept
+    }
+
+    /// A signal cannot come between the look for one and the wait: it is blocked until that.
+    fn doze(&self, limit: Option<Duration>, blocked: Option<Blocked>) -> io::Result<()> {
+        let blocked = blocked.or_else(|| Blocked::lent().ok());
+        if interrupt::is_fresh() {
+            return Ok(());
+        }
+        self.wake.wait(limit, blocked.as_ref().map(Blocked::asleep)).map(drop)
     }
 
     fn give(&self, signal: &Signal) {

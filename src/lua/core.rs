@@ -11,7 +11,7 @@ use super::call::Outcome;
 use super::client::NativeClient;
 use super::yieldable::IsYieldable;
 use super::{cdata, config, failure, json};
-use crate::bridge::{Bridge, SubmitError};
+use crate::bridge::{self, Bridge, SubmitError};
 use crate::etcd::{Applied, Client, Code, Error};
 
 /// The longest wait. Nobody notices that a longer one ends early.
@@ -97,6 +97,13 @@ impl LuaUserData for Core {
                 seconds.map(|seconds| Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT)).unwrap_or_default());
             Ok(bridge(lua)?.wait(limit)?)
         });
+
+        // catch(): from now on SIGINT and SIGTERM end a wait and are told by `caught`, in place of what the process did
+        // about them
+        methods.add_method("catch", |_, _, ()| Ok(bridge::catch()?));
+
+        // caught() -> the number of the one that came | nil, told once
+        methods.add_method("caught", |_, _, ()| Ok(bridge::caught()));
 
         // fd() -> a descriptor that is readable while there is something to take; it outlives the lua_State
         methods.add_method("fd", |lua, _, ()| Ok(bridge(lua)?.descriptor()));

@@ -22,11 +22,7 @@ end
 -- Hand `value` to the task that waits in pop, if there is one.
 local function deliver(self, value)
 	local consumer = self.consumer
-	if consumer and task.status(consumer) == "WAIT" then
-		task.wakeup(consumer, value)
-		return true
-	end
-	return false
+	return consumer ~= nil and task._wake(consumer, self, value)
 end
 
 --- Send a value; never waits.
@@ -60,12 +56,12 @@ function channel:pop()
 	if self.reason then
 		return nil, self.reason
 	end
-	if self.consumer and task.status(self.consumer) == "WAIT" then
+	if self.consumer and task._waits(self.consumer, self) then
 		return nil, "Channel is mpsc"
 	end
 	local consumer = task._owner("channel:pop")
 	self.consumer = consumer
-	local value = task.wait()
+	local value = task._park("WAIT", self)
 	if self.consumer == consumer then
 		self.consumer = nil
 	end

@@ -38,12 +38,8 @@ function guard:unlock()
 		local waiter = lock[lock.first]
 		lock[lock.first] = nil
 		lock.first = lock.first + 1
-		local status = task.status(waiter)
-		if status then
+		if task._wake(waiter, lock) then
 			lock.owner, lock.depth = waiter, 1
-			if status == "WAIT" then
-				task.wakeup(waiter)
-			end
 			return
 		end
 	end
@@ -75,9 +71,10 @@ function mutex:lock(key)
 		owner = task._owner("mutex:lock")
 		lock.last = lock.last + 1
 		lock[lock.last] = owner
-		repeat
-			task.wait()
-		until lock.owner == owner
+		task._park("WAIT", lock)
+		if lock.owner ~= owner then -- woken by others
+			return self:lock(key)
+		end
 	end
 	return setmetatable({ locks = self.locks, key = key, held = true }, guard)
 end

@@ -26,9 +26,7 @@ function waitgroup:fork(func)
 			local waiters = self.waiters
 			self.waiters = {}
 			for _, waiter in ipairs(waiters) do
-				if task.status(waiter) == "WAIT" then
-					task.wakeup(waiter)
-				end
+				task._wake(waiter, self)
 			end
 		end
 	end)
@@ -40,7 +38,7 @@ end
 function waitgroup:wait()
 	while self.count > 0 do
 		table.insert(self.waiters, task._owner("waitgroup:wait"))
-		task.wait()
+		task._park("WAIT", self)
 	end
 end
 

@@ -22,13 +22,19 @@ function standalone.current()
 end
 
 function standalone.park(waiter)
-	task._park "WAIT" -- without looking again at what `current` has just seen
+	task._park("WAIT", waiter) -- without looking again at what `current` has just seen
 	return not waiter.done and coroutines.RESUMED or nil
 end
 
-function standalone.wake(co)
-	if task.status(co) == "WAIT" then
-		task._enqueue(co)
+function standalone.wake(co, waiter)
+	task._wake(co, waiter)
+end
+
+function standalone.block(core, take)
+	core:wait()
+	take()
+	if task then
+		task._strike()
 	end
 end
 
