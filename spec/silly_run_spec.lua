@@ -435,4 +435,33 @@ describe("silly.run in a plain script", function()
 		]]
 		assert.are.same({ "true\n", "" }, { out, err })
 	end)
+
+	describe("that is missing", function()
+		local FORKS = [[
+			task.fork(function() print "never" end)
+			require "silly.time".after(1, print, "never")
+			print "ends"
+		]]
+		local REMINDER = "silly: 2 tasks were forked and never ran: call silly.run()\n"
+
+		it("n12: is told at the end", function()
+			assert.are.same({ "ends\n", REMINDER, 0 }, { plain(FORKS) })
+		end)
+
+		it("n12: is told at the end on LuaJIT and Lua 5.1 #hosts", function()
+			for _, lua in ipairs { "lua5.1", "luajit" } do
+				assert.are.same({ "ends\n", REMINDER, 0 }, { plain(FORKS, lua, "build/hosts/5.1") })
+			end
+		end)
+
+		it("n12: is no news where all have run, were closed, or exit has ended a run", function()
+			for _, source in ipairs {
+				"task.fork(function() end) silly.run()",
+				"silly.run(function() task.fork(silly.sleep, 1e7) silly.sleep(0) silly.exit(0) end)",
+				"pcall(silly.run, function() task.fork(function() end) error 'boom' end)",
+			} do
+				assert.are.same({ "", "", 0 }, { plain(source) })
+			end
+		end)
+	end)
 end)

@@ -38,7 +38,7 @@ local catching = false -- does the process catch signals for this run?
 local signal, struck ---@type integer|nil, integer|nil the one that was not raised yet, and the last that was
 
 local function fire() end
-local function disarm() end
+local function disarm() return 0 end
 local function pump() return 0 end
 
 --- The running task, also from within a coroutine that it made for itself.
@@ -97,6 +97,40 @@ function task._enqueue(co, value)
 	ready[tail] = co
 end
 
+local function report(text)
+	io.stderr:write("silly: ", text, "\n")
+end
+
+local function plural(count, one, many)
+	return count == 1 and "1 task " .. one or count .. " tasks " .. many
+end
+
+-- At the end of the lua_State: were tasks forked for a run that never came?
+local function remind()
+	if active then
+		return
+	end
+	local count = disarm()
+	for co in pairs(tasks) do
+		count = count + (costatus(co) == "dead" and 0 or 1)
+	end
+	if count > 0 then
+		report(plural(count, "was", "were") .. " forked and never ran: call silly.run()")
+	end
+end
+
+-- Something for which `finalize` is called at the end of the lua_State.
+local function sentinel(finalize)
+	if newproxy then -- luacheck: ignore 113
+		local proxy = newproxy(true) -- luacheck: ignore 113
+		getmetatable(proxy).__gc = finalize
+		return proxy
+	end
+	return setmetatable({}, { __gc = finalize })
+end
+
+local reminder
+
 --- Make `func` a task. It runs later, after the tasks that are ready already.
 ---@param func fun(ud: any)
 ---@param ud any handed to `func`
@@ -106,6 +140,7 @@ function task.fork(func, ud, ended)
 	if type(func) ~= "function" then
 		error("task.fork: function expected, got " .. type(func), 2)
 	end
+	reminder = reminder or sentinel(remind)
 	local co = cocreate(func)
 	forked = forked + 1
 	tasks[co] = { number = forked, ended = ended }
@@ -174,13 +209,9 @@ end
 
 --- Internal: from now on call `func` once a round; it enqueues what is due and tells the seconds to the next timer.
 ---@param func fun(): number|nil
----@param clear fun()  forgets all timers
+---@param clear fun(): integer  forgets all timers and tells how many of them would have run something
 function task._clock(func, clear)
 	fire, disarm = func, clear
-end
-
-local function report(text)
-	io.stderr:write("silly: ", text, "\n")
 end
 
 -- LuaJIT's hooks are global, so that SIGINT may strike inside a task; elsewhere it strikes the scheduler itself.
@@ -342,8 +373,7 @@ end
 local function abandon()
 	local count, first = close_all()
 	if count > 0 then
-		local wait = count == 1 and "1 task waits" or count .. " tasks wait"
-		report(wait .. " for ever, the first of them here:" .. first)
+		report(plural(count, "waits", "wait") .. " for ever, the first of them here:" .. first)
 	end
 	return count == 0
 end

@@ -105,7 +105,12 @@ task._clock(function()
 	end
 	return nil
 end, function()
+	local count = 0
+	for _ in pairs(callbacks) do
+		count = count + 1
+	end
 	heap, size, callbacks = {}, 0, {}
+	return count
 end)
 
 --- The wall clock.
