@@ -5,4 +5,4 @@ files["spec/conformance"] = { std = "min" }
 files["bench"] = { std = "lua54" }
 files["fuzz"] = { std = "lua54" }
 files["examples"] = { std = "lua54" }
-exclude_files = { "build", "library", "target" }
+exclude_files = { "build", "library", "lua/**/*.d.lua", "target" }

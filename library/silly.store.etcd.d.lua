@@ -1,6 +1,6 @@
 ---@meta silly.store.etcd
 
--- Definitions of `silly.store.etcd` for the Lua language server: every function, request and answer.
+-- Definitions of `silly.store.etcd` for language servers: every function, request and answer.
 --
 -- A call that fails returns nil, a message for a person and a `silly.store.etcd.info` for programs. Keys and values
 -- are byte strings. Integers in requests may also be floats without a fraction, or decimal or 0x strings. In answers
@@ -300,7 +300,7 @@ function core:poke() end
 --- What suspends and resumes the callers of a client. All functions are called on the Lua thread.
 ---@class silly.store.etcd.loop
 ---@field current fun(): any, string? the running coroutine if it may be suspended now; else nil: the call then blocks, or ends with the text
----@field park fun(waiter: silly.store.etcd.waiter): string? suspends the caller; may return early, and end the call with a text: it is `cancelled` then
+---@field park async fun(waiter: silly.store.etcd.waiter): string? suspends its caller; may end early; a text cancels it
 ---@field wake fun(co: any, waiter: silly.store.etcd.waiter) resumes what `current` named; called by `pump`
 ---@field start fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump, give_up: fun(waiter: silly.store.etcd.waiter)) a caller is about to be parked; `give_up` is for one that will never be resumed
 ---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump): string? waits and pumps once; may end the call with a text: it is `cancelled` then
@@ -311,6 +311,7 @@ function core:poke() end
 local etcd = {}
 
 --- Makes a client. Opens nothing and returns at once. Throws when the configuration is no good.
+---@nodiscard
 ---@param conf silly.store.etcd.conf
 ---@return silly.store.etcd.client client
 function etcd.newclient(conf) end
@@ -327,91 +328,126 @@ function etcd.use(name) end
 function etcd.go(f, ...) end
 
 --- Lua's pcall; on Lua 5.1 one in which a caller can be suspended, on every loop.
----@param f function
----@param ... any arguments for `f`
----@return boolean ok
----@return any ... the results of `f`, or the error
-function etcd.pcall(f, ...) end
+etcd.pcall = pcall
 
 --- A client. Requests are never changed; a call never throws, but for one without `self`.
 ---@class silly.store.etcd.client
 local client = {}
 
 --- Stores a value under a key.
+---@async
 ---@param req silly.store.etcd.put
 ---@return silly.store.etcd.put.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.put.response
+---@return_overload nil, string, silly.store.etcd.info
 function client:put(req) end
 
 --- Reads a key, or a range of keys.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.get|string or the key alone
 ---@return silly.store.etcd.get.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.get.response
+---@return_overload nil, string, silly.store.etcd.info
 function client:get(req) end
 
 --- Deletes a key, or a range of keys.
+---@async
 ---@param req silly.store.etcd.delete|string or the key alone
 ---@return silly.store.etcd.delete.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.delete.response
+---@return_overload nil, string, silly.store.etcd.info
 function client:delete(req) end
 
 --- Compares, then runs one of two lists of operations, all in one step.
+---@async
 ---@param req silly.store.etcd.txn
 ---@return silly.store.etcd.txn.response? response nil on failure; comparisons that do not hold are no failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.txn.response
+---@return_overload nil, string, silly.store.etcd.info
 function client:txn(req) end
 
 --- Forgets the history before a revision.
+---@async
 ---@param req silly.store.etcd.compact|integer|string or the revision alone
 ---@return silly.store.etcd.compact.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.compact.response
+---@return_overload nil, string, silly.store.etcd.info
 function client:compact(req) end
 
 --- Creates a lease and renews it in the background, unless the request says `keepalive = false`.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.grant|integer|string or the TTL alone
 ---@return silly.store.etcd.grant.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.grant.response
+---@return_overload nil, string, silly.store.etcd.info
 function client:grant(req) end
 
 --- Ends a lease; its keys are deleted with it and its renewal stops.
+---@async
 ---@param req silly.store.etcd.revoke|silly.store.etcd.id or the id alone
 ---@return silly.store.etcd.revoke.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.revoke.response
+---@return_overload nil, string, silly.store.etcd.info
 function client:revoke(req) end
 
 --- Asks how long a lease still lives.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.ttl|silly.store.etcd.id or the id alone
 ---@return silly.store.etcd.ttl.response? response nil on failure; a lease that does not exist is no failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.ttl.response
+---@return_overload nil, string, silly.store.etcd.info
 function client:ttl(req) end
 
 --- Lists the leases of the cluster.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.leases?
 ---@return silly.store.etcd.leases.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.leases.response
+---@return_overload nil, string, silly.store.etcd.info
 function client:leases(req) end
 
 --- Renews a lease once. With an id instead of a request it is also renewed in the background from then on.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.keepalive.request|silly.store.etcd.id
 ---@return silly.store.etcd.keepalive? stream nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.keepalive
+---@return_overload nil, string, silly.store.etcd.info
 function client:keepalive(req) end
 
 --- Watches a key, or a range of keys. Returns once the server has confirmed it.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.watch.request|string or the key alone
 ---@return silly.store.etcd.watch? stream nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.watch
+---@return_overload nil, string, silly.store.etcd.info
 function client:watch(req) end
 
 --- Ends everything: calls and watches under way answer with the code "closed", and so does every later call. Leases
@@ -423,18 +459,25 @@ function client:close() end
 local keepalive = {}
 
 --- Renews the lease once more and waits for the answer, which `read` returns.
+---@async
 ---@param req silly.store.etcd.keepalive.request? the same lease, which is what is renewed without a request
 ---@return boolean? ok true, or nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload true
+---@return_overload nil, string, silly.store.etcd.info
 function keepalive:write(req) end
 
 --- The newest answer that was not read yet, at first that of `client:keepalive` itself. Where the lease is renewed in
 --- the background and all is read, it waits for the next renewal or the loss of the lease.
+---@async
+---@nodiscard
 ---@param seconds? number how long to wait at the most; default: for ever
 ---@return silly.store.etcd.keepalive.response? response nil on failure
 ---@return string? message one line for a person; "timeout" when the time is over
 ---@return silly.store.etcd.info? info "lease_expired" with the reason; "failed_precondition" if nothing can come
+---@return_overload silly.store.etcd.keepalive.response
+---@return_overload nil, string, silly.store.etcd.info
 function keepalive:read(seconds) end
 
 --- Ends the stream. The lease and its renewal in the background go on. May be called again; `<close>` does the same.
@@ -445,20 +488,30 @@ function keepalive:close() end
 local watch = {}
 
 --- What the watch is doing: silence is told from loss. Costs no call.
+---@nodiscard
 ---@return silly.store.etcd.watch.status? status nil in a forked child
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.watch.status
+---@return_overload nil, string, silly.store.etcd.info
 function watch:status() end
 
 --- Waits for the next response. After the end of the watch every read says why it ended.
+---@async
+---@nodiscard
 ---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then and the watch lives on
 ---@return silly.store.etcd.watch.response? response nil at the end, or when the seconds are over
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.watch.response
+---@return_overload nil, string, silly.store.etcd.info
 function watch:read(seconds) end
 
---- Iterates over the events until the watch ends: `for event, response in stream:events() do`. `read` then says why.
----@return fun(): silly.store.etcd.event?, silly.store.etcd.watch.response? next nil at the end
+--- Iterates over the events: `for event, response in stream:events() do`. A loop that is left loses nothing: the next
+--- one, or `read`, goes on there. It ends when the watch or its client is closed; any other end is raised, and `read`
+--- gives it as `nil, message, info`.
+---@nodiscard
+---@return async fun(): silly.store.etcd.event?, silly.store.etcd.watch.response? next nil at the end
 function watch:events() end
 
 --- Ends the watch. What was not read is dropped, and reads under way end with the code "closed". May be called again;

@@ -14,17 +14,14 @@ local silly = {
 }
 
 --- End the process at once, from wherever; the Lua state is closed first where Lua can do that (5.2 and later).
----@param code integer|nil exit status, 0 by default
+---@param code? integer exit status, 0 by default
 function silly.exit(code)
 	os.exit(code, true)
 end
 
---- pcall whose error comes with a traceback.
----@param f function
----@param ... any arguments for `f`
----@return boolean ok
----@return any ... the results, or error and traceback as one string
-function silly.pcall(f, ...)
+--- pcall whose error comes with a traceback, as one string.
+---@type fun(f: function, ...: any): boolean, ...
+silly.pcall = function(f, ...)
 	return protect.xpcall(coroutines.traceback, f, ...)
 end
 

@@ -1,32 +1,46 @@
--- library/silly.store.etcd.d.lua: what it says is what the module does.
--- In: the definitions, read as text; the real module; real answers of the server.
--- Out: a failure for each function, field and code that only one side has, and for each type that is not so.
+-- library/: what the definitions say is what the modules do.
+-- In: the definitions and the sources, read as text; the real modules; real answers of the server.
+-- Out: a failure for each module, function, field and code that only one side has, and for each type that is not so.
 
 local etcd = require "silly.store.etcd"
 local support = require "spec.support.etcd"
 
-local FILE = "library/silly.store.etcd.d.lua"
 local PREFIX = "silly.store.etcd."
+-- The modules of the standalone runtime.
+local RUNTIME = {
+	"silly",
+	"silly.encoding.json",
+	"silly.sync.channel",
+	"silly.sync.mutex",
+	"silly.sync.waitgroup",
+	"silly.task",
+	"silly.time",
+}
 
--- class -> { parent = class or nil, fields = name -> { type, optional }, functions = name -> true }
-local classes = {}
-local codes = {}
+local function definitions(module)
+	return "library/" .. module .. ".d.lua"
+end
 
-local function read()
+-- class -> { parent = class or nil, fields = name -> { type, optional }, functions = name -> what is said of it }
+local function read(file, classes, codes)
 	local class, owner, alias
 	local owners = {} -- the variable that stands for a class -> the class
-	for line in io.lines(FILE) do
+	local tags = {}
+	for line in io.lines(file) do
 		local name, parent = line:match("^%-%-%-@class ([%w.]+):? ?([%w.]*)")
 		local field, optional, kind = line:match("^%-%-%-@field ([%w_]+)(%??) (%S+)")
 		local variable, func = line:match("^function (%w+)[.:](%w+)%(")
+		if not variable then
+			variable, func = line:match("^(%w+)%.(%w+) = ")
+		end
 		if name then
 			class = { parent = parent ~= "" and parent or nil, fields = {}, functions = {} }
 			classes[name], owner = class, name
 		elseif field then
 			class.fields[field] = { type = kind, optional = optional == "?" }
-		elseif variable then
-			classes[owners[variable]].functions[func] = true
-		elseif line:match("^local %w+ = {}$") then
+		elseif owners[variable] then
+			classes[owners[variable]].functions[func] = tags
+		elseif line:match("^local %w+ = {") then
 			owners[line:match("^local (%w+)")] = owner
 		end
 		alias = line:match("^%-%-%-@alias ([%w.]+)") or alias
@@ -34,10 +48,21 @@ local function read()
 		if code and alias == PREFIX .. "code" then
 			codes[code] = true
 		end
+		-- A parameter's name, or how a result's type begins.
+		local tag = line:match("^%-%-%-@(%a+ ?[%w.]*)")
+		if not line:find("^%-%-%-") then
+			tags = {}
+		elseif tag and not line:find "@return_overload" then
+			tags[#tags + 1] = tag
+		end
 	end
 end
 
-read()
+local classes, codes = {}, {}
+read(definitions "silly.store.etcd", classes, codes)
+for _, module in ipairs(RUNTIME) do
+	read(definitions(module), classes, codes)
+end
 
 -- All fields of a class, inherited ones too.
 local function fields(class)
@@ -55,7 +80,7 @@ end
 local function names(set, wanted)
 	local list = {}
 	for name, value in pairs(set) do
-		if not wanted or type(value) == wanted then
+		if not name:find "^_" and (not wanted or type(value) == wanted) then
 			list[#list + 1] = name
 		end
 	end
@@ -75,11 +100,58 @@ end)
 
 describe("the definitions", function()
 	it("are Lua", function()
-		assert.is_table(dofile(FILE))
+		assert.is_table(dofile(definitions "silly.store.etcd"))
 	end)
 
 	it("have the functions of the module, and no others", function()
 		assert.are.same(names(etcd, "function"), names(classes["silly.store.etcd"].functions))
+	end)
+
+	it("have each module of the standalone runtime", function()
+		local expected = {}
+		local find = io.popen "cd lua && find silly* -path silly/store -prune -o -name '*.lua' -print"
+		for file in find:lines() do
+			expected[#expected + 1] = file:gsub("%.lua$", ""):gsub("/", ".")
+		end
+		find:close()
+		table.sort(expected)
+		assert.are.same(expected, RUNTIME)
+	end)
+
+	for _, name in ipairs(RUNTIME) do
+		it("have the functions of " .. name .. ", and no others", function()
+			assert.is_table(dofile(definitions(name)))
+			assert.are.same(names(require(name), "function"), names(classes[name].functions))
+		end)
+	end
+
+	it("have the fields and methods of what the runtime makes", function()
+		local guard = require("silly.sync.mutex").new():lock "key"
+		assert.are.same(names(getmetatable(guard).__index, "function"), names(classes["silly.sync.mutex.guard"].functions))
+		assert.is_not_nil(require("silly.encoding.json").null)
+		assert.are.equal(0, require("silly.sync.waitgroup").new().count)
+		local queue = require("silly.sync.channel").new()
+		queue:close()
+		assert.is_not_nil(queue.reason)
+	end)
+
+	it("say of each function what its source says", function()
+		local sources = {}
+		for _, module in ipairs(RUNTIME) do
+			read("lua/" .. module:gsub("%.", "/") .. ".lua", sources, {})
+		end
+		for _, file in ipairs { "module", "client", "keepalive", "watch" } do
+			read("lua/silly/store/etcd/" .. file .. ".lua", sources, {})
+		end
+		for name, source in pairs(sources) do
+			for func, tags in pairs(source.functions) do
+				local defined = classes[name] and classes[name].functions[func]
+				-- What is said by `@type` is Lua's own function in the definitions.
+				if defined and tags[1] ~= "type fun" then
+					assert.are.same(tags, defined, name .. "." .. func)
+				end
+			end
+		end
 	end)
 
 	it("have the methods of the objects, and no others", function()

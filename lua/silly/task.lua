@@ -23,7 +23,7 @@ local task = { _standalone = true }
 ---@field status "RUN"|"READY"|"WAIT"|"SLEEP"
 ---@field value any what the task gets when it runs next
 ---@field what any what it waits for, where only that wakes it
----@field ended fun()|nil called once the task is over, failed or not
+---@field ended? fun() called once the task is over, failed or not
 
 local PARK = {} -- the first value of a task's yield: no other yield can be mistaken for it
 local STRUCK = {} -- a task that gets this value raises what the signal stands for
@@ -32,28 +32,32 @@ local tasks = {} ---@type table<thread, silly.task.record>
 local ready, head, tail = {}, 1, 0 -- a queue: ready[head] to ready[tail]
 local forked = 0
 local active = false
-local running ---@type thread|nil
-local main ---@type thread|nil its failure ends the run
+local running ---@type thread?
+local main ---@type thread? its failure ends the run
 local catching = false -- does the process catch signals for this run?
-local signal, struck ---@type integer|nil, integer|nil the one that was not raised yet, and the last that was
+local signal, struck ---@type integer?, integer? the one that was not raised yet, and the last that was
 
+---@return number?
 local function fire() end
 local function disarm() return 0 end
 local function pump() return 0 end
 
 --- The running task, also from within a coroutine that it made for itself.
----@return thread|nil task nil outside of every task
+---@nodiscard
+---@return thread? task nil outside of every task
 function task.running()
 	return running
 end
 
 --- How many tasks are ready to run.
+---@nodiscard
 ---@return integer
 function task.readycount()
 	return tail - head + 1
 end
 
 --- What every task is doing, and where.
+---@nodiscard
 ---@return table<thread, { status: "RUN"|"READY"|"WAIT"|"SLEEP", traceback: string }>
 function task.inspect()
 	local all = {}
@@ -64,7 +68,7 @@ function task.inspect()
 end
 
 --- Internal: the running task, if it could be suspended right here.
----@return thread|nil task nil in the main chunk, in a nested coroutine and where Lua cannot yield
+---@return thread? task nil in the main chunk, in a nested coroutine and where Lua cannot yield
 function task._inside()
 	local co = corunning()
 	if running and outermost(co) == running and isyieldable() then
@@ -79,7 +83,6 @@ end
 function task._owner(name)
 	return task._inside() or error(name .. ": can wait only inside a task, where its own coroutine may yield", 3)
 end
-
 
 --- Internal: is there a run?
 ---@return boolean
@@ -132,23 +135,30 @@ end
 local reminder
 
 --- Make `func` a task. It runs later, after the tasks that are ready already.
----@param func fun(ud: any)
----@param ud any handed to `func`
----@param ended fun()|nil internal: called when the task is over, failed or not
+---@param func async fun(ud: any)
+---@param ud? any handed to `func`
 ---@return thread task
-function task.fork(func, ud, ended)
+function task.fork(func, ud)
 	if type(func) ~= "function" then
 		error("task.fork: function expected, got " .. type(func), 2)
 	end
 	reminder = reminder or sentinel(remind)
 	local co = cocreate(func)
 	forked = forked + 1
-	tasks[co] = { number = forked, ended = ended }
+	tasks[co] = { number = forked, status = "READY" }
 	task._enqueue(co, ud)
 	return co
 end
 
+--- Internal: call `ended` when a task is over, failed or not.
+---@param co thread
+---@param ended fun()
+function task._ended(co, ended)
+	tasks[co].ended = ended
+end
+
 --- Internal: suspend the running task under this status until it is enqueued again.
+---@async
 ---@param status "WAIT"|"SLEEP"
 ---@param what any what it waits for, for task._wake
 ---@return any value what it was enqueued with
@@ -183,6 +193,7 @@ function task._wake(co, what, value)
 end
 
 --- Suspend the running task until task.wakeup. Raises an error where no task can be suspended.
+---@async
 ---@return any value what task.wakeup was given
 function task.wait()
 	task._owner("task.wait")
@@ -192,7 +203,7 @@ end
 --- Wake a task that is in task.wait; it runs after the tasks that are ready already.
 --- Raises an error when the task is not waiting.
 ---@param co thread
----@param value any returned by the task's task.wait
+---@param value? any returned by the task's task.wait
 function task.wakeup(co, value)
 	local status = task.status(co)
 	if status ~= "WAIT" then
@@ -208,7 +219,7 @@ function task._poll(func)
 end
 
 --- Internal: from now on call `func` once a round; it enqueues what is due and tells the seconds to the next timer.
----@param func fun(): number|nil
+---@param func fun(): number?
 ---@param clear fun(): integer  forgets all timers and tells how many of them would have run something
 function task._clock(func, clear)
 	fire, disarm = func, clear
@@ -229,7 +240,7 @@ end
 
 -- The end of a task whose resume gave `ok` and `err`: close its variables, tell who waits for it, report a failure.
 local function finish(co, self, ok, err)
-	local failure
+	local failure ---@type string?
 	if not ok then
 		failure = closing(coroutines.bury, co, err)
 	elseif costatus(co) ~= "dead" then
@@ -247,23 +258,30 @@ local function finish(co, self, ok, err)
 	end
 end
 
---- What a task is doing.
----@param co thread
----@return "RUN"|"READY"|"WAIT"|"SLEEP"|nil status nil when it has ended or is no task
-function task.status(co)
+-- The record of a task, unless it is over: somebody may have closed it.
+local function alive(co)
 	local self = tasks[co]
 	if self and costatus(co) == "dead" then
-		finish(co, self, true) -- somebody has closed it
+		finish(co, self, true)
 		return nil
 	end
+	return self
+end
+
+--- What a task is doing.
+---@nodiscard
+---@param co thread
+---@return ("RUN"|"READY"|"WAIT"|"SLEEP")? status nil when it has ended or is no task
+function task.status(co)
+	local self = alive(co)
 	return self and self.status
 end
 
 local function step(co)
-	if not task.status(co) then
+	local self = alive(co)
+	if not self then
 		return
 	end
-	local self = tasks[co]
 	local value = self.value
 	self.value, self.status = nil, "RUN"
 	running = co
@@ -297,7 +315,7 @@ local function sweep()
 		all[#all + 1] = co
 	end
 	for _, co in ipairs(all) do
-		task.status(co)
+		alive(co)
 	end
 	return head <= tail
 end
@@ -381,7 +399,7 @@ end
 --- Run `main` as a task, and everything that it or anyone before it forked, until all have ended.
 --- An error in `main` ends the run at once and is raised, as text with its traceback; so does an interrupt (SIGINT).
 --- The other tasks then end where they are, as those do that nothing can wake: their variables are closed.
----@param func fun(...)|nil main
+---@param func? async fun(...: any) main
 ---@param ... any arguments for it
 ---@return boolean ended false when tasks were left that nothing can wake; stderr tells
 function task.run(func, ...)

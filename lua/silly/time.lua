@@ -13,15 +13,15 @@ local floor = math.floor
 local time = {}
 
 ---@class silly.time.timer
----@field due number in the milliseconds of core:monotonic
+---@field due number when, in the milliseconds of core:monotonic
 ---@field session integer
 ---@field at integer position in the heap
----@field sleeper thread|nil the task to wake, or else
----@field func fun(ud: any)|nil what to run
+---@field sleeper? thread the task to wake, or else
+---@field func? async fun(ud: any) what to run
 ---@field ud any
 
-local heap, size = {}, 0 ---@type silly.time.timer[], integer
-local callbacks = {} ---@type table<integer, silly.time.timer>
+local heap, size = {}, 0 ---@type table<integer, silly.time.timer>, integer
+local callbacks = {} ---@type table<integer, table?>
 local sessions = 0
 
 local function before(a, b)
@@ -44,6 +44,8 @@ local function rise(timer, at)
 	place(timer, at)
 end
 
+---@param timer silly.time.timer
+---@param at integer
 local function sink(timer, at)
 	while 2 * at <= size do
 		local child = 2 * at
@@ -92,15 +94,16 @@ task._clock(function()
 	local now = size > 0 and core:monotonic()
 	while size > 0 do
 		local timer = heap[1]
-		local dead = timer.sleeper and not task._waits(timer.sleeper, timer)
+		local sleeper = timer.sleeper
+		local dead = sleeper and not task._waits(sleeper, timer)
 		if timer.due > now and not dead then
 			return (timer.due - now) / 1000
 		end
 		disarm(timer)
 		if timer.func then
 			task.fork(expire, timer)
-		elseif not dead then
-			task._wake(timer.sleeper, timer)
+		elseif sleeper and not dead then
+			task._wake(sleeper, timer)
 		end
 	end
 	return nil
@@ -114,18 +117,21 @@ end, function()
 end)
 
 --- The wall clock.
+---@nodiscard
 ---@return integer ms milliseconds since 1970 (UTC)
 function time.now()
 	return core:now()
 end
 
 --- A clock that only goes forward.
+---@nodiscard
 ---@return integer ms milliseconds since some point in the past
 function time.monotonic()
 	return core:monotonic()
 end
 
 --- Suspend the running task. Raises an error where no task can be suspended.
+---@async
 ---@param ms number 0 or less lets the other ready tasks run
 function time.sleep(ms)
 	local timer = { sleeper = task._owner("time.sleep") }
@@ -135,8 +141,8 @@ end
 
 --- Run `func` later, as a task of its own.
 ---@param ms number
----@param func fun(ud: any)
----@param ud any handed to `func`; the session when nil
+---@param func async fun(ud: any)
+---@param ud? any handed to `func`; the session when nil
 ---@return integer session for time.cancel
 function time.after(ms, func, ud)
 	if type(func) ~= "function" then

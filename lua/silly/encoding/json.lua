@@ -7,21 +7,22 @@ require "silly.store.etcd"
 local core = require "silly.store.etcd.core"
 
 ---@class silly.encoding.json
----@field null any stands for JSON's null, which Lua's nil cannot do inside a table
 local json = { null = core:fromjson("null") }
 
 --- Encode a value. Not encodable: NaN, infinities, functions, threads, other userdata, tables nested too deeply.
+---@nodiscard
 ---@param value any
----@return string|nil text
----@return string|nil err
+---@return string? text
+---@return string? err
 function json.encode(value)
 	return core:tojson(value)
 end
 
 --- Decode a JSON text.
+---@nodiscard
 ---@param text string
 ---@return any value nil on failure
----@return string|nil err
+---@return string? err
 function json.decode(text)
 	return core:fromjson(text)
 end

@@ -5,15 +5,15 @@
 local task = require "silly.task"
 
 ---@class silly.sync.channel
----@field reason any why it was closed, nil while it is open
 ---@field private values any[] values[first] to values[last] are queued
 ---@field private first integer
 ---@field private last integer
----@field private consumer thread|nil the task that waits in pop
+---@field private consumer? thread the task that waits in pop
 local channel = {}
 channel.__index = channel
 
 --- An open, empty channel.
+---@nodiscard
 ---@return silly.sync.channel
 function channel.new()
 	return setmetatable({ values = {}, first = 1, last = 0 }, channel)
@@ -44,6 +44,8 @@ function channel:push(value)
 end
 
 --- Receive the next value, suspending the running task while there is none.
+---@async
+---@nodiscard
 ---@return any value nil when there is none and will be none
 ---@return any reason that of the close, or "Channel is mpsc" where another task waits; nil where others woke the task
 function channel:pop()
@@ -77,7 +79,7 @@ function channel:clear()
 end
 
 --- Close: later pushes fail, and so does pop once the queued values are gone. The reason of the last close counts.
----@param reason any|nil "channel closed" by default
+---@param reason? any "channel closed" by default
 function channel:close(reason)
 	self.reason = reason or "channel closed"
 	deliver(self, nil)

@@ -6,10 +6,11 @@
 local task = require "silly.task"
 
 ---@class silly.sync.mutex.lock
----@field owner thread|nil the task that holds it, nil for the main chunk
+---@field owner? thread the task that holds it, nil for the main chunk
 ---@field depth integer how often the owner holds it
 ---@field first integer the waiting tasks are lock[first] to lock[last]
 ---@field last integer
+---@field [integer] thread
 
 ---@class silly.sync.mutex
 ---@field private locks table<any, silly.sync.mutex.lock>
@@ -49,12 +50,15 @@ end
 guard.__close = guard.unlock
 
 --- A mutex without locked keys.
+---@nodiscard
 ---@return silly.sync.mutex
 function mutex.new()
 	return setmetatable({ locks = {} }, mutex)
 end
 
 --- Lock `key`, suspending the running task while another one holds it.
+---@async
+---@nodiscard
 ---@param key any not nil
 ---@return silly.sync.mutex.guard
 function mutex:lock(key)

@@ -5,22 +5,23 @@
 local task = require "silly.task"
 
 ---@class silly.sync.waitgroup
----@field count integer how many of its tasks have not ended
----@field private waiters thread[] in order
+---@field private waiters thread[] those that wait, in order
 local waitgroup = {}
 waitgroup.__index = waitgroup
 
 --- A wait group without tasks.
+---@nodiscard
 ---@return silly.sync.waitgroup
 function waitgroup.new()
 	return setmetatable({ count = 0, waiters = {} }, waitgroup)
 end
 
 --- Fork `func` as a task of this group.
----@param func fun()
+---@param func async fun()
 ---@return thread task
 function waitgroup:fork(func)
-	local co = task.fork(func, nil, function()
+	local co = task.fork(func)
+	task._ended(co, function()
 		self.count = self.count - 1
 		if self.count == 0 then
 			local waiters = self.waiters
@@ -35,6 +36,7 @@ function waitgroup:fork(func)
 end
 
 --- Suspend the running task until every task of the group has ended; returns at once when there is none.
+---@async
 function waitgroup:wait()
 	while self.count > 0 do
 		table.insert(self.waiters, task._owner("waitgroup:wait"))

@@ -17,7 +17,7 @@ local ID, NEXT = 4, 5
 
 -- The waiters that are done and were not woken, since somebody blocked then. A list and no table, which might have to
 -- grow when there is no memory.
-local first, last
+local first, last ---@type table?, table
 
 local function wake(waiter)
 	-- None where the caller has gone meanwhile.
@@ -165,13 +165,13 @@ end
 
 if _VERSION >= "Lua 5.4" then
 	-- A coroutine that is closed while it waits gives up too.
-	local guard = load [[
+	local guard = assert(load [[
 		local park, mt = ...
 		return function(loop, waiter)
 			local guarded <close> = setmetatable(waiter, mt)
 			return park(loop, waiter)
 		end
-	]]
+	]])
 	park = guard(park, { __close = give_up })
 end
 
@@ -187,6 +187,7 @@ local function cancelled(owner, name, problem)
 end
 
 --- Submits an operation and waits for it.
+---@async
 ---@param owner { loop: silly.store.etcd.loop }  the object whose operation it is; the collector spares it meanwhile
 ---@param native userdata  its native half
 ---@param name string  of the method that submits the operation; messages start with it
@@ -204,7 +205,7 @@ local function await(owner, native, name, request, more)
 		return nil, message, info
 	end
 	-- With room for what `pump` will write: it must not fail for lack of memory.
-	local waiter = { false, false, false, id, false, owner = owner, loop = loop, done = false, co = false }
+	local waiter = { false, false, false, id, false, owner = owner, loop = loop, done = false, co = false } ---@type table
 	waiters[id] = waiter
 	inflight = inflight + 1
 	if not co then

@@ -7,7 +7,7 @@ local getmetatable = getmetatable
 
 ---@param mt table
 ---@param kind string such as `watch`
----@return fun(self: any, name: string): table
+---@return fun<T>(self: T, name: string): T
 return function(mt, kind)
 	return function(self, name)
 		if getmetatable(self) ~= mt then

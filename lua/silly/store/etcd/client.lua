@@ -10,8 +10,8 @@ local keepalive = require "silly.store.etcd.keepalive"
 local watch = require "silly.store.etcd.watch"
 
 ---@class silly.store.etcd.client
----@field private native userdata
----@field private loop silly.store.etcd.loop
+---@field private native silly.store.etcd.native.client
+---@field loop silly.store.etcd.loop
 local client = {}
 
 local mt = { __index = client, __name = "silly.store.etcd.client" }
@@ -30,6 +30,7 @@ local function promise(self)
 end
 
 --- Stores a value under a key.
+---@async
 ---@param req silly.store.etcd.put
 ---@return silly.store.etcd.put.response? response
 ---@return string? message
@@ -40,6 +41,8 @@ function client:put(req, more)
 end
 
 --- Reads a key, or a range of keys.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.get|string
 ---@return silly.store.etcd.get.response? response
 ---@return string? message
@@ -50,6 +53,7 @@ function client:get(req, more)
 end
 
 --- Deletes a key, or a range of keys.
+---@async
 ---@param req silly.store.etcd.delete|string
 ---@return silly.store.etcd.delete.response? response
 ---@return string? message
@@ -60,6 +64,7 @@ function client:delete(req, more)
 end
 
 --- Compares, then runs one of two lists of operations, all in one step.
+---@async
 ---@param req silly.store.etcd.txn
 ---@return silly.store.etcd.txn.response? response
 ---@return string? message
@@ -70,6 +75,7 @@ function client:txn(req, more)
 end
 
 --- Forgets the history before a revision.
+---@async
 ---@param req silly.store.etcd.compact|integer|string
 ---@return silly.store.etcd.compact.response? response
 ---@return string? message
@@ -80,6 +86,8 @@ function client:compact(req, more)
 end
 
 --- Creates a lease and renews it in the background, unless the request says `keepalive = false`.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.grant|integer|string
 ---@return silly.store.etcd.grant.response? response
 ---@return string? message
@@ -92,6 +100,7 @@ function client:grant(req, more)
 end
 
 --- Ends a lease; its keys are deleted with it and its renewal stops.
+---@async
 ---@param req silly.store.etcd.revoke|integer|string
 ---@return silly.store.etcd.revoke.response? response
 ---@return string? message
@@ -102,6 +111,8 @@ function client:revoke(req, more)
 end
 
 --- Asks how long a lease still lives.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.ttl|integer|string
 ---@return silly.store.etcd.ttl.response? response
 ---@return string? message
@@ -112,6 +123,8 @@ function client:ttl(req, more)
 end
 
 --- Lists the leases of the cluster.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.leases?
 ---@return silly.store.etcd.leases.response? response
 ---@return string? message
@@ -123,6 +136,8 @@ end
 
 --- Renews a lease once. With `keepalive = true`, or an id instead of a request, it is also renewed in the background
 --- from then on; with `keepalive = false` no longer.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.keepalive.request|integer|string
 ---@return silly.store.etcd.keepalive? stream
 ---@return string? message
@@ -138,6 +153,8 @@ function client:keepalive(req, more)
 end
 
 --- Watches a key, or a range of keys. Returns once the server has confirmed it.
+---@async
+---@nodiscard
 ---@param req silly.store.etcd.watch.request|string
 ---@return silly.store.etcd.watch? stream
 ---@return string? message
@@ -161,14 +178,14 @@ end
 mt.__close = client.close
 
 function mt:__tostring()
-	local native = check(self, "tostring").native
+	local native = check(self, "tostring").native ---@type silly.store.etcd.native.client
 	return ("%s: %s%s"):format(mt.__name, native:endpoints(), native:closed() and " (closed)" or "")
 end
 
 local M = {}
 
 --- Wraps the native half of a client.
----@param native userdata
+---@param native silly.store.etcd.native.client
 ---@param loop silly.store.etcd.loop
 ---@return silly.store.etcd.client
 function M.new(native, loop)

@@ -9,7 +9,7 @@ local read = require "silly.store.etcd.read"
 ---@class silly.store.etcd.keepalive: silly.store.etcd.keepalive.response
 ---@field private client silly.store.etcd.client
 ---@field private loop silly.store.etcd.loop
----@field private renewals userdata?  the native half, where there is renewal in the background
+---@field private renewals silly.store.etcd.native.reader?  the native half, where there is renewal in the background
 ---@field private answer silly.store.etcd.keepalive.response?
 ---@field private closed boolean
 local keepalive = {}
@@ -23,6 +23,7 @@ local function failure(message, code)
 end
 
 --- Renews the lease once more.
+---@async
 ---@param req silly.store.etcd.keepalive.request?  names the lease; without it, it is the one of this object
 ---@return boolean? ok
 ---@return string? message
@@ -42,6 +43,8 @@ end
 
 --- The newest answer that was not read yet. Where there is none: the next renewal in the background is waited for, or
 --- the loss of the lease, which is the code `lease_expired`; without such renewal it is an error.
+---@async
+---@nodiscard
 ---@param seconds number?  to wait at the most; nil, "timeout" is returned then
 ---@return silly.store.etcd.keepalive.response? response
 ---@return string? message
@@ -81,7 +84,7 @@ local M = {}
 
 --- Wraps the answer of a renewal.
 ---@param client silly.store.etcd.client
----@param answer silly.store.etcd.keepalive.response  with the native half in `renewals`, which is taken out
+---@param answer table  a silly.store.etcd.keepalive.response, with the native half in `renewals`, which is taken out
 ---@return silly.store.etcd.keepalive
 function M.new(client, answer)
 	local renewals = answer.renewals

@@ -10,14 +10,6 @@
 --   block(core, pump)  optional: what a caller does that may not be suspended; waits and pumps once
 --   go(f, ...)         optional: runs `f` as a caller that may be suspended
 
----@class silly.store.etcd.loop
----@field current fun(): any, string?
----@field park fun(waiter: table)
----@field wake fun(co: any, waiter: table)
----@field start fun(core: userdata, pump: fun(): integer, give_up: fun(waiter: table))
----@field block? fun(core: userdata, pump: fun(): integer): string?
----@field go? fun(f: function, ...: any)
-
 local loop = {}
 
 local function loaded(name)
@@ -50,7 +42,7 @@ local default
 
 -- What went wrong, in one line and without the place.
 local function reason(message)
-	return (tostring(message):match "[^\n]*":gsub("^.-%.lua:%d+: ", ""):gsub(":$", ""))
+	return (tostring(message):gsub("\n.*", ""):gsub("^.-%.lua:%d+: ", ""):gsub(":$", ""))
 end
 
 local function named(name)

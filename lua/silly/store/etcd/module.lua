@@ -8,10 +8,10 @@ local loop = require "silly.store.etcd.loop"
 local protect = require "silly.store.etcd.protect"
 
 ---@class silly.store.etcd
----@field _VERSION string
 local etcd = { _VERSION = core:version() }
 
 --- Makes a client. Opens nothing and returns at once; throws when the configuration is no good.
+---@nodiscard
 ---@param conf silly.store.etcd.conf
 ---@return silly.store.etcd.client
 function etcd.newclient(conf)

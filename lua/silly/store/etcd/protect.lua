@@ -27,8 +27,8 @@ end
 
 protect.pcall = pcall
 
-if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
-	local unpack = unpack -- luacheck: ignore 113 143
+if _VERSION < "Lua 5.2" and not rawget(_G, "jit") then
+	local unpack = rawget(_G, "unpack")
 
 	-- coroutine -> the one around it, which is what a loop resumes
 	local around = setmetatable({}, { __mode = "kv" })
@@ -42,9 +42,11 @@ if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
 		return around[co] or co
 	end
 
+	---@async
 	local function within(describe, co, f, ...)
 		local inner = coroutine.create(function(...) return f(...) end)
 		around[inner] = protect.outermost(co)
+		---@async
 		local function pass(ok, ...)
 			if not ok then
 				return false, describe((...), inner)
@@ -60,6 +62,7 @@ if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
 		return problem
 	end
 
+	---@async
 	function protect.xpcall(describe, f, ...)
 		local co = coroutine.running()
 		if co and isyieldable() then
@@ -71,6 +74,7 @@ if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
 	end
 
 	--- pcall.
+	---@async
 	---@param f function
 	---@param ... any arguments for `f`
 	---@return boolean ok

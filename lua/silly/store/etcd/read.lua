@@ -6,12 +6,12 @@ local await = require "silly.store.etcd.await"
 local core = require "silly.store.etcd.core"
 
 --- Reads the next thing.
+---@async
 ---@param owner { loop: silly.store.etcd.loop }  the object of the stream
----@param native userdata  its native half
+---@param native silly.store.etcd.native.reader  its native half
 ---@param seconds number?  to wait at the most
----@return any next
----@return string? message
----@return table? info
+---@return_overload table
+---@return_overload nil, string, silly.store.etcd.info
 local function read(owner, native, seconds)
 	local deadline
 	while true do
@@ -19,7 +19,7 @@ local function read(owner, native, seconds)
 		if next ~= false then
 			return next, message, info
 		end
-		deadline = deadline or seconds and core:monotonic() + tonumber(seconds) * 1000
+		deadline = deadline or seconds and core:monotonic() + assert(tonumber(seconds)) * 1000
 		local ready
 		ready, message, info = await(owner, native, "read", seconds)
 		if not ready then

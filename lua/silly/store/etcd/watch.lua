@@ -5,7 +5,7 @@ local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.watch
 ---@field private client silly.store.etcd.client  keeps it from being collected, which would close it
----@field private native userdata
+---@field private native silly.store.etcd.native.reader
 ---@field private loop silly.store.etcd.loop
 ---@field private begun silly.store.etcd.watch.response[]  which a loop over events has begun, or one behind it
 ---@field private at integer  the next event of the first of them
@@ -36,6 +36,8 @@ local function rest(self)
 end
 
 --- Waits for the next response. After the end of the watch every read says why it ended.
+---@async
+---@nodiscard
 ---@param seconds number?  at the most; nil, "timeout" is returned then and the watch lives on
 ---@return silly.store.etcd.watch.response? response
 ---@return string? message
@@ -64,9 +66,11 @@ end
 --- Iterates over the events: `for event, response in stream:events() do`. A loop that is left loses nothing: the next
 --- one, or `read`, goes on there. It ends when the watch or its client is closed; any other end is raised, and `read`
 --- gives it as `nil, message, info`.
----@return fun(): silly.store.etcd.event?, silly.store.etcd.watch.response?
+---@nodiscard
+---@return async fun(): silly.store.etcd.event?, silly.store.etcd.watch.response?
 function watch:events()
 	check(self, "events")
+	---@async
 	return function()
 		while true do
 			local event, from = take(self)
@@ -87,6 +91,7 @@ function watch:events()
 end
 
 --- What the watch is doing: silence is told from loss. Costs no call.
+---@nodiscard
 ---@return silly.store.etcd.watch.status? status  nil in a forked child
 ---@return string? message
 ---@return silly.store.etcd.info? info
@@ -113,7 +118,7 @@ local M = {}
 
 --- Wraps the native half of a watch.
 ---@param client silly.store.etcd.client
----@param native userdata
+---@param native silly.store.etcd.native.reader
 ---@return silly.store.etcd.watch
 function M.new(client, native)
 	return setmetatable({ client = client, native = native, loop = client.loop, begun = {}, at = 1 }, mt)

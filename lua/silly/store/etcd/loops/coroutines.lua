@@ -7,7 +7,7 @@ local coroutines = {}
 
 -- function -> can a coroutine not yield through it? C's are opaque, but for two, which PUC's Lua 5.1 does not spare.
 local opaque = setmetatable({}, { __mode = "k" })
-if _VERSION ~= "Lua 5.1" or rawget(_G, "jit") then
+if _VERSION >= "Lua 5.2" or rawget(_G, "jit") then
 	opaque[pcall], opaque[xpcall] = false, false
 end
 
@@ -19,7 +19,7 @@ local function isyieldable()
 	while frame do
 		local func = frame.func -- none where a tail call has taken its place
 		if func and opaque[func] == nil then
-			opaque[func] = debug.getinfo(func, "S").what == "C"
+			opaque[func] = assert(debug.getinfo(func, "S")).what == "C"
 		end
 		if func and opaque[func] then
 			return false
@@ -57,6 +57,7 @@ local WAITS = setmetatable({}, {
 coroutines.RESUMED = "the coroutine was resumed before the answer came, not by its loop"
 
 --- Suspends the caller.
+---@async
 ---@param waiter table
 ---@return string? problem
 function coroutines.park(waiter)

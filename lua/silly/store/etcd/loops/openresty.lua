@@ -37,7 +37,7 @@ local SIGNALS = 1e5
 -- Milliseconds until nginx is asked for a reader again.
 local RETRY = 1000
 
-local pump, give_up
+local pump, give_up ---@type silly.store.etcd.pump, function
 -- The callers that wait.
 local parked = {}
 -- Is there a reader, and when was nginx asked for one? Was it needed since the last look; shall it end?

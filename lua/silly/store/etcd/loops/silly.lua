@@ -22,6 +22,7 @@ function silly.current()
 	return co and coroutine.running() == co and isyieldable() and co or nil
 end
 
+---@async
 function silly.park(waiter)
 	task.wait()
 	return not waiter.done and coroutines.RESUMED or nil
@@ -38,6 +39,7 @@ function silly.go(f, ...)
 end
 
 -- Reads signals until nothing was in flight for a while, or the connection is lost.
+---@async
 local function read(conn, pump)
 	local inflight = 1
 	repeat
@@ -46,6 +48,7 @@ local function read(conn, pump)
 	until not signal and (inflight == 0 or not conn:isalive())
 end
 
+---@async
 local function watch(core, pump)
 	while true do
 		local port, nonce = core:port()

@@ -7,7 +7,7 @@ local coroutines = require "silly.store.etcd.loops.coroutines"
 local standalone = {}
 
 -- The runtime, once it was loaded.
-local task
+local task ---@type silly.task
 
 local function runtime()
 	local loaded = package.loaded["silly.task"]
@@ -21,6 +21,7 @@ function standalone.current()
 	return runtime() and task._inside()
 end
 
+---@async
 function standalone.park(waiter)
 	task._park("WAIT", waiter) -- without looking again at what `current` has just seen
 	return not waiter.done and coroutines.RESUMED or nil

@@ -1,0 +1,88 @@
+---@meta silly.store.etcd.core
+
+-- Definitions of the native half, for who works on the Lua half: the core, and the objects that it makes. What a loop
+-- sees of the core is in library/.
+
+---@class silly.store.etcd.native.core: silly.store.etcd.core
+local core = {}
+
+--- The results of an operation that has completed; after a fork, once, the negative id of the last one before it.
+---@return integer? id
+---@return any ... its results
+function core:next() end
+
+--- Milliseconds since 1970.
+---@return integer
+function core:now() end
+
+--- Milliseconds since the module was loaded.
+---@return integer
+function core:monotonic() end
+
+--- That of the library.
+---@return string
+function core:version() end
+
+---@param value any
+---@return string? text
+---@return string? message
+function core:tojson(value) end
+
+---@param text string
+---@return any value
+---@return string? message
+function core:fromjson(text) end
+
+---@param conf silly.store.etcd.conf
+---@return_overload silly.store.etcd.native.client
+---@return_overload nil, string
+function core:newclient(conf) end
+
+--- Submits a call: the id of the operation, or nil, a message and an info.
+---@alias silly.store.etcd.native.call fun(self: any, req: any, more: any): integer?, string?, silly.store.etcd.info?
+
+---@class silly.store.etcd.native.client
+---@field put silly.store.etcd.native.call
+---@field get silly.store.etcd.native.call
+---@field delete silly.store.etcd.native.call
+---@field txn silly.store.etcd.native.call
+---@field compact silly.store.etcd.native.call
+---@field grant silly.store.etcd.native.call
+---@field revoke silly.store.etcd.native.call
+---@field ttl silly.store.etcd.native.call
+---@field leases silly.store.etcd.native.call
+---@field keepalive silly.store.etcd.native.call
+---@field watch silly.store.etcd.native.call
+local client = {}
+
+function client:close() end
+
+---@return boolean
+function client:closed() end
+
+--- Is some lease renewed in the background?
+---@return boolean
+function client:renews() end
+
+---@return string
+function client:endpoints() end
+
+--- What a stream is read from.
+---@class silly.store.etcd.native.reader
+local reader = {}
+
+--- The next thing, or the id of an operation that waits until there may be one.
+---@param seconds? number
+---@return any
+---@return string? message
+---@return silly.store.etcd.info? info
+function reader:read(seconds) end
+
+---@return silly.store.etcd.watch.status? status
+---@return string? message
+---@return silly.store.etcd.info? info
+function reader:status() end
+
+function reader:close() end
+
+return core
