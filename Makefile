@@ -103,7 +103,7 @@ env: ## Print LUA_PATH and LUA_CPATH with this tree before yours: eval "$(make -
 	@$(call PREPEND,LUA_PATH,$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua)
 	@$(call PREPEND,LUA_CPATH,$(CURDIR)/$(BUILD)/?.so)
 
-lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
+lint: deps ## Check formatting, cargo clippy, luacheck, the types and the rockspec
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -114,6 +114,7 @@ lint: deps ## Check formatting, cargo clippy, luacheck and the rockspec
 	CUSTOM_LIBFUZZER_PATH=/none/libFuzzer.a cargo clippy --locked --manifest-path fuzz/Cargo.toml -- -D warnings
 	luacheck --quiet $(wildcard lua spec examples bench fuzz bin/silly-run)
 	find lua bin -type f -exec luac5.1 -p {} +
+	.ci/types
 	luarocks lint silly-etcd-scm-1.rockspec
 
 audit: ## Check licences and sources of all crates with cargo-deny

@@ -3,6 +3,11 @@
 -- for each that changes, without a value where it is gone. `pause(message)` is called when the keys cannot be followed
 -- for now: it waits before the next attempt, in the way of its host. Out: nothing, once the client is closed.
 
+---@async
+---@param client silly.store.etcd.client
+---@param prefix string
+---@param changed fun(key: string, value: string?)
+---@param pause async fun(message: string)
 return function(client, prefix, changed, pause)
 	local known = {} -- key to value
 
@@ -14,6 +19,9 @@ return function(client, prefix, changed, pause)
 	end
 
 	-- Reads all keys, tells what is not as it was known, and watches them from there.
+	---@async
+	---@return_overload silly.store.etcd.watch
+	---@return_overload nil, string, silly.store.etcd.info
 	local function begin()
 		local now, message, info = client:get { key = prefix, prefix = true, retry = 0 }
 		if not now then
@@ -33,6 +41,10 @@ return function(client, prefix, changed, pause)
 	end
 
 	-- Tells what changes until the watch ends, and returns why it did.
+	---@async
+	---@param stream silly.store.etcd.watch
+	---@return string message
+	---@return silly.store.etcd.info info
 	local function follow(stream)
 		while true do
 			local response, message, info = stream:read()

@@ -17,6 +17,7 @@ local function changed(key, value)
 	end
 end
 
+---@async
 local function sleep(milliseconds)
 	local co, timer = coroutine.running(), uv.new_timer()
 	timer:start(milliseconds, 0, function()
@@ -26,6 +27,7 @@ local function sleep(milliseconds)
 	coroutine.yield()
 end
 
+---@async
 local function pause(message)
 	io.stderr:write(message, "\n")
 	sleep(1000)

@@ -20,6 +20,7 @@ local function changed(key, value)
 	end
 end
 
+---@async
 local function pause(message)
 	local co = coroutine.running()
 	io.stderr:write(message, "\n")

@@ -9,8 +9,9 @@ local follow = require "examples.follow"
 
 local ready = {} -- coroutines to be resumed
 local asleep = {} -- others, with the time at which they are
-local core, pump
+local core, pump ---@type silly.store.etcd.core, silly.store.etcd.pump
 
+---@type silly.store.etcd.loop
 local loop = {
 	current = function()
 		local co, main = coroutine.running()
@@ -30,6 +31,7 @@ local function changed(key, value)
 	end
 end
 
+---@async
 local function pause(message)
 	io.stderr:write(message, "\n")
 	asleep[coroutine.running()] = os.time() + 1

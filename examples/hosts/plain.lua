@@ -21,4 +21,5 @@ local function pause(message)
 	os.execute "sleep 1"
 end
 
+---@diagnostic disable-next-line: await-in-sync -- here it blocks
 follow(client, "config/", changed, pause)

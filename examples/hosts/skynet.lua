@@ -24,6 +24,7 @@ local function pause(message)
 end
 
 skynet.start(function()
+	---@async
 	skynet.fork(function()
 		follow(client, "config/", changed, pause)
 		skynet.abort()

@@ -18,6 +18,7 @@ local function changed(key, value)
 	end
 end
 
+---@async
 local function pause(message)
 	io.stderr:write(message, "\n")
 	time.sleep(1000)
