@@ -10,6 +10,8 @@
 --   block(core, pump)  optional: what a caller does that may not be suspended; waits and pumps once
 --   go(f, ...)         optional: runs `f` as a caller that may be suspended
 
+local coroutines = require "silly.store.etcd.loops.coroutines"
+
 local loop = {}
 
 local function loaded(name)
@@ -27,8 +29,8 @@ local BUILTIN = {
 		return type(vim) == "table" and vim.schedule and (vim.uv or vim.loop) -- no `schedule` in threads of its own
 	end },
 	{ "standalone", function()
-		local task = loaded "silly.task"
-		return type(task) == "table" and task._standalone and task._active()
+		local task = coroutines.runtime()
+		return task and task._active()
 	end },
 	{ "eco", function() return rawget(_G, "eco") or loaded "eco" end },
 	{ "cqueues", function() return loaded "cqueues" end },

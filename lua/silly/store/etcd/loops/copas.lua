@@ -23,7 +23,7 @@ end
 
 function loop.park(waiter)
 	pause()
-	return not waiter.done and coroutines.RESUMED or nil
+	return coroutines.early(waiter)
 end
 
 function loop.wake(co)

@@ -33,10 +33,18 @@ end
 --- May the running coroutine be suspended right here?
 coroutines.isyieldable = coroutine.isyieldable or isyieldable -- luacheck: ignore 143
 
+--- The standalone `silly` runtime, if it is loaded: that may be later, or never, so it is looked up and not required.
+--- The silly framework has a module of the same name.
+---@return silly.task?
+function coroutines.runtime()
+	local task = package.loaded["silly.task"]
+	return type(task) == "table" and task._standalone and task or nil
+end
+
 -- Is the caller a task of the standalone runtime? That resumes it, and nobody else may.
 local function istask()
-	local task = package.loaded["silly.task"]
-	return type(task) == "table" and task._standalone and task.running()
+	local task = coroutines.runtime()
+	return task and task.running()
 end
 
 --- The running coroutine, if it may be suspended.
@@ -53,8 +61,12 @@ local WAITS = setmetatable({}, {
 	__tostring = function() return "silly.store.etcd: a call waits here, which must not be made in a generator" end,
 })
 
---- What `park` of a loop returns where the caller was resumed before its waiter was done.
-coroutines.RESUMED = "the coroutine was resumed before the answer came, not by its loop"
+--- What `park` of a loop returns: why the call ends, where its caller was resumed before the waiter was done.
+---@param waiter table
+---@return string? problem
+function coroutines.early(waiter)
+	return not waiter.done and "the coroutine was resumed before the answer came, not by its loop" or nil
+end
 
 --- Suspends the caller.
 ---@async
@@ -62,7 +74,7 @@ coroutines.RESUMED = "the coroutine was resumed before the answer came, not by i
 ---@return string? problem
 function coroutines.park(waiter)
 	coroutine.yield(WAITS)
-	return not waiter.done and coroutines.RESUMED or nil
+	return coroutines.early(waiter)
 end
 
 --- The text of any error value, with a traceback.

@@ -22,7 +22,7 @@ function loop.park(waiter)
 	if not waiter.done then
 		waiter.condition:wait()
 	end
-	return not waiter.done and coroutines.RESUMED or nil
+	return coroutines.early(waiter)
 end
 
 function loop.wake(_, waiter)

@@ -25,7 +25,7 @@ end
 ---@async
 function silly.park(waiter)
 	task.wait()
-	return not waiter.done and coroutines.RESUMED or nil
+	return coroutines.early(waiter)
 end
 
 function silly.wake(co)

@@ -15,7 +15,7 @@ local watcher, used, timing
 
 function loop.park(waiter)
 	skynet.wait(waiter)
-	return not waiter.done and coroutines.RESUMED or nil
+	return coroutines.early(waiter)
 end
 
 function loop.wake(_, waiter)

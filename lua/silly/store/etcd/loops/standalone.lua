@@ -1,30 +1,26 @@
 -- The loop of plain Lua: callers inside a task of the standalone `silly` runtime are parked there, all others block.
---
--- The runtime may be loaded later than this module, or never, so it is looked up and not required.
 
 local coroutines = require "silly.store.etcd.loops.coroutines"
 
 local standalone = {}
 
+local runtime = coroutines.runtime
+
 -- The runtime, once it was loaded.
 local task ---@type silly.task
 
-local function runtime()
-	local loaded = package.loaded["silly.task"]
-	if type(loaded) == "table" and loaded._standalone then
-		task = loaded
-		return task
-	end
-end
-
 function standalone.current()
-	return runtime() and task._inside()
+	local loaded = runtime()
+	if loaded then
+		task = loaded
+		return task._inside()
+	end
 end
 
 ---@async
 function standalone.park(waiter)
 	task._park("WAIT", waiter) -- without looking again at what `current` has just seen
-	return not waiter.done and coroutines.RESUMED or nil
+	return coroutines.early(waiter)
 end
 
 function standalone.wake(co, waiter)
@@ -43,8 +39,9 @@ end
 local alone = coroutines.starter(coroutines.waker(coroutines.report))
 
 function standalone.go(f, ...)
-	if runtime() then
-		task.fork(coroutines.bind(f, ...))
+	local silly = runtime()
+	if silly then
+		silly.fork(coroutines.bind(f, ...))
 	else
 		alone(f, ...)
 	end
