@@ -124,8 +124,9 @@ end
 
 -- Something for which `finalize` is called at the end of the lua_State.
 local function sentinel(finalize)
-	if newproxy then -- luacheck: ignore 113
-		local proxy = newproxy(true) -- luacheck: ignore 113
+	local newproxy = rawget(_G, "newproxy")
+	if newproxy then
+		local proxy = newproxy(true)
 		getmetatable(proxy).__gc = finalize
 		return proxy
 	end
@@ -332,13 +333,13 @@ local function strike()
 		return
 	end
 	signal, struck = nil, signal
-	local status = main and task.status(main)
-	if not status then
+	local self = main and alive(main)
+	if not main or not self then
 		error(SIGNALS[struck], 0)
-	elseif status ~= "READY" then
+	elseif self.status ~= "READY" then
 		task._enqueue(main)
 	end
-	tasks[main].value = STRUCK
+	self.value = STRUCK
 end
 
 --- Internal: raise the signal that came, if one has, in a caller that has blocked. Main gets it too, later.
@@ -419,10 +420,10 @@ end
 
 --- Internal: what bin/silly-run does with a script. SIGINT and SIGTERM are raised where main waits, so that all that is
 --- to be closed is closed; once main has ended they end the run. A second one ends the process.
----@param func fun(...) main
+---@param func async fun(...: any) main
 ---@param ... any arguments for it
 ---@return integer status for os.exit: 0, 1 or, where a signal has ended the script, 128 and its number
----@return string|nil problem
+---@return string? problem
 function task._script(func, ...)
 	core:catch()
 	catching = true

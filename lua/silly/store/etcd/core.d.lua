@@ -4,6 +4,7 @@
 -- sees of the core is in library/.
 
 ---@class silly.store.etcd.native.core: silly.store.etcd.core
+---@field isyieldable? fun(): boolean? can the running coroutine be suspended right here? nil where this Lua cannot tell
 local core = {}
 
 --- The results of an operation that has completed; after a fork, once, the negative id of the last one before it.
@@ -18,6 +19,13 @@ function core:now() end
 --- Milliseconds since the module was loaded.
 ---@return integer
 function core:monotonic() end
+
+--- Catches SIGINT and SIGTERM from now on.
+function core:catch() end
+
+--- The signal that was caught and not taken yet.
+---@return integer? signal
+function core:caught() end
 
 --- That of the library.
 ---@return string
@@ -71,9 +79,16 @@ function client:endpoints() end
 ---@class silly.store.etcd.native.reader
 local reader = {}
 
---- The next thing, or the id of an operation that waits until there may be one.
+--- The next thing; false where one has to wait for it.
 ---@param seconds? number
 ---@return any
+---@return string? message
+---@return silly.store.etcd.info? info
+function reader:take(seconds) end
+
+--- Submits a wait until there may be something to take.
+---@param seconds? number
+---@return integer? id
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function reader:read(seconds) end

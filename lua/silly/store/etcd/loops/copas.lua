@@ -14,7 +14,7 @@ end
 local loop = { go = copas.addthread }
 
 -- The thread that watches; dead once nothing is in flight.
-local watcher
+local watcher ---@type thread?
 
 function loop.current()
 	local co, main = coroutine.running()

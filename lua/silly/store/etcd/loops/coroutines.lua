@@ -136,7 +136,7 @@ function coroutines.waker(report)
 	end
 end
 
-local unpack = table.unpack or unpack -- luacheck: ignore 113 143
+local unpack = table.unpack or rawget(_G, "unpack") -- luacheck: ignore 143
 
 --- A function that calls `f` with these arguments.
 ---@param f function

@@ -6,7 +6,7 @@ local eco = eco or require "eco" -- luacheck: ignore 113
 local loop = { current = coroutines.current, park = coroutines.park, go = eco.run }
 
 -- The coroutine that watches; dead once nothing is in flight.
-local watcher
+local watcher ---@type thread?
 
 function loop.wake(co)
 	eco._resume(co)

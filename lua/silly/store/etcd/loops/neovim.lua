@@ -18,13 +18,13 @@ neovim.go = coroutines.starter(neovim.wake)
 local LONGEST = 2147483647
 
 -- What watches the core, and hands out results to those who are suspended.
-local handle, core, pump
+local handle, core, pump ---@type any, silly.store.etcd.core, silly.store.etcd.pump?
 -- Is that about to happen?
 local scheduled = false
 -- How often the core has signalled, and how many callers block.
 local signals, blocking = 0, 0
 
-local resume
+local resume ---@type function
 
 -- Once for each signal: it would come again and again until what is scheduled runs.
 local function readable()
@@ -51,7 +51,7 @@ function resume()
 	-- While one caller blocks nobody else runs.
 	if blocking == 0 then
 		watch()
-		pump()
+		assert(pump)()
 	end
 end
 

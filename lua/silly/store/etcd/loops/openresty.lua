@@ -18,7 +18,7 @@ local isyieldable = coroutine.isyieldable or core.isyieldable -- luacheck: ignor
 local openresty = {}
 
 -- The phases in which no request waits for the process.
-local STARTS = { init = true, init_worker = true }
+local STARTS = { init = true, init_worker = true } ---@type table<string, true?>
 
 local REFUSED = setmetatable({
 	exit_worker = "nothing can wait in the phase 'exit_worker'; call this in a timer: one that is pending runs when the "
@@ -51,15 +51,19 @@ local function wait_in_vain()
 end
 
 -- phase -> can Lua wait there?
-local waits = setmetatable({}, { __index = function(known, phase)
-	local ok, _, problem = pcall(wait_in_vain)
-	known[phase] = ok and problem == "timeout"
-	return known[phase]
-end })
+local waits = {} ---@type table<string, boolean>
+
+local function can_wait(phase)
+	if waits[phase] == nil then
+		local ok, _, problem = pcall(wait_in_vain)
+		waits[phase] = ok and problem == "timeout"
+	end
+	return waits[phase]
+end
 
 function openresty.current()
 	local phase = ngx.get_phase()
-	if waits[phase] then
+	if can_wait(phase) then
 		if isyieldable() == false then
 			return nil, NESTED
 		end

@@ -15,7 +15,7 @@ local silly = {}
 local IDLE = 200
 
 -- The task that reads, while there is one.
-local watcher
+local watcher ---@type thread?
 
 function silly.current()
 	local co = task.running()

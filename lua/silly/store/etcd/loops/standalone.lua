@@ -7,7 +7,7 @@ local standalone = {}
 local runtime = coroutines.runtime
 
 -- The runtime, once it was loaded.
-local task ---@type silly.task
+local task ---@type any
 
 function standalone.current()
 	local loaded = runtime()

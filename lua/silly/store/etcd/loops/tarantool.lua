@@ -7,7 +7,7 @@ local socket = require "socket"
 local tarantool = { go = fiber.create }
 
 -- The fiber that watches.
-local watcher
+local watcher ---@type table?
 
 function tarantool.current()
 	return fiber.self()
