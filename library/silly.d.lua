@@ -11,10 +11,10 @@ local silly = {}
 function silly.sleep(ms) end
 
 --- The same as `silly.task.run`.
----@param main? async fun(...: any)
----@param ... any arguments for `main`
+---@param func? async fun(...: any) main
+---@param ... any arguments for it
 ---@return boolean ended false when tasks were left that nothing can wake; stderr tells
-function silly.run(main, ...) end
+function silly.run(func, ...) end
 
 --- End the process at once, from wherever; the Lua state is closed first where Lua can do that (5.2 and later).
 ---@param code? integer exit status, 0 by default

@@ -46,9 +46,9 @@ function task.status(co) end
 --- Run `main` as a task, and everything that it or anyone before it forked, until all have ended.
 --- An error in `main` ends the run at once and is raised, as text with its traceback; so does an interrupt (SIGINT).
 --- The other tasks then end where they are, as those do that nothing can wake: their variables are closed.
----@param main? async fun(...: any)
----@param ... any arguments for `main`
+---@param func? async fun(...: any) main
+---@param ... any arguments for it
 ---@return boolean ended false when tasks were left that nothing can wake; stderr tells
-function task.run(main, ...) end
+function task.run(func, ...) end
 
 return task

@@ -31,7 +31,7 @@ local function used()
 		for letter, digits in text:gmatch "fn ([achlpsw])(%d%d?)_" do
 			note(letter:upper() .. digits, path)
 		end
-		for number in text:gmatch '"(f%d%d?): ' do
+		for number in text:gmatch '"([fn]%d%d?): ' do
 			note(number, path)
 		end
 	end

@@ -445,7 +445,7 @@ describe("a loop of a user's own", function()
 			return "enough"
 		end
 		local answer, message, info = client:get { key = prefix .. 1 }
-		assert.are.same({ nil, "call: cancelled: enough", { code = "cancelled", applied = "maybe" } },
+		assert.are.same({ nil, "get: cancelled: enough", { code = "cancelled", applied = "maybe" } },
 			{ answer, message, info })
 		assert.are.same({ "cancelled", "no" }, { select(3, stream:read()).code, select(3, stream:read()).applied })
 		loop.block = nil

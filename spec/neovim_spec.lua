@@ -54,7 +54,7 @@ describe("in Neovim #hosts", function()
 	end
 
 	test("n6: Ctrl-C ends a call that blocks, and the client works on", function()
-		assert.are.same({ "call: cancelled: interrupted by Ctrl-C", "cancelled maybe", "answer" }, run [[
+		assert.are.same({ "put: cancelled: interrupted by Ctrl-C", "cancelled maybe", "answer" }, run [[
 			-- It runs while the call waits.
 			vim.schedule(function() say "type" end)
 			local answer, message, info = mute:put { key = "a", value = "" }
