@@ -36,6 +36,9 @@ pub use error::{Applied, Attempts, Code, Error, Result};
 pub use leases::Renewals;
 pub use login::Credentials;
 pub use readable::Readable;
+#[cfg(feature = "lua")]
+pub(crate) use rpc::rpcs;
+pub use rpc::{RPCS, Rpc, Unary};
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};
 #[cfg(any(test, feature = "fuzzing"))]

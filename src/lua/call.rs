@@ -1,28 +1,28 @@
 //! The one shape of every call: decode, run, encode.
 //!
-//! In: a request table. Out: at once the id of an operation, or `nil, message, info` if the request is no good; later,
-//! under that id, the answer.
+//! In: a request table. Out: at once the id of an operation, or `nil, message, info` if the request is wrong; later,
+//! under that id, the response. The calls of the table in `src/etcd/rpc.rs` have that shape by rule.
 
 use mlua::prelude::*;
 
-use super::core::bridge;
-use super::failure::{self, Invalid};
-use super::fields::Fields;
-use crate::etcd::{self, Applied, CallOptions, Client, Code};
+use super::failure;
+use super::fields::{Decode, Fields};
+use super::operation::{Answer, Unwritten, run};
+use super::table::{Encode, build};
+use crate::etcd::{self, Applied, CallOptions, Client, Unary};
 
 /// One call of the API.
 pub(super) trait Call: Send + 'static {
     /// Its name in Lua, which stands at the start of its messages.
     const NAME: &'static str;
-    /// The field that a request must have, where there is exactly one: it may stand in the request's place.
-    const ALONE: Option<&'static str> = None;
-    /// What goes down.
-    type Request: Send + 'static;
+    /// The fields that a request must have. Where it is one, that may stand in the request's place.
+    const REQUIRED: &'static [&'static str] = &[];
+    /// Can it be called without a request?
+    const BARE: bool = false;
+    /// What goes down. Fields that its decoder does not ask for are errors.
+    type Request: Decode + Send + 'static;
     /// What comes up.
     type Response: Send + 'static;
-
-    /// Reads the request. Fields that it does not ask for are errors.
-    fn decode(fields: &mut Fields<'_>) -> Result<Self::Request, Invalid>;
 
     /// May it change something on the server?
     fn writes(request: &Self::Request) -> bool;
@@ -34,44 +34,30 @@ pub(super) trait Call: Send + 'static {
         options: CallOptions,
     ) -> impl Future<Output = etcd::Result<Self::Response>> + Send;
 
-    /// Writes the answer.
+    /// Writes the response.
     fn encode(lua: &Lua, response: Self::Response) -> LuaResult<LuaValue>;
 }
 
-/// The result of an operation on its way to the Lua thread. The bridge that carries it is app data of the lua_State.
-pub(super) type Outcome = Box<dyn Answer>;
+impl<R: Unary + Decode> Call for R
+where
+    R::Response: Encode,
+{
+    const NAME: &'static str = R::RPC.name;
+    const REQUIRED: &'static [&'static str] = R::RPC.required;
+    const BARE: bool = R::RPC.required.is_empty();
+    type Request = R;
+    type Response = R::Response;
 
-/// What an operation returns to Lua.
-pub(super) trait Answer: Send {
-    /// What the caller gets instead if there is no memory for the values.
-    fn unwritten(&self) -> Unwritten;
-
-    /// The values that the caller gets.
-    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue>;
-}
-
-/// What is known of an answer that could not be made into tables.
-#[derive(Clone, Copy)]
-pub(super) struct Unwritten {
-    /// The name of its call.
-    pub(super) call: &'static str,
-    /// May that have changed something?
-    pub(super) applied: Applied,
-}
-
-impl Answer for Unwritten {
-    fn unwritten(&self) -> Unwritten {
-        *self
+    fn writes(_: &R) -> bool {
+        R::RPC.writes()
     }
 
-    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        self.write(lua, &LuaError::runtime("not enough memory"))
+    fn run(client: Client, request: R, options: CallOptions) -> impl Future<Output = etcd::Result<R::Response>> + Send {
+        request.run(client, options)
     }
-}
 
-impl Unwritten {
-    pub(super) fn write(self, lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue> {
-        failure::unwritable(lua, self.call, self.applied, error)
+    fn encode(lua: &Lua, response: R::Response) -> LuaResult<LuaValue> {
+        build(lua, &response)
     }
 }
 
@@ -82,8 +68,12 @@ pub(super) fn submit<C: Call>(
     request: LuaValue,
     more: &LuaValue,
 ) -> LuaResult<LuaMultiValue> {
-    let decoded = Fields::new(lua, C::NAME, C::ALONE, request).and_then(|mut fields| {
-        let request = C::decode(&mut fields)?;
+    let fields = match request {
+        LuaNil if C::BARE => Ok(Fields::none(lua, C::NAME)),
+        request => Fields::new(lua, C::NAME, C::REQUIRED, request),
+    };
+    let decoded = fields.and_then(|mut fields| {
+        let request = C::Request::decode(&mut fields)?;
         let options = fields.options(client.options())?;
         fields.check()?;
         match more {
@@ -102,19 +92,6 @@ pub(super) fn submit<C: Call>(
         let result = running.await;
         Done::<C> { result, writes }
     })
-}
-
-/// Submits an operation of the call `name`.
-pub(super) fn run<A: Answer + 'static>(
-    lua: &Lua,
-    name: &'static str,
-    operation: impl Future<Output = A> + Send + 'static,
-) -> LuaResult<LuaMultiValue> {
-    let operation = async { Box::new(operation.await) as Outcome };
-    match bridge(lua)?.submit(operation, || Box::new(Panicked)) {
-        Ok(id) => id.into_lua_multi(lua),
-        Err(error) => failure::push(lua, name, &etcd::Error::new(Code::Unavailable, error.to_string())),
-    }
 }
 
 /// The outcome of call `C`.
@@ -138,26 +115,5 @@ impl<C: Call> Answer for Done<C> {
             Ok(response) => C::encode(lua, response)?.into_lua_multi(lua),
             Err(error) => failure::push(lua, C::NAME, &error),
         }
-    }
-}
-
-/// The outcome of an operation that panicked.
-struct Panicked;
-
-impl Answer for Panicked {
-    fn unwritten(&self) -> Unwritten {
-        Unwritten {
-            call: "panic",
-            applied: Applied::Maybe,
-        }
-    }
-
-    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        let Unwritten { call, applied } = self.unwritten();
-        let error = etcd::Error {
-            applied,
-            ..etcd::Error::new(Code::Internal, "a bug in this library")
-        };
-        failure::push(lua, call, &error)
     }
 }

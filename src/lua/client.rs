@@ -3,9 +3,9 @@
 use mlua::prelude::*;
 
 use super::call::{Call, submit};
-use super::{failure, kv, lease, txn, watch};
+use super::{failure, lease, txn, watch};
 use crate::bridge::Owned;
-use crate::etcd::Client;
+use crate::etcd::{Client, pb, rpcs};
 
 pub(super) struct NativeClient {
     handle: Owned<Handle>,
@@ -38,15 +38,14 @@ impl Drop for Handle {
 
 impl LuaUserData for NativeClient {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        add::<kv::Put, M>(methods);
-        add::<kv::Get, M>(methods);
-        add::<kv::Delete, M>(methods);
-        add::<kv::Compact, M>(methods);
+        macro_rules! register {
+            ($($(#[$doc:meta])* $name:ident $required:tt { $request:ident $($row:tt)* })*) => {
+                $(add::<pb::$request, M>(methods);)*
+            };
+        }
+        rpcs!(register);
         add::<txn::Txn, M>(methods);
         add::<lease::Grant, M>(methods);
-        add::<lease::Revoke, M>(methods);
-        add::<lease::Ttl, M>(methods);
-        add::<lease::Leases, M>(methods);
         add::<lease::Keepalive, M>(methods);
         add::<watch::Watch, M>(methods);
 

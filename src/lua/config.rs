@@ -74,7 +74,7 @@ fn tls(conf: &mut Fields<'_>, encrypted: &[Option<bool>]) -> Result<Option<TlsCo
     if encrypted.contains(&Some(false)) {
         return Err(conf.field("tls", "contradicts an endpoint that says http:// or unix://"));
     }
-    let mut fields = conf.nested("tls", None, value)?;
+    let mut fields = conf.nested("tls", &[], value)?;
     let identity = match (pem(&mut fields, "cert")?, pem(&mut fields, "key")?) {
         (None, None) => None,
         (Some(certificate), Some(key)) => Some((certificate, key)),

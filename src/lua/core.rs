@@ -7,12 +7,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mlua::prelude::*;
 
-use super::call::Outcome;
 use super::client::NativeClient;
+use super::operation::{self, bridge};
 use super::yieldable::IsYieldable;
 use super::{cdata, config, failure, json};
-use crate::bridge::{self, Bridge, SubmitError};
-use crate::etcd::{Applied, Client, Code, Error};
+use crate::bridge::{self, SubmitError};
+use crate::etcd::{Applied, Client, Code, Error, RPCS};
 
 /// The longest wait. Nobody notices that a longer one ends early.
 const LONGEST_WAIT: f64 = 1e6;
@@ -26,26 +26,11 @@ impl Core {
     pub(super) fn new(lua: &Lua) -> LuaResult<Self> {
         // Where the FFI is out of reach, what it makes has no type that is known.
         let _ = cdata::prepare(lua);
-        lua.set_app_data::<Bridge<Outcome>>(Bridge::new()?);
+        operation::prepare(lua)?;
         Ok(Self {
             started: Instant::now(),
         })
     }
-}
-
-/// The bridge of this lua_State. In a forked child it is a new one from then on.
-pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome>>> {
-    let bridge = || {
-        lua.app_data_ref::<Bridge<Outcome>>()
-            .ok_or_else(|| LuaError::runtime("silly.store.etcd is not loaded in this lua_State"))
-    };
-    let inherited = bridge()?;
-    let Some(child) = inherited.child() else {
-        return Ok(inherited);
-    };
-    drop(inherited);
-    lua.set_app_data(child?);
-    bridge()
 }
 
 impl LuaUserData for Core {
@@ -57,6 +42,11 @@ impl LuaUserData for Core {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // version() -> the library's
         methods.add_method("version", |_, _, ()| Ok(env!("CARGO_PKG_VERSION")));
+
+        // calls() -> the names of a client's methods that are one request and one response
+        methods.add_method("calls", |lua, _, ()| {
+            lua.create_sequence_from(RPCS.iter().map(|rpc| rpc.name))
+        });
 
         // newclient(conf) -> client | nil, message
         methods.add_method("newclient", |lua, _, conf: LuaValue| match config::decode(lua, conf) {

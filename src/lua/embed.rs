@@ -4,7 +4,7 @@
 
 use mlua::prelude::*;
 
-// FILES: module name, chunk name and source of each file of `lua/silly/store/etcd/`, as `build.rs` has found them.
+// FILES: module name, chunk name and source of each file of `lua/silly/store/etcd/`, as `codegen/` has found them.
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 /// Names the folder from which a debug build takes these files instead, so that an edit needs no build.

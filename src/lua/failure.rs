@@ -6,7 +6,7 @@
 
 use mlua::prelude::*;
 
-use super::table;
+use super::table::{Encode, Table, build};
 use crate::etcd::{Applied, Code, Error};
 
 /// A request that is no good.
@@ -39,41 +39,53 @@ pub(super) fn excerpt(text: &str) -> String {
 
 /// The values for an error of the client.
 pub(super) fn push(lua: &Lua, call: &str, error: &Error) -> LuaResult<LuaMultiValue> {
-    let info = table::build(lua, |t| {
-        t.text(c"code", error.code.name());
-        t.text(c"applied", applied(error.applied));
-        t.optional(c"endpoint", error.endpoint.as_ref(), |t, endpoint| {
-            t.push_bytes(endpoint.as_bytes())
-        });
-        t.optional(c"compact_revision", error.compact_revision.as_ref(), |t, revision| {
-            t.push_integer(*revision)
-        });
-        if error.from_server {
-            t.text(c"server_message", &error.message);
+    let info = build(lua, error)?;
+    (LuaNil, format!("{call}: {error}"), info).into_lua_multi(lua)
+}
+
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for Error {
+    fn encode(&self, table: &mut Table) {
+        table.text(c"code", self.code.name());
+        table.text(c"applied", applied(self.applied));
+        if let Some(endpoint) = &self.endpoint {
+            table.text(c"endpoint", endpoint);
         }
-        if let Some(attempts) = &error.attempts {
-            t.integer(c"attempts", attempts.count.into());
-            t.number(c"elapsed", attempts.elapsed.as_secs_f64());
-            t.table(c"causes", |t| {
+        if let Some(revision) = self.compact_revision {
+            table.integer(c"compact_revision", revision);
+        }
+        if self.from_server {
+            table.text(c"server_message", &self.message);
+        }
+        if let Some(attempts) = &self.attempts {
+            table.integer(c"attempts", attempts.count.into());
+            table.number(c"elapsed", attempts.elapsed.as_secs_f64());
+            table.table(c"causes", |table| {
                 for (endpoint, message) in &attempts.causes {
-                    t.entry(endpoint, message);
+                    table.entry(endpoint, message);
                 }
             });
         }
-    })?;
-    (LuaNil, format!("{call}: {error}"), info).into_lua_multi(lua)
+    }
 }
 
 /// The values for a request that never left.
 pub(super) fn invalid(lua: &Lua, invalid: &Invalid) -> LuaResult<LuaMultiValue> {
-    let info = table::build(lua, |t| {
-        t.text(c"code", Code::InvalidArgument.name());
-        t.text(c"applied", applied(Applied::No));
-        t.optional(c"field", invalid.field.as_ref(), |t, field| {
-            t.push_bytes(field.as_bytes())
-        });
-    })?;
+    let info = build(lua, invalid)?;
     (LuaNil, invalid.message.as_str(), info).into_lua_multi(lua)
+}
+
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for Invalid {
+    fn encode(&self, table: &mut Table) {
+        table.text(c"code", Code::InvalidArgument.name());
+        table.text(c"applied", applied(Applied::No));
+        if let Some(field) = &self.field {
+            table.text(c"field", field);
+        }
+    }
 }
 
 /// The values for a call of an object that was made before the process forked.

@@ -26,6 +26,12 @@ const OPTIONS: [&str; 4] = ["timeout", "retry", "retry_sleep", "retry_unknown"];
 /// A longer time than anyone waits; the clocks can still add it.
 const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
+/// What can be read from the fields of a table.
+pub(super) trait Decode: Sized {
+    /// Asks for every field that it takes. Others are errors.
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid>;
+}
+
 /// A table that is being read.
 pub(super) struct Fields<'a> {
     lua: &'a Lua,
@@ -38,6 +44,8 @@ pub(super) struct Fields<'a> {
     inherits: bool,
     /// What has been asked for.
     known: Vec<&'static str>,
+    /// Those that must be there.
+    required: &'static [&'static str],
     /// The first field that must be there and is not.
     missing: Option<&'static str>,
 }
@@ -105,51 +113,70 @@ impl Unknown {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of a request of `call`. Its field `alone` may stand in its place.
+    /// The fields of a request of `call`. Where one alone is `required` it may stand in the request's place.
     pub(super) fn new(
         lua: &'a Lua,
         call: &'a str,
-        alone: Option<&'static str>,
+        required: &'static [&'static str],
         request: LuaValue,
     ) -> Result<Self, Invalid> {
-        Self::open(lua, call, Place::Whole("the request"), alone, Value::new(lua, request))
+        Self::open(
+            lua,
+            call,
+            Place::Whole("the request"),
+            required,
+            Value::new(lua, request),
+        )
+    }
+
+    /// The fields of a request of `call` that was not given: none.
+    pub(super) fn none(lua: &'a Lua, call: &'a str) -> Self {
+        Self::empty(lua, call, Place::Whole("the request"), &[])
     }
 
     /// The fields of a configuration that `call` takes.
     pub(super) fn configuration(lua: &'a Lua, call: &'a str, conf: LuaValue) -> Result<Self, Invalid> {
-        Self::open(
-            lua,
-            call,
-            Place::Whole("the configuration"),
-            None,
-            Value::new(lua, conf),
-        )
+        Self::open(lua, call, Place::Whole("the configuration"), &[], Value::new(lua, conf))
     }
 
-    /// The fields of the table `value` in the field `name`. Its field `alone` may stand in its place.
+    /// The fields of the table `value` in the field `name`. Where one alone is `required` it may stand in its place.
     pub(super) fn nested(
         &self,
         name: &'static str,
-        alone: Option<&'static str>,
+        required: &'static [&'static str],
         value: Value,
     ) -> Result<Fields<'_>, Invalid> {
-        Fields::open(self.lua, self.call, Place::Field(&self.place, name), alone, value)
+        Fields::open(self.lua, self.call, Place::Field(&self.place, name), required, value)
     }
 
     /// The fields of the table `value`, the item `number` of the list in the field `name`.
     pub(super) fn item(&self, name: &'static str, number: usize, value: LuaValue) -> Result<Fields<'_>, Invalid> {
         let place = Place::Item(&self.place, name, number);
-        Fields::open(self.lua, self.call, place, None, Value::new(self.lua, value))
+        Fields::open(self.lua, self.call, place, &[], Value::new(self.lua, value))
     }
 
     fn open(
         lua: &'a Lua,
         call: &'a str,
         place: Place<'a>,
-        alone: Option<&'static str>,
+        required: &'static [&'static str],
         value: Value,
     ) -> Result<Self, Invalid> {
-        let mut fields = Self {
+        let mut fields = Self::empty(lua, call, place, required);
+        match (value, required) {
+            (Value::Other(LuaValue::Table(table)), _) => {
+                let read = value::read(lua, &table);
+                (fields.own, fields.inherits) = read.map_err(|error| fields.unreadable(&error))?;
+                fields.table = Some(table);
+            }
+            (value, [alone]) if !matches!(value, Value::Nil) => fields.own.push(Field::new(alone, value)),
+            (value, _) => return Err(fields.no_table(&value)),
+        }
+        Ok(fields)
+    }
+
+    fn empty(lua: &'a Lua, call: &'a str, place: Place<'a>, required: &'static [&'static str]) -> Self {
+        Self {
             lua,
             call,
             place,
@@ -157,27 +184,18 @@ impl<'a> Fields<'a> {
             own: Vec::new(),
             inherits: false,
             known: Vec::with_capacity(24),
+            required,
             missing: None,
-        };
-        match value {
-            Value::Other(LuaValue::Table(table)) => {
-                let read = value::read(lua, &table);
-                (fields.own, fields.inherits) = read.map_err(|error| fields.unreadable(&error))?;
-                fields.table = Some(table);
-            }
-            Value::Nil => return Err(fields.no_table(alone, &value)),
-            value => match alone {
-                Some(name) => fields.own.push(Field::new(name, value)),
-                None => return Err(fields.no_table(alone, &value)),
-            },
         }
-        Ok(fields)
     }
 
-    fn no_table(&self, alone: Option<&str>, value: &Value) -> Invalid {
+    fn no_table(&self, value: &Value) -> Invalid {
         let field = self.place.text();
         let subject = field.as_ref().map(|field| format!("field '{field}'"));
-        let alone = alone.map(|name| format!(" or its '{name}'")).unwrap_or_default();
+        let alone = match self.required {
+            [name] => format!(" or its '{name}'"),
+            _ => String::new(),
+        };
         Invalid {
             message: format!(
                 "{}: {} must be a table{alone}, got {}",
@@ -204,9 +222,17 @@ impl<'a> Fields<'a> {
                 value => return Ok(value),
             },
             (None, Some(table)) if self.inherits => table.get(name).map_err(|error| self.raised(name, &error))?,
-            (None, _) => return Ok(Value::Nil),
+            (None, _) => LuaNil,
         };
+        if left.is_nil() && self.required.contains(&name) {
+            self.missing.get_or_insert(name);
+        }
         Ok(Value::new(self.lua, left))
+    }
+
+    /// The required field `name` need not be there after all.
+    pub(super) fn spare(&mut self, name: &str) {
+        self.missing = self.missing.filter(|missing| *missing != name);
     }
 
     /// What stands for a field that must be there and is not, until [`check`](Self::check) tells it.
@@ -233,6 +259,31 @@ impl<'a> Fields<'a> {
     pub(super) fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, Invalid> {
         let text = self.optional_bytes(name)?.map(|text| String::from_utf8(text.into()));
         text.transpose().map_err(|_| self.field(name, "must be UTF-8"))
+    }
+
+    /// A list of texts, empty if absent.
+    pub(super) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Invalid> {
+        let mut texts = Vec::new();
+        for (at, item) in self.list(name)?.into_iter().enumerate() {
+            let text = match Value::new(self.lua, item) {
+                Value::Text(text) => String::from_utf8(text.into()).map_err(|_| "must be UTF-8".to_owned()),
+                other => Err(format!("must be a string, got {}", other.article())),
+            };
+            texts.push(text.map_err(|reason| self.field(&format!("{name}[{}]", at + 1), &reason))?);
+        }
+        Ok(texts)
+    }
+
+    /// A message in a table of its own that may be absent.
+    pub(super) fn message<M: Decode>(&mut self, name: &'static str) -> Result<Option<M>, Invalid> {
+        let value = match self.value(name)? {
+            Value::Nil => return Ok(None),
+            value => value,
+        };
+        let mut fields = self.nested(name, &[], value)?;
+        let message = M::decode(&mut fields)?;
+        fields.check()?;
+        Ok(Some(message))
     }
 
     /// A boolean, false if absent.
@@ -283,12 +334,6 @@ impl<'a> Fields<'a> {
     /// An int64 that is not negative, 0 if absent: what etcd takes for "not given".
     pub(super) fn natural(&mut self, name: &'static str) -> Result<i64, Invalid> {
         Ok(self.optional_natural(name)?.unwrap_or(0).cast_signed())
-    }
-
-    /// An int64 that is not negative and must be there.
-    pub(super) fn required_natural(&mut self, name: &'static str) -> Result<i64, Invalid> {
-        let value = self.optional_natural(name)?.unwrap_or_else(|| self.missing(name));
-        Ok(value.cast_signed())
     }
 
     /// An int64 that is not negative and may be absent.

@@ -1,12 +1,13 @@
 //! The face: Lua tables in, Lua tables out. Everything here runs on the Lua thread.
 //!
-//! One file per etcd service (`kv`, `txn`, `lease`, `watch`); each call in it is a type that knows how to [decode its
-//! request, run it and encode its answer](call::Call); `read` is how what they return is read from. `value` takes
-//! requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config` make sense of them, with a
-//! `hint` for who is wrong. `table` writes answers, `integer` makes numbers exact in both directions, `failure` is the
-//! `nil, message, info` of all of them. `core` and `client` are what the Lua half of the module, in
-//! `lua/silly/store/etcd/`, is built on; `embed` holds that half, `json` serves the standalone runtime, `yieldable`
-//! tells whether a caller can be suspended. `entry` is what Lua calls first; `pin` keeps the library loaded.
+//! A [`call`] decodes its request, submits an `operation` and encodes its response. Those of the table in
+//! `src/etcd/rpc.rs` do so by rule; `txn`, `lease` and `watch` have the others, and `read` is how what they return is
+//! read from. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config`
+//! make sense of them, with a `hint` for who is wrong; `messages` has the requests that are decoded by hand. `table`
+//! writes responses, `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of
+//! them. `core` and `client` are what the Lua half of the module, in `lua/silly/store/etcd/`, is built on; `embed` holds
+//! that half, `json` serves the standalone runtime, `yieldable` tells whether a caller can be suspended. `entry` is what
+//! Lua calls first; `pin` keeps the library loaded.
 
 mod call;
 mod cdata;
@@ -20,8 +21,9 @@ mod fields;
 mod hint;
 mod integer;
 mod json;
-mod kv;
 mod lease;
+mod messages;
+mod operation;
 mod pin;
 mod read;
 mod table;

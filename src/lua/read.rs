@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use mlua::prelude::*;
 
-use super::call::{Answer, Unwritten, run};
 use super::failure::{self, Invalid};
 use super::fields::seconds;
-use super::table::build;
+use super::operation::{Answer, Unwritten, run};
+use super::table::{Encode, Table, build};
 use super::value::Value;
 use crate::bridge::Owned;
 use crate::etcd::{Applied, Readable};
@@ -25,7 +25,6 @@ pub(super) struct Reader<S: Readable> {
     open: Owned<Open<S>>,
     /// The call that made it.
     name: &'static str,
-    encode: fn(&Lua, &S::Item) -> LuaResult<LuaValue>,
     /// What the stream is doing, of those that tell.
     status: Option<fn(&Lua, &S) -> LuaResult<LuaValue>>,
     /// Reads since the last wait.
@@ -44,20 +43,17 @@ impl<S: Readable> Drop for Open<S> {
     }
 }
 
-impl<S: Readable> Reader<S> {
-    /// The reader of `stream`, which the call `name` made. `encode` writes what it brings; `close` ends it, by its
-    /// user's wish or when Lua has forgotten it.
-    pub(super) fn new(
-        name: &'static str,
-        stream: S,
-        encode: fn(&Lua, &S::Item) -> LuaResult<LuaValue>,
-        close: fn(&S),
-    ) -> Self {
+impl<S: Readable> Reader<S>
+where
+    S::Item: Encode,
+{
+    /// The reader of `stream`, which the call `name` made. `close` ends it, by its user's wish or when Lua has forgotten
+    /// it.
+    pub(super) fn new(name: &'static str, stream: S, close: fn(&S)) -> Self {
         let stream = Arc::new(stream);
         Self {
             open: Owned::new(Open { stream, close }),
             name,
-            encode,
             status: None,
             streak: Cell::new(0),
         }
@@ -100,7 +96,7 @@ impl<S: Readable> Reader<S> {
                 Ok(item) => item,
                 Err(error) => return failure::push(lua, name, &error),
             };
-            return match (self.encode)(lua, &item) {
+            return match build(lua, &item) {
                 Ok(value) => value.into_lua_multi(lua),
                 Err(error) => {
                     stream.put_back(item);
@@ -135,7 +131,10 @@ impl<S: Readable> Reader<S> {
     }
 }
 
-impl<S: Readable> LuaUserData for Reader<S> {
+impl<S: Readable> LuaUserData for Reader<S>
+where
+    S::Item: Encode,
+{
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // take(seconds?) -> value | nil, message, info | false where there is none yet
         methods.add_method("take", |lua, reader, limit: LuaValue| reader.take(lua, limit));
@@ -171,10 +170,18 @@ impl Answer for Waited {
         if self.in_time {
             return true.into_lua_multi(lua);
         }
-        let info = build(lua, |t| {
-            t.text(c"code", "timeout");
-            t.text(c"applied", "no");
-        })?;
-        (LuaNil, "timeout", info).into_lua_multi(lua)
+        (LuaNil, "timeout", build(lua, &Timeout)?).into_lua_multi(lua)
+    }
+}
+
+/// The info where nothing came in time.
+struct Timeout;
+
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for Timeout {
+    fn encode(&self, table: &mut Table) {
+        table.text(c"code", "timeout");
+        table.text(c"applied", "no");
     }
 }

@@ -17,24 +17,45 @@ use super::integer;
 /// The slots that writing one table needs at most: the table, a field in it, a list in that, and one more.
 const SLOTS: c_int = 8;
 
-/// Builds a table. `fill` runs inside a protected call: when memory runs out, Lua leaves it by `longjmp`. So it, and
-/// what it calls, must own nothing that needs to be dropped; answers are borrowed from outside.
-pub(super) fn build(lua: &Lua, fill: impl FnOnce(&mut Table)) -> LuaResult<LuaValue> {
-    // SAFETY: the stack has room for the table, `Table` keeps it balanced, and no destructor is jumped over.
-    unsafe { lua.exec_raw((), |state| Table { state }.push_table(fill)) }
+/// What can be written into a table.
+///
+/// # Safety
+///
+/// When memory runs out Lua leaves `encode` by `longjmp`. So it, and what it calls, must own nothing that needs to be
+/// dropped: messages are borrowed from outside.
+pub(super) unsafe trait Encode {
+    /// Writes all its fields.
+    fn encode(&self, table: &mut Table);
+}
+
+/// The table of a message.
+pub(super) fn build(lua: &Lua, message: &impl Encode) -> LuaResult<LuaValue> {
+    // SAFETY: the stack has room for the table, `Table` keeps it balanced, and `Encode` promises that no destructor is
+    // jumped over.
+    unsafe { lua.exec_raw((), |state| Table { state }.push_message(message)) }
 }
 
 /// The table at the top of the stack.
+///
+/// What holds for every method: `state` is the running state of the protected call in `build`, `push_table` has made
+/// sure of SLOTS free slots, and the stack is left as it was found, by the `push_` methods one value higher.
 pub(super) struct Table {
     state: *mut ffi::lua_State,
 }
 
-// SAFETY, for every block below: `state` is the running state of the protected call in `build`, `push_table` has
-// made sure of SLOTS free slots, and each method leaves the stack as it found it, the `push_` ones one value higher.
 impl Table {
     /// A signed number: a revision, a count, a TTL.
     pub(super) fn integer(&mut self, name: &CStr, value: i64) {
         self.push_integer(value);
+        self.set(name);
+    }
+
+    /// An unsigned number.
+    pub(super) fn unsigned(&mut self, name: &CStr, value: u64) {
+        match i64::try_from(value) {
+            Ok(value) => self.push_integer(value),
+            Err(_) => self.push_id(value.cast_signed(), value.into()),
+        }
         self.set(name);
     }
 
@@ -45,13 +66,14 @@ impl Table {
     }
 
     /// An unsigned id.
-    pub(super) fn unsigned(&mut self, name: &CStr, value: u64) {
+    pub(super) fn unsigned_id(&mut self, name: &CStr, value: u64) {
         self.push_id(value.cast_signed(), value.into());
         self.set(name);
     }
 
     /// A number with a fraction: seconds.
     pub(super) fn number(&mut self, name: &CStr, value: f64) {
+        // SAFETY: as `Table` says.
         unsafe { ffi::lua_pushnumber(self.state, value) };
         self.set(name);
     }
@@ -60,11 +82,13 @@ impl Table {
     pub(super) fn entry(&mut self, name: &str, value: &str) {
         self.push_bytes(name.as_bytes());
         self.push_bytes(value.as_bytes());
+        // SAFETY: as `Table` says.
         unsafe { ffi::lua_rawset(self.state, -3) };
     }
 
     /// A boolean.
     pub(super) fn flag(&mut self, name: &CStr, value: bool) {
+        // SAFETY: as `Table` says.
         unsafe { ffi::lua_pushboolean(self.state, value.into()) };
         self.set(name);
     }
@@ -80,31 +104,62 @@ impl Table {
         self.bytes(name, value.as_bytes());
     }
 
+    /// A text that is nil where there is none.
+    pub(super) fn problem(&mut self, name: &CStr, value: &str) {
+        if !value.is_empty() {
+            self.text(name, value);
+        }
+    }
+
+    /// The name of an enum's value, or its number where this schema has no name for it.
+    pub(super) fn choice(&mut self, name: &CStr, value: i32, names: &[&str]) {
+        match usize::try_from(value).ok().and_then(|value| names.get(value)) {
+            Some(choice) => self.text(name, choice),
+            None => self.integer(name, value.into()),
+        }
+    }
+
     /// A table in this one.
     pub(super) fn table(&mut self, name: &CStr, fill: impl FnOnce(&mut Self)) {
         self.push_table(fill);
         self.set(name);
     }
 
-    /// A list. `push` pushes one item.
-    pub(super) fn list<T>(&mut self, name: &CStr, items: &[T], push: impl Fn(&mut Self, &T)) {
+    /// A message that may be missing, which is nil.
+    pub(super) fn message(&mut self, name: &CStr, message: Option<&impl Encode>) {
+        if let Some(message) = message {
+            self.push_message(message);
+            self.set(name);
+        }
+    }
+
+    /// A list of messages.
+    pub(super) fn messages(&mut self, name: &CStr, messages: &[impl Encode]) {
+        self.list(name, messages, Self::push_message);
+    }
+
+    /// A list of strings.
+    pub(super) fn strings(&mut self, name: &CStr, strings: &[impl AsRef<[u8]>]) {
+        self.list(name, strings, |table, string| table.push_bytes(string.as_ref()));
+    }
+
+    fn list<T>(&mut self, name: &CStr, items: &[T], push: impl Fn(&mut Self, &T)) {
+        // SAFETY: as `Table` says.
         unsafe { ffi::lua_createtable(self.state, items.len() as c_int, 0) };
         for (i, item) in items.iter().enumerate() {
             push(self, item);
+            // SAFETY: as `Table` says.
             unsafe { ffi::lua_rawseti(self.state, -2, i as ffi::lua_Integer + 1) };
         }
         self.set(name);
     }
 
-    /// A field that may be missing, which is nil.
-    pub(super) fn optional<T: ?Sized>(&mut self, name: &CStr, value: Option<&T>, push: impl FnOnce(&mut Self, &T)) {
-        if let Some(value) = value {
-            push(self, value);
-            self.set(name);
-        }
+    fn push_message(&mut self, message: &impl Encode) {
+        self.push_table(|table| message.encode(table));
     }
 
-    pub(super) fn push_table(&mut self, fill: impl FnOnce(&mut Self)) {
+    fn push_table(&mut self, fill: impl FnOnce(&mut Self)) {
+        // SAFETY: as `Table` says.
         unsafe {
             ffi::luaL_checkstack(self.state, SLOTS, c"answer nested too deep".as_ptr());
             ffi::lua_createtable(self.state, 0, 6);
@@ -112,14 +167,17 @@ impl Table {
         fill(self);
     }
 
-    pub(super) fn push_bytes(&mut self, value: &[u8]) {
+    fn push_bytes(&mut self, value: &[u8]) {
+        // SAFETY: as `Table` says.
         unsafe { ffi::lua_pushlstring(self.state, value.as_ptr().cast(), value.len()) };
     }
 
-    pub(super) fn push_integer(&mut self, value: i64) {
+    fn push_integer(&mut self, value: i64) {
         if integer::NATIVE {
+            // SAFETY: as `Table` says.
             unsafe { ffi::lua_pushinteger(self.state, value as ffi::lua_Integer) };
         } else if integer::exact(value as f64) {
+            // SAFETY: as `Table` says.
             unsafe { ffi::lua_pushnumber(self.state, value as ffi::lua_Number) };
         } else {
             self.push_decimal(value.into());
@@ -145,6 +203,7 @@ impl Table {
 
     /// Moves the value at the top into the table below it.
     fn set(&mut self, name: &CStr) {
+        // SAFETY: as `Table` says.
         unsafe { ffi::lua_setfield(self.state, -2, name.as_ptr()) };
     }
 }

@@ -9,14 +9,16 @@ use mlua::prelude::*;
 
 use super::call::Call;
 use super::failure::Invalid;
-use super::fields::Fields;
-use super::kv;
-use super::table::{Table, build};
+use super::fields::{Decode, Fields};
+use super::messages::key_range;
+use super::table::{Encode, Table, build};
 use super::value::Value;
 use crate::etcd::pb::compare::{CompareTarget, TargetUnion};
 use crate::etcd::pb::request_op::Request;
 use crate::etcd::pb::response_op::Response;
-use crate::etcd::pb::{Compare, RequestOp, ResponseOp, TxnRequest, TxnResponse};
+use crate::etcd::pb::{
+    Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, ResponseOp, TxnRequest, TxnResponse,
+};
 use crate::etcd::{CallOptions, Client, Result};
 
 /// How deep txns may lie in each other. protobuf reads no answer that is nested deeper than this needs.
@@ -33,12 +35,8 @@ impl Call for Txn {
     type Request = TxnRequest;
     type Response = TxnResponse;
 
-    fn decode(fields: &mut Fields<'_>) -> Result<TxnRequest, Invalid> {
-        Reader::default().txn(fields)
-    }
-
     fn writes(request: &TxnRequest) -> bool {
-        writes(request)
+        request.writes()
     }
 
     async fn run(client: Client, request: TxnRequest, options: CallOptions) -> Result<TxnResponse> {
@@ -46,7 +44,13 @@ impl Call for Txn {
     }
 
     fn encode(lua: &Lua, response: TxnResponse) -> LuaResult<LuaValue> {
-        build(lua, |t| txn_response(t, &response))
+        build(lua, &response)
+    }
+}
+
+impl Decode for TxnRequest {
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+        Reader::default().txn(fields)
     }
 }
 
@@ -114,16 +118,17 @@ impl Reader {
             return Err(fields.none_of(&NAMES));
         };
         fields.check()?;
-        let alone = match name {
-            "get" => kv::Get::ALONE,
-            "delete" => kv::Delete::ALONE,
-            _ => None,
+        let required = match name {
+            "put" => PutRequest::REQUIRED,
+            "get" => RangeRequest::REQUIRED,
+            "delete" => DeleteRangeRequest::REQUIRED,
+            _ => Txn::REQUIRED,
         };
-        let mut fields = fields.nested(name, alone, value)?;
+        let mut fields = fields.nested(name, required, value)?;
         let request = match name {
-            "put" => Request::RequestPut(kv::Put::decode(&mut fields)?),
-            "get" => Request::RequestRange(kv::Get::decode(&mut fields)?),
-            "delete" => Request::RequestDeleteRange(kv::Delete::decode(&mut fields)?),
+            "put" => Request::RequestPut(PutRequest::decode(&mut fields)?),
+            "get" => Request::RequestRange(RangeRequest::decode(&mut fields)?),
+            "delete" => Request::RequestDeleteRange(DeleteRangeRequest::decode(&mut fields)?),
             _ => Request::RequestTxn(self.txn(&mut fields)?),
         };
         fields.check()?;
@@ -136,7 +141,7 @@ const TARGETS: [&str; 5] = ["VERSION", "CREATE", "MOD", "VALUE", "LEASE"];
 const OPERANDS: [&str; 5] = ["version", "create_revision", "mod_revision", "value", "lease"];
 
 fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
-    let (key, range_end) = kv::key_range(fields)?;
+    let (key, range_end) = key_range(fields)?;
     let target = fields.required_choice("target", &TARGETS)?;
     let result = fields.required_choice("result", &["EQUAL", "GREATER", "LESS", "NOT_EQUAL"])?;
     let Some(target) = target else {
@@ -166,30 +171,16 @@ fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
     })
 }
 
-/// Is there an operation in it that is no get?
-fn writes(txn: &TxnRequest) -> bool {
-    let writes = |operation: &RequestOp| match &operation.request {
-        Some(Request::RequestRange(_)) => false,
-        Some(Request::RequestTxn(txn)) => writes(txn),
-        _ => true,
-    };
-    txn.success.iter().chain(&txn.failure).any(writes)
-}
-
-fn txn_response(t: &mut Table, response: &TxnResponse) {
-    kv::header(t, response.header.as_ref());
-    t.flag(c"succeeded", response.succeeded);
-    t.list(c"responses", &response.responses, |t, response| {
-        t.push_table(|t| operation_response(t, response))
-    });
-}
-
-fn operation_response(t: &mut Table, operation: &ResponseOp) {
-    match &operation.response {
-        Some(Response::ResponsePut(response)) => t.table(c"put", |t| kv::put_response(t, response)),
-        Some(Response::ResponseRange(response)) => t.table(c"get", |t| kv::get_response(t, response)),
-        Some(Response::ResponseDeleteRange(response)) => t.table(c"delete", |t| kv::delete_response(t, response)),
-        Some(Response::ResponseTxn(response)) => t.table(c"txn", |t| txn_response(t, response)),
-        None => {}
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for ResponseOp {
+    fn encode(&self, table: &mut Table) {
+        match &self.response {
+            Some(Response::ResponsePut(response)) => table.message(c"put", Some(response)),
+            Some(Response::ResponseRange(response)) => table.message(c"get", Some(response)),
+            Some(Response::ResponseDeleteRange(response)) => table.message(c"delete", Some(response)),
+            Some(Response::ResponseTxn(response)) => table.message(c"txn", Some(response)),
+            None => {}
+        }
     }
 }

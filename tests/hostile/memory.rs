@@ -24,24 +24,29 @@ fn count(change: isize) {
 
 // Everything is passed on to the system's allocator as it came.
 #[allow(unsafe_code, reason = "the trait is unsafe to implement")]
+// SAFETY: all is done by the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size().cast_signed());
+        // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size().cast_signed());
+        // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, bytes: *mut u8, layout: Layout) {
         count(-layout.size().cast_signed());
+        // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.dealloc(bytes, layout) }
     }
 
     unsafe fn realloc(&self, bytes: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size.cast_signed() - layout.size().cast_signed());
+        // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.realloc(bytes, layout, size) }
     }
 }

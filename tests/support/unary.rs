@@ -1,8 +1,9 @@
 //! One write and one read, how a server answers them well, and what a program sees of the outcome; and every call once.
 
 use silly_etcd::etcd::pb::{
-    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest,
-    LeaseTimeToLiveRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest, WatchCreateRequest,
+    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseLeasesRequest,
+    LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest,
+    WatchCreateRequest,
 };
 use silly_etcd::etcd::{Applied, Client, Code, Error};
 
@@ -37,7 +38,7 @@ pub(crate) async fn call_all(client: &Client) {
     let _ = client.grant(LeaseGrantRequest::default(), false, &ONCE).await;
     let _ = client.revoke(LeaseRevokeRequest::default(), &ONCE).await;
     let _ = client.ttl(LeaseTimeToLiveRequest::default(), &ONCE).await;
-    let _ = client.leases(&ONCE).await;
+    let _ = client.leases(LeaseLeasesRequest {}, &ONCE).await;
     let _ = client.keepalive(LeaseKeepAliveRequest::default(), None, &ONCE).await;
     let request = WatchCreateRequest {
         start_revision: 1,

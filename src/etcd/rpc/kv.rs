@@ -1,7 +1,7 @@
-//! The KV service: put, get, delete, txn, compact.
+//! The KV service: what is more than a row of the table.
 //!
-//! Each call takes the request as it goes over the wire and answers with the response as it came. Those that only pass
-//! it on are not `async`: the future of an `async fn` has room for its arguments as long as it lives.
+//! Each call takes the request as it goes over the wire and returns the response as it came. Those that only pass it on
+//! are not `async`: the future of an `async fn` has room for its arguments as long as it lives.
 
 use crate::etcd::call::Kind;
 use crate::etcd::client::Client;
@@ -10,21 +10,16 @@ use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::pb::request_op::Request as Op;
 use crate::etcd::pb::response_op::Response as OpResponse;
 use crate::etcd::pb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, RequestOp, ResponseOp, TxnRequest, TxnResponse,
+    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseOp, TxnRequest, TxnResponse,
 };
 
-const PUT: &str = "/etcdserverpb.KV/Put";
-const RANGE: &str = "/etcdserverpb.KV/Range";
-const DELETE_RANGE: &str = "/etcdserverpb.KV/DeleteRange";
 const TXN: &str = "/etcdserverpb.KV/Txn";
-const COMPACT: &str = "/etcdserverpb.KV/Compact";
 
 impl Client {
     /// Stores a value under a key. Not under a lease that this client knows to be lost.
     pub async fn put(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
         self.parts.keeper.check(request.lease)?;
-        self.call(Kind::Write, PUT, request, options).await
+        self.call(request, options).await
     }
 
     /// Reads a key or a range of keys.
@@ -34,22 +29,13 @@ impl Client {
         } else {
             Kind::Read
         };
-        self.call(kind, RANGE, request, options)
-    }
-
-    /// Deletes a key or a range of keys.
-    pub fn delete(
-        &self,
-        request: DeleteRangeRequest,
-        options: &CallOptions,
-    ) -> impl Future<Output = Result<DeleteRangeResponse>> {
-        self.call(Kind::Write, DELETE_RANGE, request, options)
+        self.call_as(kind, request, options)
     }
 
     /// Compares, then runs one of two lists of operations, atomically. One that only reads is repeated like a read.
     pub async fn txn(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
         self.check_leases(&request)?;
-        let kind = if reads_only(&request) { Kind::Read } else { Kind::Write };
+        let kind = if request.writes() { Kind::Write } else { Kind::Read };
         let answered = self.servers().call::<TxnResponse>(kind, TXN, request, options).await?;
         if answered.earlier == Applied::Maybe && !holds(&answered.response) {
             // The comparisons may have failed for what that attempt has written.
@@ -62,15 +48,6 @@ impl Client {
             });
         }
         Ok(answered.response)
-    }
-
-    /// Forgets the history before a revision.
-    pub fn compact(
-        &self,
-        request: CompactionRequest,
-        options: &CallOptions,
-    ) -> impl Future<Output = Result<CompactionResponse>> {
-        self.call(Kind::Write, COMPACT, request, options)
     }
 }
 
@@ -97,11 +74,14 @@ fn holds(response: &TxnResponse) -> bool {
     response.succeeded && response.responses.iter().all(inner)
 }
 
-fn reads_only(txn: &TxnRequest) -> bool {
-    let reads = |op: &RequestOp| match &op.request {
-        Some(Op::RequestRange(_)) | None => true,
-        Some(Op::RequestTxn(txn)) => reads_only(txn),
-        Some(Op::RequestPut(_) | Op::RequestDeleteRange(_)) => false,
-    };
-    txn.success.iter().chain(&txn.failure).all(reads)
+impl TxnRequest {
+    /// May it change something, whatever its comparisons say?
+    pub(crate) fn writes(&self) -> bool {
+        let writes = |op: &RequestOp| match &op.request {
+            Some(Op::RequestRange(_)) | None => false,
+            Some(Op::RequestTxn(txn)) => txn.writes(),
+            Some(Op::RequestPut(_) | Op::RequestDeleteRange(_)) => true,
+        };
+        self.success.iter().chain(&self.failure).any(writes)
+    }
 }

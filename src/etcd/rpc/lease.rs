@@ -1,4 +1,4 @@
-//! The Lease service: grant, revoke, ttl, leases, keepalive.
+//! The Lease service: what is more than a row of the table.
 //!
 //! Renewal in the background is the work of the [`Keeper`]; what is granted or renewed here is handed to it.
 
@@ -10,14 +10,7 @@ use crate::etcd::clock::Moment;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::leases::{KEEP_ALIVE, Renewals};
-use crate::etcd::pb::{
-    LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest,
-    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
-};
-
-const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
-const TIME_TO_LIVE: &str = "/etcdserverpb.Lease/LeaseTimeToLive";
-const LEASES: &str = "/etcdserverpb.Lease/LeaseLeases";
+use crate::etcd::pb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseRevokeRequest, LeaseRevokeResponse};
 
 /// The server's words for a lease that is not known.
 const NOT_FOUND: &str = "etcdserver: requested lease not found";
@@ -26,21 +19,7 @@ impl Client {
     /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the answer.
     pub async fn revoke(&self, request: LeaseRevokeRequest, options: &CallOptions) -> Result<LeaseRevokeResponse> {
         self.parts.keeper.forget(request.id);
-        self.call(Kind::Write, REVOKE, request, options).await
-    }
-
-    /// How long a lease still lives, in seconds; -1 for one that does not exist.
-    pub fn ttl(
-        &self,
-        request: LeaseTimeToLiveRequest,
-        options: &CallOptions,
-    ) -> impl Future<Output = Result<LeaseTimeToLiveResponse>> {
-        self.call(Kind::Read, TIME_TO_LIVE, request, options)
-    }
-
-    /// All leases of the cluster.
-    pub fn leases(&self, options: &CallOptions) -> impl Future<Output = Result<LeaseLeasesResponse>> {
-        self.call(Kind::Read, LEASES, LeaseLeasesRequest {}, options)
+        self.call(request, options).await
     }
 
     /// Renews a lease once; `renew` says whether it is renewed in the background from then on, which else stays as it

@@ -1,4 +1,5 @@
--- The client object: one method per call of etcd, each written as if it blocked.
+-- The client object: one method per call of etcd, each written as if it blocked. Those that are a row of the table in
+-- src/etcd/rpc.rs come from there; here are the others.
 --
 -- Every method takes a request table, which it never changes, or the one field that it needs, and returns the answer's
 -- table, or nil, a message for a person and a table for programs. `more` is what else it was called with, which is
@@ -6,6 +7,7 @@
 
 local await = require "silly.store.etcd.await"
 local checker = require "silly.store.etcd.checker"
+local core = require "silly.store.etcd.core"
 local keepalive = require "silly.store.etcd.keepalive"
 local watch = require "silly.store.etcd.watch"
 
@@ -29,38 +31,11 @@ local function promise(self)
 	end
 end
 
---- Stores a value under a key.
----@async
----@param req silly.store.etcd.put
----@return silly.store.etcd.put.response? response
----@return string? message
----@return silly.store.etcd.info? info
-function client:put(req, more)
-	local native = check(self, "put").native
-	return await(self, native, "put", req, more)
-end
-
---- Reads a key, or a range of keys.
----@async
----@nodiscard
----@param req silly.store.etcd.get|string
----@return silly.store.etcd.get.response? response
----@return string? message
----@return silly.store.etcd.info? info
-function client:get(req, more)
-	local native = check(self, "get").native
-	return await(self, native, "get", req, more)
-end
-
---- Deletes a key, or a range of keys.
----@async
----@param req silly.store.etcd.delete|string
----@return silly.store.etcd.delete.response? response
----@return string? message
----@return silly.store.etcd.info? info
-function client:delete(req, more)
-	local native = check(self, "delete").native
-	return await(self, native, "delete", req, more)
+for _, name in ipairs(core:calls()) do
+	---@async
+	client[name] = function(self, req, more)
+		return await(self, check(self, name).native, name, req, more)
+	end
 end
 
 --- Compares, then runs one of two lists of operations, all in one step.
@@ -72,17 +47,6 @@ end
 function client:txn(req, more)
 	local native = check(self, "txn").native
 	return await(self, native, "txn", req, more)
-end
-
---- Forgets the history before a revision.
----@async
----@param req silly.store.etcd.compact|integer|string
----@return silly.store.etcd.compact.response? response
----@return string? message
----@return silly.store.etcd.info? info
-function client:compact(req, more)
-	local native = check(self, "compact").native
-	return await(self, native, "compact", req, more)
 end
 
 --- Creates a lease and renews it in the background, unless the request says `keepalive = false`.
@@ -97,41 +61,6 @@ function client:grant(req, more)
 	local answer, message, info = await(self, native, "grant", req, more)
 	promise(self)
 	return answer, message, info
-end
-
---- Ends a lease; its keys are deleted with it and its renewal stops.
----@async
----@param req silly.store.etcd.revoke|integer|string
----@return silly.store.etcd.revoke.response? response
----@return string? message
----@return silly.store.etcd.info? info
-function client:revoke(req, more)
-	local native = check(self, "revoke").native
-	return await(self, native, "revoke", req, more)
-end
-
---- Asks how long a lease still lives.
----@async
----@nodiscard
----@param req silly.store.etcd.ttl|integer|string
----@return silly.store.etcd.ttl.response? response
----@return string? message
----@return silly.store.etcd.info? info
-function client:ttl(req, more)
-	local native = check(self, "ttl").native
-	return await(self, native, "ttl", req, more)
-end
-
---- Lists the leases of the cluster.
----@async
----@nodiscard
----@param req silly.store.etcd.leases?
----@return silly.store.etcd.leases.response? response
----@return string? message
----@return silly.store.etcd.info? info
-function client:leases(req, more)
-	local native = check(self, "leases").native
-	return await(self, native, "leases", req == nil and {} or req, more)
 end
 
 --- Renews a lease once. With `keepalive = true`, or an id instead of a request, it is also renewed in the background

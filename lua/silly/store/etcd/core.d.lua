@@ -41,6 +41,10 @@ function core:tojson(value) end
 ---@return string? message
 function core:fromjson(text) end
 
+--- The names of a client's methods that are one request and one response.
+---@return string[]
+function core:calls() end
+
 ---@param conf silly.store.etcd.conf
 ---@return_overload silly.store.etcd.native.client
 ---@return_overload nil, string

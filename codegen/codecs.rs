@@ -1,0 +1,145 @@
+//! How messages become Lua tables, and requests messages: what follows from the schema by rule. What does not is in
+//! `src/lua/messages.rs`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use crate::schema::{Field, Kind, Message, Schema};
+
+/// Requests that are read by hand: they take more, or other fields than the message has.
+const BY_HAND: [&str; 5] = [
+    "PutRequest",
+    "TxnRequest",
+    "WatchCreateRequest",
+    "LeaseGrantRequest",
+    "LeaseKeepAliveRequest",
+];
+
+/// The implementations of `Encode` for what servers send, and of `Decode` for requests.
+pub(crate) fn generate(schema: &Schema) -> String {
+    let mut text = String::new();
+    let mut requested = BTreeSet::new();
+    for (full, message) in schema.messages() {
+        // What is one of several things has no rule.
+        if message.is_union {
+            continue;
+        }
+        if !message.name.ends_with("Request") {
+            text += &encode(schema, message);
+        } else if !BY_HAND.contains(&message.name.as_str()) {
+            reach(schema, full, &mut requested);
+        }
+    }
+    for full in requested {
+        text += &decode(schema, schema.message(full));
+    }
+    text
+}
+
+/// Adds the message `full`, and those in it, to `found`.
+fn reach<'a>(schema: &'a Schema, full: &'a str, found: &mut BTreeSet<&'a str>) {
+    if found.insert(full) {
+        for field in &schema.message(full).fields {
+            if let Kind::Message(inner) = &field.kind {
+                reach(schema, inner, found);
+            }
+        }
+    }
+}
+
+fn encode(schema: &Schema, message: &Message) -> String {
+    let mut fields = String::new();
+    for field in &message.fields {
+        let _ = writeln!(fields, "table.{};", writer(schema, field));
+    }
+    let table = if fields.is_empty() { "_" } else { "table" };
+    format!(
+        "// SAFETY: it owns nothing.
+        unsafe impl Encode for pb::{} {{
+            fn encode(&self, {table}: &mut Table) {{
+                {fields}
+            }}
+        }}\n",
+        message.path
+    )
+}
+
+/// The method of the table that writes a field.
+fn writer(
+    schema: &Schema,
+    Field {
+        name,
+        rust,
+        is_repeated,
+        kind,
+        ..
+    }: &Field,
+) -> String {
+    let name = format!("c{name:?}");
+    match (kind, is_repeated) {
+        (Kind::Message(_), false) => format!("message({name}, self.{rust}.as_ref())"),
+        (Kind::Message(_), true) => format!("messages({name}, &self.{rust})"),
+        (Kind::Bytes | Kind::Text, true) => format!("strings({name}, &self.{rust})"),
+        (Kind::Bytes, false) => format!("bytes({name}, &self.{rust})"),
+        // No error is nil.
+        (Kind::Text, false) if name == "c\"error\"" => format!("problem({name}, &self.{rust})"),
+        (Kind::Text, false) => format!("text({name}, &self.{rust})"),
+        (Kind::Bool, false) => format!("flag({name}, self.{rust})"),
+        (Kind::Integer, false) => format!("integer({name}, self.{rust}.into())"),
+        (Kind::Unsigned, false) => format!("unsigned({name}, self.{rust}.into())"),
+        (Kind::Id, false) => format!("id({name}, self.{rust})"),
+        (Kind::UnsignedId, false) => format!("unsigned_id({name}, self.{rust})"),
+        (Kind::Enum(full), false) => format!("choice({name}, self.{rust}, &{:?})", schema.choices(full)),
+        (_, true) => format!("integers({name}, &self.{rust})"),
+    }
+}
+
+fn decode(schema: &Schema, message: &Message) -> String {
+    let is_range = message.has("key") && message.has("range_end");
+    let mut fields = String::new();
+    for field in &message.fields {
+        let _ = match (is_range, field.name.as_str()) {
+            (true, "key" | "range_end") => writeln!(fields, "{},", field.rust),
+            _ => writeln!(fields, "{}: {},", field.rust, reader(schema, field)),
+        };
+    }
+    let range = if is_range {
+        "let (key, range_end) = key_range(fields)?;"
+    } else {
+        ""
+    };
+    let argument = if fields.is_empty() { "_" } else { "fields" };
+    format!(
+        "impl Decode for pb::{} {{
+            fn decode({argument}: &mut Fields<'_>) -> Result<Self, Invalid> {{
+                {range}
+                Ok(Self {{ {fields} }})
+            }}
+        }}\n",
+        message.path
+    )
+}
+
+/// How a field is read. What must be there the table of calls says.
+fn reader(
+    schema: &Schema,
+    Field {
+        name,
+        is_repeated,
+        kind,
+        ..
+    }: &Field,
+) -> String {
+    match (kind, is_repeated) {
+        (Kind::Bool, false) => format!("fields.flag({name:?})?"),
+        (Kind::Bytes, false) => format!("fields.optional_bytes({name:?})?.unwrap_or_default()"),
+        (Kind::Text, false) => format!("fields.optional_text({name:?})?.unwrap_or_default()"),
+        (Kind::Text, true) => format!("fields.texts({name:?})?"),
+        (Kind::Integer, false) => format!("fields.natural({name:?})?"),
+        (Kind::Id, false) => format!("fields.optional_id({name:?})?.unwrap_or(0)"),
+        (Kind::UnsignedId, false) => format!("fields.optional_id({name:?})?.unwrap_or(0).cast_unsigned()"),
+        (Kind::Enum(full), false) => format!("fields.choice({name:?}, &{:?})?", schema.choices(full)),
+        (Kind::Message(_), false) => format!("fields.message({name:?})?"),
+        _ => panic!("{name}: no rule for such a field of a request"),
+    }
+}

@@ -1,0 +1,102 @@
+//! Operations: what runs on the runtime for a caller of this lua_State.
+//!
+//! In: a future. Out: at once the id of the operation; later, under that id, what it returns to Lua. The bridge that
+//! carries it is app data of the lua_State.
+
+use mlua::prelude::*;
+
+use super::failure;
+use crate::bridge::Bridge;
+use crate::etcd::{self, Applied, Code};
+
+/// The result of an operation on its way to the Lua thread.
+pub(super) type Outcome = Box<dyn Answer>;
+
+/// What an operation returns to Lua.
+pub(super) trait Answer: Send {
+    /// What the caller gets instead if there is no memory for the values.
+    fn unwritten(&self) -> Unwritten;
+
+    /// The values that the caller gets.
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue>;
+}
+
+/// What is known of an answer that could not be made into tables.
+#[derive(Clone, Copy)]
+pub(super) struct Unwritten {
+    /// The name of its call.
+    pub(super) call: &'static str,
+    /// May that have changed something?
+    pub(super) applied: Applied,
+}
+
+impl Answer for Unwritten {
+    fn unwritten(&self) -> Unwritten {
+        *self
+    }
+
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        self.write(lua, &LuaError::runtime("not enough memory"))
+    }
+}
+
+impl Unwritten {
+    pub(super) fn write(self, lua: &Lua, error: &LuaError) -> LuaResult<LuaMultiValue> {
+        failure::unwritable(lua, self.call, self.applied, error)
+    }
+}
+
+/// Gives the lua_State its bridge.
+pub(super) fn prepare(lua: &Lua) -> LuaResult<()> {
+    lua.set_app_data::<Bridge<Outcome>>(Bridge::new()?);
+    Ok(())
+}
+
+/// The bridge of this lua_State. In a forked child it is a new one from then on.
+pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome>>> {
+    let bridge = || {
+        lua.app_data_ref::<Bridge<Outcome>>()
+            .ok_or_else(|| LuaError::runtime("silly.store.etcd is not loaded in this lua_State"))
+    };
+    let inherited = bridge()?;
+    let Some(child) = inherited.child() else {
+        return Ok(inherited);
+    };
+    drop(inherited);
+    lua.set_app_data(child?);
+    bridge()
+}
+
+/// Submits an operation of the call `name`.
+pub(super) fn run<A: Answer + 'static>(
+    lua: &Lua,
+    name: &'static str,
+    operation: impl Future<Output = A> + Send + 'static,
+) -> LuaResult<LuaMultiValue> {
+    let operation = async { Box::new(operation.await) as Outcome };
+    match bridge(lua)?.submit(operation, || Box::new(Panicked)) {
+        Ok(id) => id.into_lua_multi(lua),
+        Err(error) => failure::push(lua, name, &etcd::Error::new(Code::Unavailable, error.to_string())),
+    }
+}
+
+/// The outcome of an operation that panicked.
+struct Panicked;
+
+impl Answer for Panicked {
+    fn unwritten(&self) -> Unwritten {
+        Unwritten {
+            call: "panic",
+            applied: Applied::Maybe,
+        }
+    }
+
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        let Unwritten { call, applied } = self.unwritten();
+        let error = etcd::Error {
+            applied,
+            ..etcd::Error::new(Code::Internal, "a bug in this library")
+        };
+        failure::push(lua, call, &error)
+    }
+}
