@@ -7,7 +7,7 @@
 use mlua::ffi;
 use mlua::prelude::*;
 
-use super::failure::excerpt;
+use super::text::excerpt;
 
 /// A value of the FFI.
 pub(super) struct Cdata {

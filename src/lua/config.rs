@@ -2,8 +2,9 @@
 
 use mlua::prelude::*;
 
-use super::failure::{Invalid, excerpt};
+use super::failure::Invalid;
 use super::fields::Fields;
+use super::text::excerpt;
 use super::value::Value;
 use crate::etcd::{Address, CallOptions, Config, Credentials, Pem, TlsConfig, Unusable};
 

@@ -7,6 +7,7 @@
 use mlua::prelude::*;
 
 use super::table::{Encode, Table, build};
+use super::text::one_line;
 use crate::etcd::{Applied, Code, Error};
 
 /// A request that is no good.
@@ -25,15 +26,6 @@ impl Invalid {
             message: format!("{} ({remark})", self.message),
             ..self
         }
-    }
-}
-
-/// The beginning of a text, in one line, as messages show it.
-pub(super) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 100;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", text[..end].escape_debug()),
-        None => text.escape_debug().to_string(),
     }
 }
 
@@ -105,13 +97,6 @@ pub(super) fn unwritable(lua: &Lua, call: &str, applied: Applied, error: &LuaErr
         ..Error::new(Code::ResourceExhausted, one_line(error))
     };
     push(lua, call, &error)
-}
-
-/// The first line of a Lua error, without its traceback.
-pub(super) fn one_line(error: &LuaError) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("runtime error: ").unwrap_or(line).to_owned()
 }
 
 fn applied(applied: Applied) -> &'static str {

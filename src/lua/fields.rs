@@ -12,7 +12,8 @@ use bytes::Bytes;
 use mlua::prelude::*;
 
 use super::cdata::Cdata;
-use super::failure::{Invalid, excerpt, one_line};
+use super::failure::Invalid;
+use super::text::{excerpt, one_line};
 use super::value::{self, Field, Value};
 use super::{hint, integer};
 use crate::etcd::CallOptions;

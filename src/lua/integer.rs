@@ -5,7 +5,7 @@
 
 use mlua::prelude::*;
 
-use super::failure::excerpt;
+use super::text::excerpt;
 use super::value::Value;
 
 const INEXACT: &str = "is not exact in this Lua, pass a string";

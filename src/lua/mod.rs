@@ -5,9 +5,9 @@
 //! read from. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config`
 //! make sense of them, with a `hint` for who is wrong; `messages` has the requests that are decoded by hand. `table`
 //! writes responses, `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of
-//! them. `core` and `client` are what the Lua half of the module, in `lua/silly/store/etcd/`, is built on; `embed` holds
-//! that half, `json` serves the standalone runtime, `yieldable` tells whether a caller can be suspended. `entry` is what
-//! Lua calls first; `pin` keeps the library loaded.
+//! them, `text` shortens what others say. `core` and `client` are what the Lua half of the module, in
+//! `lua/silly/store/etcd/`, is built on; `embed` holds that half, `json` serves the standalone runtime, `yieldable`
+//! tells whether a caller can be suspended. `entry` is what Lua calls first; `pin` keeps the library loaded.
 
 mod call;
 mod cdata;
@@ -27,6 +27,7 @@ mod operation;
 mod pin;
 mod read;
 mod table;
+mod text;
 mod txn;
 mod value;
 mod watch;

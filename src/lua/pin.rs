@@ -1,7 +1,7 @@
 //! Keeps the library mapped for the life of the process.
 //!
-//! `lua_close` unloads C modules, while the runtime's thread still runs their code. The linker flag of `codegen/main.rs` says
-//! the same where the linker knows it; this holds everywhere.
+//! `lua_close` unloads C modules, while the runtime's thread still runs their code. The linker flag of
+//! `codegen/main.rs` says the same where the linker knows it; this holds everywhere.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;

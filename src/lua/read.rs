@@ -47,8 +47,8 @@ impl<S: Readable> Reader<S>
 where
     S::Item: Encode,
 {
-    /// The reader of `stream`, which the call `name` made. `close` ends it, by its user's wish or when Lua has forgotten
-    /// it.
+    /// The reader of `stream`, which the call `name` made. `close` ends it, by its user's wish or when Lua has
+    /// forgotten it.
     pub(super) fn new(name: &'static str, stream: S, close: fn(&S)) -> Self {
         let stream = Arc::new(stream);
         Self {

@@ -2,8 +2,8 @@
 //!
 //! In: numbers, strings and messages by reference. Out: one Lua value. Every field is written, zero values included.
 //!
-//! 64-bit numbers: integers where this Lua has them, an unsigned one by its bits. Elsewhere ids are decimal strings, but
-//! for 0, which is none, and other numbers are numbers as long as a number can hold them exactly.
+//! 64-bit numbers: integers where this Lua has them, an unsigned one by its bits. Elsewhere ids are decimal strings,
+//! but for 0, which is none, and other numbers are numbers as long as a number can hold them exactly.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int};

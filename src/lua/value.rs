@@ -1,4 +1,5 @@
-//! What the table of a request holds, copied out straight from the Lua stack. mlua's own values cost several times that.
+//! What the table of a request holds, copied out straight from the Lua stack. mlua's own values cost several times
+//! that.
 //!
 //! In: a Lua table. Out: its fields, each a name and a value. Nothing of the table is called or changed.
 #![allow(unsafe_code)]
@@ -99,8 +100,8 @@ pub(super) fn read(lua: &Lua, table: &LuaTable) -> LuaResult<(Vec<Field>, bool)>
     let mut fields = Vec::with_capacity(8);
     let mut inherits = false;
     // SAFETY: the stack of the protected call has the table first, then the values that are left for mlua, then the key
-    // and the value at hand. `luaL_checkstack` and `lua_next` may leave the call by `longjmp`; nothing is held then that
-    // would have to be dropped, for `fields` lives outside.
+    // and the value at hand. `luaL_checkstack` and `lua_next` may leave the call by `longjmp`; nothing is held then
+    // that would have to be dropped, for `fields` lives outside.
     let left: LuaMultiValue = unsafe {
         lua.exec_raw(table, |state| {
             inherits = ffi::lua_getmetatable(state, 1) != 0;
