@@ -1,4 +1,5 @@
-//! The users of the cell with authentication: one whose permission is taken and given back, and one who must not notice.
+//! The users of the cell with authentication: one whose permission is taken and given back, and one who must not
+//! notice.
 //!
 //! Everything is done by etcdctl as root. What was taken when is in the record, and judged by it.
 

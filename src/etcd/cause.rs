@@ -2,7 +2,7 @@
 //!
 //! In: what the connection, the framing of gRPC, or the server says. Out: the table [`Cause::verdict`]: the code for
 //! programs, whether a write may have been applied, and what may help. `docs/failures.md` shows the same table to
-//! people. Only here are texts compared, etcd's own: it has one code for several causes, and none for some.
+//! people. Some texts of etcd's are compared: it has one code for several causes, and none for some.
 
 pub(super) mod words;
 

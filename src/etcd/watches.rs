@@ -1,8 +1,8 @@
 //! The watches of a client: every event of a range of keys exactly once, in order, across any fault.
 //!
 //! `hub` runs the one stream that all watches of a client share, `state` decides what each message of it means, `check`
-//! asks the server beside it, `reason` says why a server ended a watch, and `inbox` holds what a reader has not read yet.
-//! A `watcher` is what the user of one watch holds.
+//! asks the server beside it, `reason` says why a server ended a watch, and `inbox` holds what a reader has not read
+//! yet. A `watcher` is what the user of one watch holds.
 
 mod check;
 #[cfg(any(test, feature = "fuzzing"))]

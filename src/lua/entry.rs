@@ -1,8 +1,8 @@
 //! The C function that Lua calls for `require "silly.store.etcd"`.
 //!
 //! In: a lua_State. Out: the module, or a Lua error. mlua sets itself up in the state first, and where there is no
-//! memory for that it panics outside of what it catches, or reads what it has not written. In a state of another version
-//! of Lua it reads what is not there.
+//! memory for that it panics outside of what it catches, or reads what it has not written. In a state of another
+//! version of Lua it reads what is not there.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;

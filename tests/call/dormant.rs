@@ -1,4 +1,5 @@
-//! A connection on which nothing has happened for long may be forgotten by whoever stands in between: it is asked first.
+//! A connection on which nothing has happened for long may be forgotten by whoever stands in between: it is asked
+//! first.
 
 use std::time::Duration;
 

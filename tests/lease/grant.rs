@@ -131,8 +131,8 @@ fn a_grant_that_made_none_says_why() {
     });
 }
 
-/// A server that has all leases whose grant is not the `free`th, each with a TTL of `granted`, and may lose the answer of
-/// the first grant.
+/// A server that has all leases whose grant is not the `free`th, each with a TTL of `granted`, and may lose the answer
+/// of the first grant.
 async fn crowded(free: usize, granted: i64, lost: bool) -> (Cluster, UnboundedReceiver<LeaseGrantRequest>) {
     let (asked, grants) = unbounded_channel();
     let script = move |mut call: Call| {

@@ -26,8 +26,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 /// Where the watches of these tests start.
 const START: i64 = 10;
 
-/// Servers whose streams the test itself answers. What a client asks when it resumes, whether the store is still the same,
-/// is affirmed.
+/// Servers whose streams the test itself answers. What a client asks when it resumes, whether the store is still the
+/// same, is affirmed.
 async fn cluster(servers: usize) -> (Cluster, UnboundedReceiver<Call>) {
     let (streams, opened) = unbounded_channel();
     let script = move |mut call: Call| {

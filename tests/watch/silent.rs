@@ -1,5 +1,5 @@
-//! How soon a watch goes on elsewhere. Time stands still but where a test lets it pass, so whatever the client waited for
-//! beyond that would never come.
+//! How soon a watch goes on elsewhere. Time stands still but where a test lets it pass, so whatever the client waited
+//! for beyond that would never come.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

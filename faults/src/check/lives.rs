@@ -1,8 +1,8 @@
 //! The lives of a store: it begins a new one when an older backup is restored. What was written after that backup has
 //! then never been, and revisions that were given out are given out again for something else.
 //!
-//! Each life has a history of its own: what the backup kept, and what came after it. A watch belongs to one of them as a
-//! whole: what it delivers is never the continuation of another life's events.
+//! Each life has a history of its own: what the backup kept, and what came after it. A watch belongs to one of them as
+//! a whole: what it delivers is never the continuation of another life's events.
 
 use super::{Truth, watch};
 use crate::history::{Call, Event, Time, Watch, WatchEnd};

@@ -17,7 +17,8 @@ pub struct Renewals {
     closed: CancellationToken,
 }
 
-/// Answers to renewals, first the one that it began with. Of those that came while nobody asked there is the newest only.
+/// Answers to renewals, first the one that it began with. Of those that came while nobody asked there is the newest
+/// only.
 impl Readable for Renewals {
     type Item = LeaseKeepAliveResponse;
 

@@ -1,7 +1,7 @@
 //! One stream of renewals on one server.
 //!
-//! In: the ids of leases. Out: the server's answers, until it breaks. It connects when it is first read, and is given up
-//! when it is dropped.
+//! In: the ids of leases. Out: the server's answers, until it breaks. It connects when it is first read, and is given
+//! up when it is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The Watch service: what the user of one watch calls. The stream below is the work of the [`Hub`](crate::etcd::watches::Hub).
+//! The Watch service: what the user of one watch calls. The stream below is the work of the
+//! [`Hub`](crate::etcd::watches::Hub).
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};

@@ -1,4 +1,5 @@
-//! Where a server listens, as a person writes it: `host:port`, `http://host:port`, `https://…`, `[::1]:2379`, `unix:///path`.
+//! Where a server listens, as a person writes it: `host:port`, `http://host:port`, `https://…`, `[::1]:2379`,
+//! `unix:///path`.
 //!
 //! In: the text from the configuration. Out: an [`Address`], or the reason why the text is none.
 

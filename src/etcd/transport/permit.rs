@@ -1,6 +1,7 @@
 //! Permission to have one request under way on a connection, held until its answer has come.
 //!
-//! In: requests that want to be sent. Out: for each a [`Permit`], once the [`Gate`] has room for it. Used on any thread.
+//! In: requests that want to be sent. Out: for each a [`Permit`], once the [`Gate`] has room for it. Used on any
+//! thread.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,5 @@
-//! What is known of a connection, beside what h2 knows. Shared by its task, its handles and the permits of its requests.
+//! What is known of a connection, beside what h2 knows. Shared by its task, its handles and the permits of its
+//! requests.
 
 use super::gate::Gate;
 use super::liveness::Liveness;

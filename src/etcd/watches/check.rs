@@ -1,5 +1,5 @@
-//! What a watch stream asks its server beside the stream: whether the store is still the one that was watched, whether a
-//! refusal was meant, and whether its word on progress is good.
+//! What a watch stream asks its server beside the stream: whether the store is still the one that was watched, whether
+//! a refusal was meant, and whether its word on progress is good.
 //!
 //! In: the stream's connection and token. Out: answers, or the failure of the stream.
 
@@ -14,9 +14,9 @@ use crate::etcd::stream::Line;
 const RANGE: &str = "/etcdserverpb.KV/Range";
 const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 
-/// Has another store taken the place of the one that was watched, an older backup? Then the revision at which it stands.
-/// Where the witness was compacted or there is none, a store that was written on past what was seen may pass for the one
-/// before.
+/// Has another store taken the place of the one that was watched, an older backup? Then the revision at which it
+/// stands. Where the witness was compacted or there is none, a store that was written on past what was seen may pass
+/// for the one before.
 pub(super) async fn gone_back(line: &Line, history: &History, key: Bytes) -> Result<Option<i64>, Failure> {
     if let Some(witness) = &history.witness {
         let then = RangeRequest {
@@ -82,8 +82,8 @@ pub(super) async fn is_permitted(line: &Line, suspect: &Suspect) -> Result<bool,
     }
 }
 
-/// Does `member`, at the other end of the stream, answer a request for progress only when all events up to that revision
-/// have been sent? Servers before 3.4.25 and 3.5.8 run ahead of them.
+/// Does `member`, at the other end of the stream, answer a request for progress only when all events up to that
+/// revision have been sent? Servers before 3.4.25 and 3.5.8 run ahead of them.
 pub(super) async fn knows_progress(line: &Line, member: u64) -> Result<bool, Failure> {
     match line.call::<StatusResponse>(STATUS, &StatusRequest {}).await {
         Ok(status) => {

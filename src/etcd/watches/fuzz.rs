@@ -1,8 +1,8 @@
 //! The door through which fuzzers drive the state machine of watches. Only there for them and for the tests.
 //!
 //! In: bytes, read as a list of steps. Out: a panic when a promise is broken. In the first mode the server is a model
-//! of an honest one or of a proxy, and every watch must deliver its history exactly once; in the second it says whatever
-//! the bytes say, and nothing may be delivered twice, out of order, or to a watch that does not cover its key.
+//! of an honest one or of a proxy, and every watch must deliver its history exactly once; in the second it says
+//! whatever the bytes say, and nothing may be delivered twice, out of order, or to a watch that does not cover its key.
 #![allow(clippy::expect_used, reason = "a fuzzer is to panic")]
 
 use std::sync::Arc;

@@ -214,8 +214,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Asks the server beside the stream: whether a refusal was meant, how far the watches are, and whether a proxy still
-    /// has the same store behind it.
+    /// Asks the server beside the stream: whether a refusal was meant, how far the watches are, and whether a proxy
+    /// still has the same store behind it.
     async fn attend(&self, line: &Line) -> Result<(), Failure> {
         let mut next = Instant::now() + PROGRESS_INTERVAL;
         let mut trusted = None;

@@ -23,8 +23,8 @@ const BUDGET: usize = 64 << 20;
 /// What an event costs beside its keys and values.
 const EVENT_COST: usize = 200;
 
-/// A smaller response that waits is copied: its keys and values are slices of what came with it, which may be large. The
-/// one that waits alone is mostly taken at once, and copied only if that costs next to nothing.
+/// A smaller response that waits is copied: its keys and values are slices of what came with it, which may be large.
+/// The one that waits alone is mostly taken at once, and copied only if that costs next to nothing.
 const COPIED: usize = 16 << 10;
 const COPIED_ALONE: usize = 1 << 10;
 

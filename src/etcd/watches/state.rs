@@ -35,8 +35,8 @@ pub(super) type Key = u64;
 /// Names a watch on the wire.
 pub(super) type WireId = i64;
 
-/// The ids on the wire begin behind this. A proxy that gives out ids of its own counts from 0, and must not hit upon those
-/// that were asked for.
+/// The ids on the wire begin behind this. A proxy that gives out ids of its own counts from 0, and must not hit upon
+/// those that were asked for.
 const FIRST: WireId = 1 << 32;
 
 /// In place of a watch id: the message is about all watches of the stream.
@@ -247,9 +247,9 @@ impl Watches {
         })))
     }
 
-    /// Wants to know the revision up to which all watches of the stream have had their events, unless that was asked and
-    /// not answered: the answer to one request must not be taken for that to a later one. `given_up` says that none will
-    /// come any more, since a server does not answer while some watch is behind.
+    /// Wants to know the revision up to which all watches of the stream have had their events, unless that was asked
+    /// and not answered: the answer to one request must not be taken for that to a later one. `given_up` says that none
+    /// will come any more, since a server does not answer while some watch is behind.
     pub(super) fn ask_progress(&mut self, given_up: bool) -> bool {
         self.wants_progress = given_up || !self.progress_asked;
         self.wants_progress

@@ -34,8 +34,8 @@ struct Granted {
 
 impl Client {
     /// Creates a lease; `renew` has it renewed in the background from then on. Where the request names no id, the
-    /// client chooses one, so that a grant whose answer was lost can be repeated and still makes one lease. There is none
-    /// where the answer has an `error`.
+    /// client chooses one, so that a grant whose answer was lost can be repeated and still makes one lease. There is
+    /// none where the answer has an `error`.
     pub async fn grant(
         &self,
         request: LeaseGrantRequest,

@@ -1,8 +1,8 @@
 //! Which watch a confirmation or a refusal belongs to.
 //!
 //! etcd keeps the ids that are asked for and answers in the order of the requests. Its proxy does neither. A watch is
-//! bound only to a confirmation that can be its own: where more than one could be, the stream is ended, and from then on
-//! one watch is created at a time.
+//! bound only to a confirmation that can be its own: where more than one could be, the stream is ended, and from then
+//! on one watch is created at a time.
 
 use super::super::reason::canceled;
 use super::{FIRST, Key, Phase, Watches, WireId};
