@@ -93,7 +93,7 @@ impl Fixture {
             5 => drop(client.grant(LeaseGrantRequest { ttl: 5, id: 7 }, false, o).await),
             6 => drop(client.revoke(LeaseRevokeRequest { id: 7 }, o).await),
             7 => drop(client.ttl(LeaseTimeToLiveRequest { id: 7, keys: true }, o).await),
-            8 => drop(client.leases(o).await),
+            8 => drop(client.leases(LeaseLeasesRequest {}, o).await),
             9 => drop(client.keepalive(LeaseKeepAliveRequest { id: 7 }, None, o).await),
             10 => {
                 let request = WatchCreateRequest {
