@@ -207,8 +207,12 @@ describe("close", function()
 		]]
 	end)
 
-	it("does not come with the collector while a lease is renewed", function()
-		script [[
+	for how, ends in pairs {
+		["its renewal is stopped"] = "keepalive { ID = lease.ID, keepalive = false }",
+		["it is revoked"] = "revoke(lease.ID)",
+	} do
+		it("does not come with the collector while a lease is renewed, until " .. how, function()
+			script([[
 			local forgotten = setmetatable({}, { __mode = "v" })
 			local lease
 			local function use()
@@ -220,14 +224,15 @@ describe("close", function()
 			for _ = 1, 3 do
 				collectgarbage()
 			end
-			assert(forgotten.client:keepalive { ID = lease.ID, keepalive = false })
+			assert(forgotten.client:]] .. ends .. [[)
 			for _ = 1, 3 do
 				collectgarbage()
 			end
 			assert(forgotten.client == nil)
 			await_no_connection()
-		]]
-	end)
+			]])
+		end)
+	end
 
 	it("comes before the first call too", function()
 		local client = connect()

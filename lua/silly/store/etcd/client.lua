@@ -23,12 +23,13 @@ local check = checker(mt, "client")
 -- The clients that renew leases in the background. That is a promise, and holds though Lua has forgotten the client.
 local promised = {}
 
--- Looks which clients still do.
-local function promise(self)
+-- After a call that may have begun or ended a renewal: looks which clients still do, and returns the results.
+local function promise(self, ...)
 	promised[self] = true
 	for other in pairs(promised) do
 		promised[other] = other.native:renews() or nil
 	end
+	return ...
 end
 
 for _, name in ipairs(core:calls()) do
@@ -36,6 +37,17 @@ for _, name in ipairs(core:calls()) do
 	client[name] = function(self, req, more)
 		return await(self, check(self, name).native, name, req, more)
 	end
+end
+
+--- Ends a lease; its keys are deleted with it and its renewal stops.
+---@async
+---@param req silly.store.etcd.revoke|integer|string
+---@return silly.store.etcd.revoke.response? response
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:revoke(req, more)
+	local native = check(self, "revoke").native
+	return promise(self, await(self, native, "revoke", req, more))
 end
 
 --- Compares, then runs one of two lists of operations, all in one step.
@@ -58,9 +70,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:grant(req, more)
 	local native = check(self, "grant").native
-	local answer, message, info = await(self, native, "grant", req, more)
-	promise(self)
-	return answer, message, info
+	return promise(self, await(self, native, "grant", req, more))
 end
 
 --- Renews a lease once. With `keepalive = true`, or an id instead of a request, it is also renewed in the background
@@ -73,8 +83,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:keepalive(req, more)
 	local native = check(self, "keepalive").native
-	local answer, message, info = await(self, native, "keepalive", req, more)
-	promise(self)
+	local answer, message, info = promise(self, await(self, native, "keepalive", req, more))
 	if not answer then
 		return nil, message, info
 	end
