@@ -114,6 +114,26 @@ return {
 			t.fails("invalid_argument", client:get { key = t.prefix, revision = ffi.new("int64_t", -1) })
 		end },
 
+	{
+		name = "a reader that waits again takes LuaJIT's integers",
+		skip = function(host) return not jit and "LuaJIT" or not host.fork and "calls block here" end,
+		run = function(t, client)
+			local stream, seconds = assert(client:watch { key = t.prefix }), assert(load "return 60LL")()
+			local function reader()
+				assert(stream:read(seconds))
+			end
+			t.together {
+				reader, reader,
+				function()
+					for _ = 1, 2 do
+						assert(client:put { key = t.prefix, value = "" })
+					end
+				end,
+			}
+			stream:close()
+		end,
+	},
+
 	{ name = "what else LuaJIT's FFI makes is named", skip = function() return not jit and "LuaJIT" end, run =
 		function(t, client)
 			local ffi = require "ffi"
