@@ -2,7 +2,6 @@
 //!
 //! In: `catch`, once. Out: the signal that came. Each is caught once; when it comes again it ends the process, for a
 //! program that never looks.
-#![allow(unsafe_code)]
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -22,6 +21,7 @@ extern "C" fn on_signal(signal: c_int) {
 }
 
 /// From now on they are caught. One that the process ignores stays ignored.
+#[allow(unsafe_code)]
 pub fn catch() -> io::Result<()> {
     let caught = SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESETHAND, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM] {

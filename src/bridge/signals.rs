@@ -2,7 +2,6 @@
 //!
 //! A write to a closed socket must not kill the host with SIGPIPE, and the host's own signals must not land on threads
 //! of ours, where no handler expects them.
-#![allow(unsafe_code)]
 
 use std::io;
 use std::ptr;
@@ -40,6 +39,7 @@ impl Blocked {
 }
 
 impl Drop for Blocked {
+    #[allow(unsafe_code)]
     fn drop(&mut self) {
         if self.lent && !self.before.contains(Signal::SIGPIPE) {
             let now = timespec { tv_sec: 0, tv_nsec: 0 };

@@ -2,7 +2,6 @@
 //!
 //! In: a value that is of no type of Lua's own. Out: its C type by name, and its number if it is a 64-bit integer. The
 //! FFI library is asked for the type, and the number is read from memory: no metamethod of the value's runs.
-#![allow(unsafe_code)]
 
 use mlua::ffi;
 use mlua::prelude::*;
@@ -34,6 +33,7 @@ pub(super) fn prepare(lua: &Lua) -> LuaResult<()> {
 }
 
 /// `__tostring` of a type, whatever `getmetatable` says.
+#[allow(unsafe_code)]
 fn metamethod(lua: &Lua, kind: LuaValue) -> LuaResult<LuaFunction> {
     // SAFETY: there is room for two values more, and nothing is held that an error would leave behind.
     unsafe {
@@ -57,6 +57,7 @@ impl Cdata {
     }
 }
 
+#[allow(unsafe_code)]
 fn look(lua: &Lua, value: &LuaValue) -> LuaResult<Cdata> {
     let functions: LuaTable = lua.named_registry_value(FUNCTIONS)?;
     let (type_of, show): (LuaFunction, LuaFunction) = (functions.raw_get(1)?, functions.raw_get(2)?);

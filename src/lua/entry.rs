@@ -3,7 +3,6 @@
 //! In: a lua_State. Out: the module, or a Lua error. mlua sets itself up in the state first, and where there is no
 //! memory for that it panics outside of what it catches, or reads what it has not written. In a state of another
 //! version of Lua it reads what is not there.
-#![allow(unsafe_code)]
 
 use std::ffi::c_int;
 use std::panic::catch_unwind;
@@ -25,6 +24,7 @@ const VERSION: c_int = 505;
 /// # Safety
 /// Lua calls it, with a state that runs.
 #[unsafe(no_mangle)]
+#[allow(unsafe_code)]
 unsafe extern "C-unwind" fn luaopen_silly_store_etcd(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: the state outlives this call, and nothing in this frame needs to be dropped when `luaL_error` leaves it.
     unsafe {
@@ -61,6 +61,7 @@ unsafe extern "C-unwind" fn luaopen_silly_store_etcd(state: *mut ffi::lua_State)
 }
 
 /// Would the state's allocator give that much?
+#[allow(unsafe_code)]
 unsafe fn has_room(state: *mut ffi::lua_State) -> bool {
     let mut data = ptr::null_mut();
     // SAFETY: this is how Lua itself calls its allocator, and the block is given back at once.

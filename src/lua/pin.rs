@@ -2,12 +2,12 @@
 //!
 //! `lua_close` unloads C modules, while the runtime's thread still runs their code. The linker flag of
 //! `codegen/main.rs` says the same where the linker knows it; this holds everywhere.
-#![allow(unsafe_code)]
 
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 
 /// Opens this library once more and never closes it.
+#[allow(unsafe_code)]
 pub(super) fn pin() {
     let mut library = MaybeUninit::<libc::Dl_info>::uninit();
     let here: fn() = pin;

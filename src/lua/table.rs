@@ -4,7 +4,6 @@
 //!
 //! 64-bit numbers: integers where this Lua has them, an unsigned one by its bits. Elsewhere ids are decimal strings,
 //! but for 0, which is none, and other numbers are numbers as long as a number can hold them exactly.
-#![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int};
 use std::io::{Cursor, Write};
@@ -23,12 +22,14 @@ const SLOTS: c_int = 8;
 ///
 /// When memory runs out Lua leaves `encode` by `longjmp`. So it, and what it calls, must own nothing that needs to be
 /// dropped: messages are borrowed from outside.
+#[allow(unsafe_code)]
 pub(super) unsafe trait Encode {
     /// Writes all its fields.
     fn encode(&self, table: &mut Table);
 }
 
 /// The table of a message.
+#[allow(unsafe_code)]
 pub(super) fn build(lua: &Lua, message: &impl Encode) -> LuaResult<LuaValue> {
     // SAFETY: the stack has room for the table, `Table` keeps it balanced, and `Encode` promises that no destructor is
     // jumped over.
@@ -43,6 +44,7 @@ pub(super) struct Table {
     state: *mut ffi::lua_State,
 }
 
+#[allow(unsafe_code)]
 impl Table {
     /// A signed number: a revision, a count, a TTL.
     pub(super) fn integer(&mut self, name: &CStr, value: i64) {

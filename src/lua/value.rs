@@ -2,7 +2,6 @@
 //! that.
 //!
 //! In: a Lua table. Out: its fields, each a name and a value. Nothing of the table is called or changed.
-#![allow(unsafe_code)]
 
 use std::ffi::c_int;
 use std::slice;
@@ -96,6 +95,7 @@ const SHORT: usize = 1 << 10;
 const SLOTS: c_int = 8;
 
 /// The fields that `table` itself holds, and whether it has a metatable.
+#[allow(unsafe_code)]
 pub(super) fn read(lua: &Lua, table: &LuaTable) -> LuaResult<(Vec<Field>, bool)> {
     let mut fields = Vec::with_capacity(8);
     let mut inherits = false;
@@ -131,6 +131,7 @@ pub(super) fn read(lua: &Lua, table: &LuaTable) -> LuaResult<(Vec<Field>, bool)>
 ///
 /// # Safety
 /// `state` runs and has a value there, which outlives the slice.
+#[allow(unsafe_code)]
 unsafe fn text<'a>(state: *mut ffi::lua_State, index: c_int) -> Option<&'a [u8]> {
     // SAFETY: `lua_tolstring` changes numbers only, and a string's bytes are where it says.
     unsafe {
@@ -147,6 +148,7 @@ unsafe fn text<'a>(state: *mut ffi::lua_State, index: c_int) -> Option<&'a [u8]>
 ///
 /// # Safety
 /// `state` runs and has a value there.
+#[allow(unsafe_code)]
 unsafe fn plain(state: *mut ffi::lua_State, index: c_int) -> Value {
     // SAFETY: none of these raises an error or changes the stack.
     unsafe {

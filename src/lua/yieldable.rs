@@ -1,6 +1,5 @@
 //! May the running coroutine be suspended right here? LuaJIT knows, also where its host has left out
 //! `coroutine.isyieldable`.
-#![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
 use std::mem::transmute;
@@ -13,6 +12,7 @@ use once_cell::sync::OnceCell;
 pub(super) struct IsYieldable;
 
 impl IntoLua for IsYieldable {
+    #[allow(unsafe_code)]
     fn into_lua(self, lua: &Lua) -> LuaResult<LuaValue> {
         // SAFETY: it leaves one value in the state that it is called with, and drops nothing.
         unsafe { lua.create_c_function(isyieldable) }.map(LuaValue::Function)
@@ -22,6 +22,7 @@ impl IntoLua for IsYieldable {
 type Ask = unsafe extern "C" fn(*mut ffi::lua_State) -> c_int;
 
 /// Called by Lua itself: a function of mlua's might be called with another state, or in protected mode.
+#[allow(unsafe_code)]
 unsafe extern "C-unwind" fn isyieldable(state: *mut ffi::lua_State) -> c_int {
     static ASK: OnceCell<Option<Ask>> = OnceCell::new();
     // SAFETY: Lua's own function of this name has this type, and `state` is the one that runs.
