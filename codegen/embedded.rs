@@ -25,7 +25,8 @@ pub(crate) fn generate(root: &Path) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
-/// Adds the files below `folder`, by their paths from the root of the Lua half, to `files`.
+/// Adds the files below `folder`, by their paths from the root of the Lua half, to `files`. Definitions of types are no
+/// part of a program.
 fn list(folder: &Path, path: &str, files: &mut Vec<(String, String)>) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -36,7 +37,7 @@ fn list(folder: &Path, path: &str, files: &mut Vec<(String, String)>) -> Result<
         let path = format!("{path}{name}");
         if entry.file_type()?.is_dir() {
             list(&entry.path(), &format!("{path}/"), files)?;
-        } else if path.ends_with(".lua") {
+        } else if path.ends_with(".lua") && !path.ends_with(".d.lua") {
             let place = entry.path().into_os_string().into_string();
             files.push((path, place.map_err(|place| format!("{place:?} is not UTF-8"))?));
         }
