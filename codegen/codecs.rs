@@ -27,24 +27,13 @@ pub(crate) fn generate(schema: &Schema) -> String {
         if !message.name.ends_with("Request") {
             text += &encode(schema, message);
         } else if !BY_HAND.contains(&message.name.as_str()) {
-            reach(schema, full, &mut requested);
+            schema.reach(full, &mut requested);
         }
     }
     for full in requested {
         text += &decode(schema, schema.message(full));
     }
     text
-}
-
-/// Adds the message `full`, and those in it, to `found`.
-fn reach<'a>(schema: &'a Schema, full: &'a str, found: &mut BTreeSet<&'a str>) {
-    if found.insert(full) {
-        for field in &schema.message(full).fields {
-            if let Kind::Message(inner) = &field.kind {
-                reach(schema, inner, found);
-            }
-        }
-    }
 }
 
 fn encode(schema: &Schema, message: &Message) -> String {
@@ -65,24 +54,15 @@ fn encode(schema: &Schema, message: &Message) -> String {
 }
 
 /// The method of the table that writes a field.
-fn writer(
-    schema: &Schema,
-    Field {
-        name,
-        rust,
-        is_repeated,
-        kind,
-        ..
-    }: &Field,
-) -> String {
-    let name = format!("c{name:?}");
-    match (kind, is_repeated) {
+fn writer(schema: &Schema, field: &Field) -> String {
+    let (name, rust) = (format!("c{:?}", field.name), &field.rust);
+    match (&field.kind, field.is_repeated) {
         (Kind::Message(_), false) => format!("message({name}, self.{rust}.as_ref())"),
         (Kind::Message(_), true) => format!("messages({name}, &self.{rust})"),
         (Kind::Bytes | Kind::Text, true) => format!("strings({name}, &self.{rust})"),
         (Kind::Bytes, false) => format!("bytes({name}, &self.{rust})"),
         // No error is nil.
-        (Kind::Text, false) if name == "c\"error\"" => format!("problem({name}, &self.{rust})"),
+        (Kind::Text, false) if field.name == "error" => format!("problem({name}, &self.{rust})"),
         (Kind::Text, false) => format!("text({name}, &self.{rust})"),
         (Kind::Bool, false) => format!("flag({name}, self.{rust})"),
         (Kind::Integer, false) => format!("integer({name}, self.{rust}.into())"),
@@ -90,7 +70,7 @@ fn writer(
         (Kind::Id, false) => format!("id({name}, self.{rust})"),
         (Kind::UnsignedId, false) => format!("unsigned_id({name}, self.{rust})"),
         (Kind::Enum(full), false) => format!("choice({name}, self.{rust}, &{:?})", schema.choices(full)),
-        (_, true) => format!("integers({name}, &self.{rust})"),
+        _ => panic!("{}: no rule for such a field of a response", field.name),
     }
 }
 
@@ -121,16 +101,9 @@ fn decode(schema: &Schema, message: &Message) -> String {
 }
 
 /// How a field is read. What must be there the table of calls says.
-fn reader(
-    schema: &Schema,
-    Field {
-        name,
-        is_repeated,
-        kind,
-        ..
-    }: &Field,
-) -> String {
-    match (kind, is_repeated) {
+fn reader(schema: &Schema, field: &Field) -> String {
+    let name = &field.name;
+    match (&field.kind, field.is_repeated) {
         (Kind::Bool, false) => format!("fields.flag({name:?})?"),
         (Kind::Bytes, false) => format!("fields.optional_bytes({name:?})?.unwrap_or_default()"),
         (Kind::Text, false) => format!("fields.optional_text({name:?})?.unwrap_or_default()"),

@@ -2,7 +2,7 @@
 //! follows from it by rule (`responses`, `codecs`), lists the Lua half (`embedded`), and keeps the library mapped once
 //! Lua has loaded it: `lua_close` unloads C modules while tokio threads still run their code.
 //!
-//! In: `proto/`, `lua/silly/store/etcd/`. Out: files in `OUT_DIR`, which `src/etcd/pb.rs`, `src/lua/codec.rs` and
+//! In: `proto/`, `lua/silly/store/etcd/`. Out: files in `OUT_DIR`, which `src/etcd/pb.rs`, `src/lua/messages.rs` and
 //! `src/lua/embed.rs` include.
 
 #![forbid(unsafe_code)]

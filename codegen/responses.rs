@@ -10,28 +10,19 @@ use crate::schema::{Field, Kind, Message, Schema};
 /// The implementations of `Response`, and the shapes of what can hold many of something.
 pub(crate) fn generate(schema: &Schema) -> String {
     let mut text = String::new();
-    let mut growing = BTreeSet::new();
+    let mut sent = BTreeSet::new();
     for (full, message) in schema.messages() {
         if message.name.ends_with("Response") && message.has("header") {
             text += &response(schema, full, message);
-            reach(schema, full, &mut growing);
+            schema.reach(full, &mut sent);
         }
     }
-    for full in growing {
-        text += &shape(schema, schema.message(full));
+    for full in sent {
+        if grows(schema, full, &mut Vec::new()) {
+            text += &shape(schema, schema.message(full));
+        }
     }
     text
-}
-
-/// Adds the messages that grow, in `full` and below it, to `found`.
-fn reach<'a>(schema: &'a Schema, full: &'a str, found: &mut BTreeSet<&'a str>) {
-    if grows(schema, full, &mut Vec::new()) && found.insert(full) {
-        for field in &schema.message(full).fields {
-            if let Kind::Message(inner) = &field.kind {
-                reach(schema, inner, found);
-            }
-        }
-    }
 }
 
 fn response(schema: &Schema, full: &str, message: &Message) -> String {

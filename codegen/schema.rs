@@ -1,6 +1,6 @@
 //! The compiled schema, as the generators see it: messages by name, each with its fields and where it is in Rust.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -86,6 +86,17 @@ impl Schema {
     /// The names in an enum, by their numbers.
     pub(crate) fn choices(&self, full: &str) -> &[String] {
         &self.enums[full]
+    }
+
+    /// Adds the message `full`, and those in it, to `found`.
+    pub(crate) fn reach<'a>(&'a self, full: &'a str, found: &mut BTreeSet<&'a str>) {
+        if found.insert(full) {
+            for field in &self.message(full).fields {
+                if let Kind::Message(inner) = &field.kind {
+                    self.reach(inner, found);
+                }
+            }
+        }
     }
 
     fn add_enum(&mut self, scope: &str, enumeration: &EnumDescriptorProto) {
