@@ -251,25 +251,21 @@ impl<'a> Fields<'a> {
     pub(super) fn optional_bytes(&mut self, name: &'static str) -> Result<Option<Bytes>, Invalid> {
         match self.value(name)? {
             Value::Nil => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
-            other => Err(self.field(name, &format!("must be a string, got {}", other.article()))),
+            value => string(value).map(Some).map_err(|reason| self.field(name, &reason)),
         }
     }
 
     /// A text that may be absent.
     pub(super) fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, Invalid> {
-        let text = self.optional_bytes(name)?.map(|text| String::from_utf8(text.into()));
-        text.transpose().map_err(|_| self.field(name, "must be UTF-8"))
+        let text = self.optional_bytes(name)?.map(utf8).transpose();
+        text.map_err(|reason| self.field(name, &reason))
     }
 
     /// A list of texts, empty if absent.
     pub(super) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Invalid> {
         let mut texts = Vec::new();
         for (at, item) in self.list(name)?.into_iter().enumerate() {
-            let text = match Value::new(self.lua, item) {
-                Value::Text(text) => String::from_utf8(text.into()).map_err(|_| "must be UTF-8".to_owned()),
-                other => Err(format!("must be a string, got {}", other.article())),
-            };
+            let text = string(Value::new(self.lua, item)).and_then(utf8);
             texts.push(text.map_err(|reason| self.field(&format!("{name}[{}]", at + 1), &reason))?);
         }
         Ok(texts)
@@ -277,14 +273,24 @@ impl<'a> Fields<'a> {
 
     /// A message in a table of its own that may be absent.
     pub(super) fn message<M: Decode>(&mut self, name: &'static str) -> Result<Option<M>, Invalid> {
-        let value = match self.value(name)? {
-            Value::Nil => return Ok(None),
-            value => value,
-        };
-        let mut fields = self.nested(name, &[], value)?;
+        match self.value(name)? {
+            Value::Nil => Ok(None),
+            value => self.decoded(name, &[], value).map(Some),
+        }
+    }
+
+    /// The message in the table `value` in the field `name`. Where one field alone is `required` it may stand in its
+    /// place.
+    pub(super) fn decoded<M: Decode>(
+        &self,
+        name: &'static str,
+        required: &'static [&'static str],
+        value: Value,
+    ) -> Result<M, Invalid> {
+        let mut fields = self.nested(name, required, value)?;
         let message = M::decode(&mut fields)?;
         fields.check()?;
-        Ok(Some(message))
+        Ok(message)
     }
 
     /// A boolean, false if absent.
@@ -602,6 +608,18 @@ impl<'a> Fields<'a> {
 /// Is `value` the string `text`?
 fn is(value: &LuaValue, text: &str) -> bool {
     matches!(value, LuaValue::String(string) if *string == text)
+}
+
+/// A byte string.
+fn string(value: Value) -> Result<Bytes, String> {
+    match value {
+        Value::Text(text) => Ok(text),
+        other => Err(format!("must be a string, got {}", other.article())),
+    }
+}
+
+fn utf8(text: Bytes) -> Result<String, String> {
+    String::from_utf8(text.into()).map_err(|_| "must be UTF-8".to_owned())
 }
 
 /// A number of seconds that is not negative, or nil. Infinity, and what comes near it, is as good as no limit.

@@ -118,21 +118,17 @@ impl Reader {
             return Err(fields.none_of(&NAMES));
         };
         fields.check()?;
-        let required = match name {
-            "put" => PutRequest::REQUIRED,
-            "get" => RangeRequest::REQUIRED,
-            "delete" => DeleteRangeRequest::REQUIRED,
-            _ => Txn::REQUIRED,
-        };
-        let mut fields = fields.nested(name, required, value)?;
-        let request = match name {
-            "put" => Request::RequestPut(PutRequest::decode(&mut fields)?),
-            "get" => Request::RequestRange(RangeRequest::decode(&mut fields)?),
-            "delete" => Request::RequestDeleteRange(DeleteRangeRequest::decode(&mut fields)?),
-            _ => Request::RequestTxn(self.txn(&mut fields)?),
-        };
-        fields.check()?;
-        Ok(request)
+        Ok(match name {
+            "put" => Request::RequestPut(fields.decoded(name, PutRequest::REQUIRED, value)?),
+            "get" => Request::RequestRange(fields.decoded(name, RangeRequest::REQUIRED, value)?),
+            "delete" => Request::RequestDeleteRange(fields.decoded(name, DeleteRangeRequest::REQUIRED, value)?),
+            _ => {
+                let mut fields = fields.nested(name, Txn::REQUIRED, value)?;
+                let txn = self.txn(&mut fields)?;
+                fields.check()?;
+                Request::RequestTxn(txn)
+            }
+        })
     }
 }
 
