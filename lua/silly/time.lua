@@ -102,7 +102,7 @@ task._clock(function()
 		disarm(timer)
 		if timer.func then
 			task.fork(expire, timer)
-		elseif sleeper and not dead then
+		elseif sleeper then -- nothing, where it is dead
 			task._wake(sleeper, timer)
 		end
 	end
