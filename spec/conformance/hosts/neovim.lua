@@ -70,6 +70,19 @@ local function fast(t, client)
 	t.equal(true, event)
 end
 
+-- It takes the results of all, those of the call outside of it too.
+local function within(t, client)
+	local outer, inner = assert(client:watch { key = t.prefix .. 1 }), assert(client:watch { key = t.prefix .. 2 })
+	local ended
+	local timer = (vim.uv or vim.loop).new_timer()
+	timer:start(10, 0, function()
+		ended = select(2, inner:read(0.2))
+		timer:close()
+	end)
+	t.equal("timeout", (select(2, outer:read(0.1))))
+	t.equal("timeout", ended)
+end
+
 local function reported(t, client)
 	local notify, seen = vim.notify, {}
 	function vim.notify(...)
@@ -105,6 +118,7 @@ local failures = require "spec.conformance.suite" {
 		{ name = "n6: the editor goes on while a call blocks", outside = true, run = busy },
 		{ name = "n6: a call blocks while another does", outside = true, run = nested },
 		{ name = "n6: a call blocks in a fast event", run = fast },
+		{ name = "n6: a call blocks in a fast event while another does", outside = true, run = within },
 		{ name = "n6: a failure is shown as vim.notify does", run = reported },
 	},
 	event = function()

@@ -1,6 +1,6 @@
 -- The loop of Neovim: callers are coroutines, resumed where vim.api may be used. Other callers block as `vim.wait`
--- does: the editor goes on, and Ctrl-C ends the call. In a fast event, a callback of luv's, Neovim cannot wait like
--- that, and stands still.
+-- does: the editor goes on, and Ctrl-C ends the call. In a fast event, a callback of luv's, and in a finalizer, which may
+-- run there, Neovim cannot wait like that, and stands still.
 
 local coroutines = require "silly.store.etcd.loops.coroutines"
 local vim = vim -- luacheck: ignore 113
@@ -62,11 +62,29 @@ function neovim.start(c, p)
 	end
 end
 
+-- Lua calls no hooks while it runs a finalizer. One that C has set could not be set again.
+local function finalizing()
+	local hook, mask, count = debug.gethook()
+	if type(hook) == "string" then
+		return false
+	end
+	local called = false
+	debug.sethook(function() called = true end, "", 1)
+	debug.sethook(hook, mask, count)
+	return not called
+end
+
+-- For another caller that blocks, further out: its results may be among those that this one takes.
+local function take_all(take)
+	take()
+	signals = signals + 1
+end
+
 function neovim.block(c, take)
 	core = c
-	if vim.in_fast_event() then
+	if vim.in_fast_event() or finalizing() then
 		core:wait()
-		take()
+		take_all(take)
 		return nil
 	end
 	local seen = signals
@@ -79,7 +97,7 @@ function neovim.block(c, take)
 	local ok, result = pcall(vim.fn.wait, LONGEST, signalled)
 	blocking = blocking - 1
 	watch()
-	take()
+	take_all(take)
 	-- An error where Ctrl-C comes together with the answer.
 	local interrupted = result == -2 or tostring(result):find("Keyboard interrupt", 1, true)
 	if not ok and not interrupted then
