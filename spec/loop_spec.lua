@@ -421,6 +421,25 @@ describe("a loop of a user's own", function()
 		assert.are.equal(0, loop.pump())
 	end)
 
+	it("may fail to start, or to park: nobody waits for the answer then", function()
+		client:close()
+		client = own { loop = loop }
+		local stream = assert(client:watch { key = prefix .. "w" })
+		assert.are.equal("1", run { function() return get(1) end }[1])
+		for _, name in ipairs { "start", "park" } do
+			local works = loop[name]
+			loop[name] = function()
+				loop[name] = works
+				error(name .. " fails", 0)
+			end
+			local co = coroutine.create(function() stream:read() end)
+			assert.are.same({ false, name .. " fails" }, { coroutine.resume(co) })
+			coroutine.close(co)
+			assert.are.equal(0, loop.pump())
+			assert.are.same({ "2" }, run { function() return get(2) end })
+		end
+	end)
+
 	it("may have its own way to block", function()
 		client:close()
 		client = own { loop = loop }

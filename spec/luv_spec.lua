@@ -107,6 +107,56 @@ describe("on luv #hosts", function()
 		]])
 	end)
 
+	it("f4: a start that fails leaves no read behind", function()
+		for _, version in ipairs { "5.1", "5.3", "5.4" } do
+			prints("false\tno handles\ntrue\n", [[
+				local stream = assert(client:watch { key = prefix })
+				local new, answer = uv.new_poll, nil
+				uv.new_poll = function() uv.new_poll = new error("no handles", 0) end
+				print(coroutine.resume(coroutine.create(function() stream:read() end)))
+				go(function() answer = client:get { key = prefix } end)
+				uv.run()
+				print(answer ~= nil)
+			]], version)
+		end
+	end)
+
+	it("f4: a park that fails leaves no read behind", function()
+		for _, version in ipairs { "5.3", "5.4" } do
+			prints("false\tstuck\ntrue\n", [[
+				local answer
+				go(function()
+					local stream = assert(client:watch { key = prefix })
+					local yield = coroutine.yield
+					coroutine.yield = function() coroutine.yield = yield error("stuck", 0) end
+					print(etcd.pcall(stream.read, stream))
+					answer = client:get { key = prefix }
+				end)
+				uv.run()
+				print(answer ~= nil)
+			]], version)
+		end
+	end)
+
+	it("f12: an iterator in which Lua 5.1 cannot wait says so before anything is sent", function()
+		prints("read: failed_precondition: Lua 5.1 cannot suspend a coroutine in the iterator of a for loop; call this outside "
+			.. "of it, or stream:read() in place of stream:events()\nno\n0\n", [[
+			go(function()
+				local stream = assert(client:watch { key = prefix })
+				local _, message = etcd.pcall(function() for event in stream:events() do print(event) end end)
+				print((message:gsub("^.-: ", "", 1)))
+				for _ in function()
+					local _, _, info = client:put { key = prefix, value = "" }
+					print(info.applied)
+				end do
+					error "never"
+				end
+				print(client:get({ key = prefix }).count)
+			end)
+			uv.run()
+		]], "5.1")
+	end)
+
 	it("f3: a coroutine that fails is reported, and its variables are closed", function()
 		prints("closed\nothers go on\n", [[
 			io.stderr = { write = function(_, text) assert(text:find("boom", 1, true)) end }

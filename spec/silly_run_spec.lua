@@ -200,7 +200,8 @@ describe("a signal under bin/silly-run", function()
 	local BEGINNING = [[
 		local silly = require "silly"
 		local task = require "silly.task"
-		local client = require "silly.store.etcd".newclient { endpoints = { "]] .. server.endpoint() .. [[" } }
+		local etcd = require "silly.store.etcd"
+		local client = etcd.newclient { endpoints = { "]] .. server.endpoint() .. [[" } }
 
 		local function send(name)
 			io.popen("kill -" .. name .. " $PPID"):close()
@@ -301,6 +302,57 @@ describe("a signal under bin/silly-run", function()
 			error(problem, 0)
 		]])
 	end)
+
+	it("n7: leaves no read behind that it has interrupted #hosts", function()
+		local source = BEGINNING .. [[
+			local stream = assert(client:watch { key = "never" })
+			task.fork(send, "TERM")
+			print(etcd.pcall(stream.read, stream))
+			print((select(2, stream:read(0))))
+		]]
+		for _, lua in ipairs { "lua5.1", "lua5.2", "lua5.3", "lua5.4", "luajit" } do
+			if server.sh("command -v " .. lua) == 0 then
+				local version = lua:match "%d%.%d" or "5.1"
+				local file = assert(io.open(script, "w"))
+				file:write(source)
+				file:close()
+				local out, err, status = sh(("LUA=%s LUA_CPATH='build/hosts/%s/?.so;;' timeout 60 bin/silly-run %s")
+					:format(lua, version, script))
+				assert.are.same({ "false\tterminated!\ntimeout\n", "", 0 }, { out, err, status }, lua)
+			end
+		end
+	end)
+
+	for what, source in pairs {
+		["key of a mutex"] = [[
+			local m = require "silly.sync.mutex".new()
+			task.fork(function()
+				local guard = m:lock "key"
+				silly.sleep(0)
+				guard:unlock()
+				send "TERM"
+			end)
+			silly.sleep(0)
+			m:lock("key"):unlock()
+			print(etcd.pcall(silly.sleep, 1e7))
+			m:lock "key"
+			print "has it"
+		]],
+		["value of a channel"] = [[
+			local ch = require "silly.sync.channel".new()
+			task.fork(function()
+				ch:push "has it"
+				send "TERM"
+			end)
+			local value = ch:pop()
+			print(etcd.pcall(ch.pop, ch))
+			print(value)
+		]],
+	} do
+		it("n7: does not take the place of what main was handed before: the " .. what, function()
+			ends(0, "false\tterminated!\nhas it\n", source)
+		end)
+	end
 
 	it("n7: that interrupts a sleep takes its timer too", function()
 		ends(0, "timer\nslept\n", [[

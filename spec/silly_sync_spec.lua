@@ -308,12 +308,58 @@ describe("a mutex", function()
 		assert.matches("mutex:lock: can wait only inside a task", err, 1, true)
 	end)
 
+	local closes = coroutine.close and it or pending
+	closes("goes to the next where a task is closed before it gets the key", function()
+		local seen = {}
+		run(function()
+			local m = mutex.new()
+			local guard = m:lock("key")
+			local waiters = {}
+			for i = 1, 3 do
+				waiters[i] = task.fork(function()
+					m:lock("key"):unlock()
+					seen[#seen + 1] = i
+				end)
+			end
+			silly.sleep(0)
+			guard:unlock()
+			assert(coroutine.close(waiters[1]))
+			assert(coroutine.close(waiters[2]))
+		end)
+		assert.are.same({ 3 }, seen)
+	end)
+
+	closes("is free where the last task is closed before it gets the key", function()
+		local m = mutex.new()
+		run(function()
+			local guard = m:lock("key")
+			local waiter = task.fork(function() m:lock("key") end)
+			silly.sleep(0)
+			guard:unlock()
+			assert(coroutine.close(waiter))
+		end)
+		run(function() m:lock("key"):unlock() end)
+	end)
+
+	closes("is free where a run ends before a task gets the key", function()
+		local m = mutex.new()
+		local ok, problem = pcall(silly.run, function()
+			local guard = m:lock("key")
+			task.fork(function() m:lock("key") end)
+			silly.sleep(0)
+			guard:unlock()
+			error "boom"
+		end)
+		assert.is_false(ok)
+		assert.matches("boom", problem, 1, true)
+		run(function() m:lock("key"):unlock() end)
+	end)
+
 	it("refuses nil as a key", function()
 		local m = mutex.new()
 		assert.has_error(function() m:lock(nil) end, "mutex:lock: the key is nil")
 	end)
 
-	local closes = coroutine.close and it or pending
 	closes("is unlocked by <close>, also when the task fails", function()
 		local source = [[
 			local m, sleep = ...
@@ -459,6 +505,31 @@ describe("a channel", function()
 		assert.matches("channel:pop: can wait only inside a task", err, 1, true)
 		ch:push(1)
 		assert.are.equal(1, (ch:pop()))
+	end)
+
+	local closes = coroutine.close and it or pending
+	closes("keeps the value for another task where one is closed before it gets it", function()
+		local seen = {}
+		run(function()
+			local ch = channel.new()
+			local function consume()
+				seen[#seen + 1] = ch:pop()
+			end
+			local closed = task.fork(consume)
+			silly.sleep(0)
+			ch:push(1)
+			ch:push(2)
+			assert(coroutine.close(closed))
+			silly.sleep(0)
+			consume()
+			consume()
+			closed = task.fork(consume)
+			silly.sleep(0)
+			ch:push(3)
+			assert(coroutine.close(closed))
+			consume()
+		end)
+		assert.are.same({ 1, 2, 3 }, seen)
 	end)
 
 	it("passes ten thousand values between producers and a consumer", function()

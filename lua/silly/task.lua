@@ -11,7 +11,6 @@ local core = require "silly.store.etcd.core"
 local cocreate, coresume, coyield = coroutine.create, coroutine.resume, coroutine.yield
 local corunning, costatus = coroutine.running, coroutine.status
 local coroutines = require "silly.store.etcd.loops.coroutines"
-local isyieldable = coroutines.isyieldable
 local outermost = require("silly.store.etcd.protect").outermost
 
 ---@class silly.task
@@ -22,6 +21,7 @@ local task = { _standalone = true }
 ---@field number integer counts the forks
 ---@field status "RUN"|"READY"|"WAIT"|"SLEEP"
 ---@field value any what the task gets when it runs next
+---@field undo? fun() takes that back, where the task has ended before
 ---@field what any what it waits for, where only that wakes it
 ---@field ended? fun() called once the task is over, failed or not
 
@@ -69,10 +69,11 @@ end
 
 --- Internal: the running task, if it could be suspended right here.
 ---@return thread? task nil in the main chunk, in a nested coroutine and where Lua cannot yield
+---@return string? problem
 function task._inside()
 	local co = corunning()
-	if running and outermost(co) == running and isyieldable() then
-		return running
+	if running and outermost(co) == running then
+		return coroutines.able(running)
 	end
 	return nil
 end
@@ -81,7 +82,8 @@ end
 ---@param name string the function for which an error is raised
 ---@return thread task
 function task._owner(name)
-	return task._inside() or error(name .. ": can wait only inside a task, where its own coroutine may yield", 3)
+	local co, problem = task._inside()
+	return co or error(name .. ": " .. (problem or "can wait only inside a task, where its own coroutine may yield"), 3)
 end
 
 --- Internal: is there a run?
@@ -93,9 +95,10 @@ end
 --- Internal: put a suspended task at the end of the ready queue.
 ---@param co thread
 ---@param value any
-function task._enqueue(co, value)
+---@param undo? fun()
+function task._enqueue(co, value, undo)
 	local self = tasks[co]
-	self.status, self.value, self.what = "READY", value, nil
+	self.status, self.value, self.undo, self.what = "READY", value, undo, nil
 	tail = tail + 1
 	ready[tail] = co
 end
@@ -162,10 +165,19 @@ end
 ---@async
 ---@param status "WAIT"|"SLEEP"
 ---@param what any what it waits for, for task._wake
+---@param abandon? fun(what: any) called before a signal is raised
 ---@return any value what it was enqueued with
-function task._park(status, what)
-	local value = coyield(PARK, status, what)
+function task._park(status, what, abandon)
+	local value = STRUCK
+	if signal and running == main then
+		struck, signal = signal, nil -- it came when main had been woken
+	else
+		value = coyield(PARK, status, what)
+	end
 	if value == STRUCK then
+		if abandon then
+			abandon(what)
+		end
 		error(SIGNALS[struck], 0)
 	end
 	return value
@@ -184,11 +196,12 @@ end
 ---@param co thread
 ---@param what any
 ---@param value any what the task's task._park returns
+---@param undo? fun() called where the task is closed before that
 ---@return boolean woken
-function task._wake(co, what, value)
+function task._wake(co, what, value, undo)
 	local waits = task._waits(co, what)
 	if waits then
-		task._enqueue(co, value)
+		task._enqueue(co, value, undo)
 	end
 	return waits
 end
@@ -248,6 +261,9 @@ local function finish(co, self, ok, err)
 		failure = closing(coroutines.bury, co, "coroutine.yield outside of a coroutine that the task made itself")
 	end
 	tasks[co] = nil
+	if self.undo then
+		self.undo()
+	end
 	if self.ended then
 		self.ended()
 	end
@@ -284,7 +300,7 @@ local function step(co)
 		return
 	end
 	local value = self.value
-	self.value, self.status = nil, "RUN"
+	self.value, self.undo, self.status = nil, nil, "RUN"
 	running = co
 	local ok, mark, status, what = coresume(co, value)
 	running = nil
@@ -327,19 +343,20 @@ local function come()
 	return signal
 end
 
--- Has the signal that came, if one has, raised where main waits. Without main it ends the run.
+-- Has the signal that came, if one has, raised where main waits; where it waits next, if it has been woken meanwhile,
+-- so that it gets what it was handed. Without main the signal ends the run.
 local function strike()
 	if not come() then
 		return
 	end
-	signal, struck = nil, signal
 	local self = main and alive(main)
 	if not main or not self then
+		struck, signal = signal, nil
 		error(SIGNALS[struck], 0)
 	elseif self.status ~= "READY" then
-		task._enqueue(main)
+		struck, signal = signal, nil
+		task._enqueue(main, STRUCK)
 	end
-	self.value = STRUCK
 end
 
 --- Internal: raise the signal that came, if one has, in a caller that has blocked. Main gets it too, later.
@@ -378,7 +395,11 @@ local function close_all()
 	local first = left[1] and debug.traceback(left[1], "")
 	for _, co in ipairs(left) do
 		local failure = closing(coroutines.close, co)
+		local undo = tasks[co].undo
 		tasks[co] = nil
+		if undo then
+			undo()
+		end
 		if failure then
 			report("while closing: " .. failure)
 		end

@@ -19,10 +19,15 @@ function channel.new()
 	return setmetatable({ values = {}, first = 1, last = 0 }, channel)
 end
 
--- Hand `value` to the task that waits in pop, if there is one.
+-- Hand `value` to the task that waits in pop, if there is one; to the next where that is closed before it gets it.
 local function deliver(self, value)
 	local consumer = self.consumer
-	return consumer ~= nil and task._wake(consumer, self, value)
+	return consumer ~= nil and task._wake(consumer, self, value, function()
+		if value ~= nil and not deliver(self, value) then
+			self.first = self.first - 1
+			self.values[self.first] = value
+		end
+	end)
 end
 
 --- Send a value; never waits.

@@ -24,6 +24,21 @@ mutex.__index = mutex
 local guard = {}
 guard.__index = guard
 
+-- Gives the key to the task that has waited longest, or frees it.
+local function release(locks, key)
+	local lock = locks[key]
+	while lock.first <= lock.last do
+		local waiter = lock[lock.first]
+		lock[lock.first] = nil
+		lock.first = lock.first + 1
+		if task._wake(waiter, lock, nil, function() release(locks, key) end) then
+			lock.owner, lock.depth = waiter, 1
+			return
+		end
+	end
+	locks[key] = nil
+end
+
 --- Unlock; a second time does nothing. The key goes to the task that has waited longest.
 function guard:unlock()
 	if not self.held then
@@ -32,19 +47,9 @@ function guard:unlock()
 	self.held = false
 	local lock = self.locks[self.key]
 	lock.depth = lock.depth - 1
-	if lock.depth > 0 then
-		return
+	if lock.depth == 0 then
+		release(self.locks, self.key)
 	end
-	while lock.first <= lock.last do
-		local waiter = lock[lock.first]
-		lock[lock.first] = nil
-		lock.first = lock.first + 1
-		if task._wake(waiter, lock) then
-			lock.owner, lock.depth = waiter, 1
-			return
-		end
-	end
-	self.locks[self.key] = nil
 end
 
 guard.__close = guard.unlock

@@ -6,6 +6,38 @@ local function collect()
 	end
 end
 
+-- Has the collector do a whole cycle wherever something is made, and calls `f`.
+local function hurried(f)
+	if _VERSION == "Lua 5.4" then
+		collectgarbage("incremental", 1, 1000, 1)
+	elseif _VERSION == "Lua 5.5" then
+		collectgarbage("param", "pause", 0)
+	else
+		collectgarbage("setpause", 0)
+		collectgarbage("setstepmul", 1000)
+	end
+	collectgarbage()
+	f()
+	if _VERSION == "Lua 5.4" then
+		collectgarbage("incremental", 200, 100, 13)
+	elseif _VERSION == "Lua 5.5" then
+		collectgarbage("param", "pause", 250)
+	else
+		collectgarbage("setpause", 200)
+		collectgarbage("setstepmul", 200)
+	end
+end
+
+-- Calls `finalize` once the collector comes by.
+local function drop(finalize)
+	local newproxy = rawget(_G, "newproxy")
+	if newproxy then
+		getmetatable(newproxy(true)).__gc = finalize
+	else
+		setmetatable({}, { __gc = finalize })
+	end
+end
+
 return {
 	{ name = "forgotten clients and watches go", run = function(t)
 		local forgotten = setmetatable({}, { __mode = "v" })
@@ -38,6 +70,21 @@ return {
 			end,
 		}
 		t.equal("seen", seen)
+	end },
+
+	{ name = "a call in a finalizer takes no answer from others", run = function(t, client)
+		local finalized = 0
+		local function finalize()
+			finalized = finalized + 1
+			pcall(client.get, client, t.prefix)
+		end
+		hurried(function()
+			for _ = 1, 50 do
+				drop(finalize)
+				assert(client:get(t.prefix))
+			end
+		end)
+		assert(finalized > 0)
 	end },
 
 	{ name = "calls go on while the collector works", run = function(t, client)

@@ -6,7 +6,7 @@
 -- While one caller blocks nobody else runs: results that come meanwhile are kept until a host calls `pump`.
 
 local core = require "silly.store.etcd.core"
-local outermost = require("silly.store.etcd.protect").outermost
+local protect = require "silly.store.etcd.protect"
 
 -- operation id -> its waiter: { done, owner, loop, co, [1..3] = results, [ID], [NEXT] }
 local waiters = {}
@@ -173,6 +173,28 @@ if _VERSION >= "Lua 5.4" then
 		end
 	]])
 	park = guard(park, { __close = give_up })
+elseif protect.pcall == pcall then
+	-- One in which an error is raised does so everywhere.
+	local unguarded = park
+	function park(loop, waiter)
+		local ok, problem = pcall(unguarded, loop, waiter)
+		if not ok then
+			give_up(waiter)
+			error(problem, 0)
+		end
+		return problem
+	end
+end
+
+-- Has the loop call `pump`. Where it fails to, nothing would end the operation.
+local function start(loop, waiter)
+	local pump = pumps[loop] or newpump()
+	pumps[loop], watching[pump] = pump, true
+	local ok, problem = pcall(loop.start, core, pump, give_up)
+	if not ok then
+		give_up(waiter)
+		error(problem, 0)
+	end
 end
 
 -- What a caller gets that must not wait here: nothing was submitted.
@@ -200,21 +222,20 @@ local function await(owner, native, name, request, more)
 	if not co and problem then
 		return refused(name, problem)
 	end
+	-- With room for what `pump` will write: it must not fail for lack of memory. Before the operation is submitted, since
+	-- making it may run finalizers, whose calls take all results that are there.
+	local waiter = { false, false, false, false, false, owner = owner, loop = loop, done = false, co = false } ---@type table
 	local id, message, info = native[name](native, request, more)
 	if not id then
 		return nil, message, info
 	end
-	-- With room for what `pump` will write: it must not fail for lack of memory.
-	local waiter = { false, false, false, id, false, owner = owner, loop = loop, done = false, co = false } ---@type table
-	waiters[id] = waiter
+	waiter[ID], waiters[id] = id, waiter
 	inflight = inflight + 1
 	if not co then
 		problem = blocked(loop, waiter)
 	else
-		local pump = pumps[loop] or newpump()
-		pumps[loop], watching[pump] = pump, true
-		loop.start(core, pump, give_up)
-		waiter.co = outermost(co)
+		start(loop, waiter)
+		waiter.co = protect.outermost(co)
 		problem = not waiter.done and park(loop, waiter)
 	end
 	if problem then

@@ -18,7 +18,9 @@ local watcher ---@type thread?
 
 function loop.current()
 	local co, main = coroutine.running()
-	return co and not main and coroutines.isyieldable() and co or nil
+	if co and not main then
+		return coroutines.able(co)
+	end
 end
 
 function loop.park(waiter)

@@ -7,15 +7,21 @@ local coroutines = {}
 
 -- function -> can a coroutine not yield through it? C's are opaque, but for two, which PUC's Lua 5.1 does not spare.
 local opaque = setmetatable({}, { __mode = "k" })
+-- What to ask of a frame, and the name that an iterator has there, where nothing can yield through one.
+local what, iterator = "f", nil
+local ITERATOR = "Lua 5.1 cannot suspend a coroutine in the iterator of a for loop; call this outside of it, or "
+	.. "stream:read() in place of stream:events()"
 if _VERSION >= "Lua 5.2" or rawget(_G, "jit") then
 	opaque[pcall], opaque[xpcall] = false, false
+else
+	what, iterator = "fn", "(for generator)"
 end
 
 -- Lua 5.1 and 5.2 do not tell. But a coroutine can yield unless a C function, `table.sort` say, waits for it; or, on
--- 5.1, a metamethod or an iterator, of which there is no trace.
+-- 5.1, an iterator, or a metamethod, of which there is no trace.
 local function isyieldable()
 	local level = 2
-	local frame = debug.getinfo(level, "f")
+	local frame = debug.getinfo(level, what)
 	while frame do
 		local func = frame.func -- none where a tail call has taken its place
 		if func and opaque[func] == nil then
@@ -23,15 +29,31 @@ local function isyieldable()
 		end
 		if func and opaque[func] then
 			return false
+		elseif iterator and frame.name == iterator then
+			return false, ITERATOR
 		end
 		level = level + 1
-		frame = debug.getinfo(level, "f")
+		frame = debug.getinfo(level, what)
 	end
 	return true
 end
 
---- May the running coroutine be suspended right here?
+--- May the running coroutine be suspended right here? If not, what to do, where there is something.
+---@type fun(): boolean, string?
 coroutines.isyieldable = coroutine.isyieldable or isyieldable -- luacheck: ignore 143
+
+--- `handle`, if the running coroutine may be suspended right here. If not nil, and why, where that is to be told.
+---@generic T
+---@param handle T  what a loop knows it by
+---@return T? handle
+---@return string? problem
+function coroutines.able(handle)
+	local able, problem = coroutines.isyieldable()
+	if able then
+		return handle
+	end
+	return nil, problem
+end
 
 --- The standalone `silly` runtime, if it is loaded: that may be later, or never, so it is looked up and not required.
 --- The silly framework has a module of the same name.
@@ -48,11 +70,12 @@ local function istask()
 end
 
 --- The running coroutine, if it may be suspended.
----@return thread?
+---@return thread? co
+---@return string? problem
 function coroutines.current()
 	local co, main = coroutine.running()
-	if co and not main and coroutines.isyieldable() and not istask() then
-		return co
+	if co and not main and not istask() then
+		return coroutines.able(co)
 	end
 end
 

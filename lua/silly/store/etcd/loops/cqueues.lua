@@ -13,7 +13,9 @@ local watched = setmetatable({}, { __mode = "k" })
 
 function loop.current()
 	local controller = cqueues.running()
-	return controller and coroutines.isyieldable() and controller or nil
+	if controller then
+		return coroutines.able(controller)
+	end
 end
 
 function loop.park(waiter)

@@ -6,8 +6,8 @@ local standalone = {}
 
 local runtime = coroutines.runtime
 
--- The runtime, once it was loaded.
-local task ---@type any
+-- The runtime, once it was loaded, and what a caller does that is interrupted.
+local task, give_up ---@type any, function
 
 function standalone.current()
 	local loaded = runtime()
@@ -19,7 +19,7 @@ end
 
 ---@async
 function standalone.park(waiter)
-	task._park("WAIT", waiter) -- without looking again at what `current` has just seen
+	task._park("WAIT", waiter, give_up) -- without looking again at what `current` has just seen
 	return coroutines.early(waiter)
 end
 
@@ -47,7 +47,8 @@ function standalone.go(f, ...)
 	end
 end
 
-function standalone.start(_, pump)
+function standalone.start(_, pump, forget)
+	give_up = forget
 	task._poll(pump)
 end
 
