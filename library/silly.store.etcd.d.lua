@@ -305,6 +305,7 @@ function core:poke() end
 ---@field start fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump, give_up: fun(waiter: silly.store.etcd.waiter)) a caller is about to be parked; `give_up` is for one that will never be resumed
 ---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump): string? waits and pumps once; may end the call with a text: it is `cancelled` then
 ---@field go? fun(f: function, ...: any) runs `f` as a caller that may be suspended
+---@field exiting? async fun(pause: boolean?): string? a text once the host is about to end: nothing is watched then; with `pause` after a while
 
 ---@class silly.store.etcd
 ---@field _VERSION string the version of the library
@@ -323,7 +324,7 @@ function etcd.use(name) end
 
 --- Runs `f` in a coroutine of the host, in which calls suspend only that: a task, a thread, a fiber, as the loop in use
 --- has it. An error in it ends the coroutine and is reported as the host reports it. Throws where none can be started.
----@param f fun(...: any)
+---@param f async fun(...: any)
 ---@param ... any arguments for `f`
 function etcd.go(f, ...) end
 

@@ -139,8 +139,8 @@ describe("on luv #hosts", function()
 	end)
 
 	it("f12: an iterator in which Lua 5.1 cannot wait says so before anything is sent", function()
-		prints("read: failed_precondition: Lua 5.1 cannot suspend a coroutine in the iterator of a for loop; call this outside "
-			.. "of it, or stream:read() in place of stream:events()\nno\n0\n", [[
+		prints("read: failed_precondition: Lua 5.1 cannot suspend a coroutine in the iterator of a for loop; call this "
+			.. "outside of it, or stream:read() in place of stream:events()\nno\n0\n", [[
 			go(function()
 				local stream = assert(client:watch { key = prefix })
 				local _, message = etcd.pcall(function() for event in stream:events() do print(event) end end)

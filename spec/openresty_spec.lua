@@ -153,7 +153,8 @@ describe("OpenResty #hosts", function()
 			"set", "header_filter", "body_filter", "log", "balancer", "ssl_session_store",
 		} do
 			assert.are.equal("failed_precondition, applied: no, put: failed_precondition: nothing can wait in the phase '"
-				.. phase .. "'; call this in a timer: ngx.timer.at(0, ...)",
+				.. phase .. "'; call this in rewrite, access or content, or where the request needs no answer in a timer: "
+				.. "ngx.timer.at(0, ...)",
 				await(function() return value("refused/" .. phase) end))
 			assert.is_nil(value(phase))
 		end
@@ -222,9 +223,20 @@ describe("OpenResty #hosts", function()
 		local pipe = io.popen(("curl -sS --max-time 60 http://127.0.0.1:%d/late"):format(PORT))
 		await(function() return value "waits" end)
 		signal "HUP"
-		assert.are.equal("closed\n", pipe:read "a")
+		local why = ": closed: the worker is exiting; read with `get` what is needed until then\n"
+		assert.are.equal("read" .. why .. "watch" .. why, pipe:read "a")
 		pipe:close()
 		await(function() return not workers():find(old, 1, true) and workers() ~= "" end)
+		quit()
+	end)
+
+	test("n5: leaves others their turn where somebody watches again and again in a worker that ends", function()
+		start(configured { worker = 'ngx.timer.at(0, require "spec.support.openresty.phases".stubborn)' })
+		await(function() return value "waits" end)
+		local old = workers()
+		signal "HUP"
+		await(function() return not workers():find(old, 1, true) and workers() ~= "" end)
+		assert.is_true(tonumber(value "stubborn") < 100, value "stubborn")
 		quit()
 	end)
 
@@ -238,7 +250,8 @@ describe("OpenResty #hosts", function()
 
 	test("gives up callers whose request is aborted", function()
 		start(configured {})
-		server.sh(("curl -sS --max-time 60 http://127.0.0.1:%d/read & echo $! >'%s/curl'"):format(PORT, DIR))
+		server.sh(("curl -sS --max-time 60 http://127.0.0.1:%d/read >'%s/aborted' 2>&1 & echo $! >'%s/curl'")
+			:format(PORT, DIR, DIR))
 		await(function() return value "reads" end)
 		server.sh(("kill $(cat '%s/curl')"):format(DIR))
 		await_rest()

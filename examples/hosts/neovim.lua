@@ -1,5 +1,5 @@
 -- A configuration that reloads itself, in Neovim: a global variable that is always up to date.
---   eval "$(make -s env LUA=luajit)"
+--   eval "$(make -s env LUA_VERSION=5.1)"
 --   etcdctl put config/port 8080
 --   nvim --headless -u NONE -c "luafile examples/hosts/neovim.lua"
 -- Each change is printed, and `etcdctl del config/port` ends the program.

@@ -1,5 +1,5 @@
 -- A configuration that reloads itself, in a fiber of Tarantool.
---   eval "$(make -s env LUA=lua5.1)"
+--   eval "$(make -s env LUA_VERSION=5.1)"
 --   etcdctl put config/port 8080
 --   tarantool examples/hosts/tarantool.lua
 -- Each change is printed, and `etcdctl del config/port` ends the program.

@@ -117,15 +117,37 @@ function phases.watches()
 	return count
 end
 
---- Says when it waits for the end of the worker, reads then, and answers the code of the failure.
+--- Says when it waits for the end of the worker, reads then, watches again, and answers how both failed and that a get
+--- did not.
 function phases.late()
 	local stream = watch "openresty/late"
 	record("waits", tostring(ngx.worker.pid()))
 	repeat
 		ngx.sleep(0.01)
 	until ngx.worker.exiting()
-	local _, _, info = stream:read()
-	return info.code
+	local _, read, info = stream:read()
+	local _, watched, again = shared():watch "openresty/late"
+	assert(info.code == "closed" and again.code == "closed" and shared():get "openresty/late")
+	return read .. "\n" .. watched
+end
+
+--- Watches again and again, as one does who looks at nothing else, and says how often while the worker was to end.
+function phases.stubborn()
+	local over, count = false, 0
+	ngx.thread.spawn(function()
+		repeat
+			ngx.sleep(0.01)
+		until ngx.worker.exiting()
+		ngx.sleep(2)
+		over = true
+	end)
+	record("waits", tostring(ngx.worker.pid()))
+	repeat
+		local stream = shared():watch "openresty/stubborn"
+		while stream and stream:read() do end
+		count = count + 1
+	until over
+	record("stubborn", tostring(count))
 end
 
 return phases

@@ -6,6 +6,7 @@
 -- While one caller blocks nobody else runs: results that come meanwhile are kept until a host calls `pump`.
 
 local core = require "silly.store.etcd.core"
+local failure = require "silly.store.etcd.failure"
 local protect = require "silly.store.etcd.protect"
 
 -- operation id -> its waiter: { done, owner, loop, co, [1..3] = results, [ID], [NEXT] }
@@ -197,17 +198,6 @@ local function start(loop, waiter)
 	end
 end
 
--- What a caller gets that must not wait here: nothing was submitted.
-local function refused(name, problem)
-	return nil, name .. ": failed_precondition: " .. problem, { code = "failed_precondition", applied = "no" }
-end
-
--- What a caller gets that was resumed by somebody else. A read changes nothing.
-local function cancelled(owner, name, problem)
-	local applied = owner.client and "no" or "maybe"
-	return nil, name .. ": cancelled: " .. problem, { code = "cancelled", applied = applied }
-end
-
 --- Submits an operation and waits for it.
 ---@async
 ---@param owner { loop: silly.store.etcd.loop }  the object whose operation it is; the collector spares it meanwhile
@@ -220,11 +210,12 @@ local function await(owner, native, name, request, more)
 	local loop = owner.loop
 	local co, problem = loop.current()
 	if not co and problem then
-		return refused(name, problem)
+		return failure(name, "failed_precondition", problem)
 	end
 	-- With room for what `pump` will write: it must not fail for lack of memory. Before the operation is submitted, since
 	-- making it may run finalizers, whose calls take all results that are there.
-	local waiter = { false, false, false, false, false, owner = owner, loop = loop, done = false, co = false } ---@type table
+	---@type table
+	local waiter = { false, false, false, false, false, owner = owner, loop = loop, done = false, co = false }
 	local id, message, info = native[name](native, request, more)
 	if not id then
 		return nil, message, info
@@ -239,7 +230,7 @@ local function await(owner, native, name, request, more)
 		problem = not waiter.done and park(loop, waiter)
 	end
 	if problem then
-		return cancelled(owner, name, problem)
+		return failure(name, "cancelled", problem, name == "read" and "no" or "maybe")
 	end
 	return waiter[1], waiter[2], waiter[3]
 end

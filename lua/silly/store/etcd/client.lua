@@ -8,6 +8,7 @@
 local await = require "silly.store.etcd.await"
 local checker = require "silly.store.etcd.checker"
 local core = require "silly.store.etcd.core"
+local failure = require "silly.store.etcd.failure"
 local keepalive = require "silly.store.etcd.keepalive"
 local watch = require "silly.store.etcd.watch"
 
@@ -99,6 +100,11 @@ end
 ---@return silly.store.etcd.info? info
 function client:watch(req, more)
 	local native = check(self, "watch").native
+	local exiting = self.loop.exiting
+	local problem = exiting and exiting(true)
+	if problem then
+		return failure("watch", "closed", problem)
+	end
 	local stream, message, info = await(self, native, "watch", req, more)
 	if not stream then
 		return nil, message, info

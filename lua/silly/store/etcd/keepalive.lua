@@ -4,6 +4,7 @@
 -- lease is renewed in the background too, `read` waits for the next, and says when the lease is lost.
 
 local checker = require "silly.store.etcd.checker"
+local failure = require "silly.store.etcd.failure"
 local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.keepalive: silly.store.etcd.keepalive.response
@@ -18,10 +19,6 @@ local mt = { __index = keepalive, __name = "silly.store.etcd.keepalive" }
 
 local check = checker(mt, "keepalive")
 
-local function failure(message, code)
-	return nil, "keepalive: " .. code .. ": " .. message, { code = code, applied = "no" }
-end
-
 --- Renews the lease once more.
 ---@async
 ---@param req silly.store.etcd.keepalive.request?  names the lease; without it, it is the one of this object
@@ -30,7 +27,7 @@ end
 ---@return silly.store.etcd.info? info
 function keepalive:write(req)
 	if check(self, "write").closed then
-		return failure("the stream is closed", "closed")
+		return failure("keepalive", "closed", "the stream is closed")
 	end
 	local stream, message, info = self.client:keepalive(type(req) == "table" and req or { ID = req or self.ID })
 	if not stream then
@@ -51,7 +48,7 @@ end
 ---@return silly.store.etcd.info? info
 function keepalive:read(seconds)
 	if check(self, "read").closed then
-		return failure("the stream is closed", "closed")
+		return failure("keepalive", "closed", "the stream is closed")
 	end
 	local answer = self.answer
 	self.answer = nil
@@ -60,7 +57,8 @@ function keepalive:read(seconds)
 	elseif self.renewals then
 		return read(self, self.renewals, seconds)
 	end
-	return failure("nothing was written since the last read, and nothing renews the lease", "failed_precondition")
+	return failure("keepalive", "failed_precondition",
+		"nothing was written since the last read, and nothing renews the lease")
 end
 
 --- Ends the stream and the reads under way on it. The lease and its renewal in the background go on.

@@ -9,6 +9,8 @@
 --                      again. `give_up(waiter)` is for a caller that will never be resumed
 --   block(core, pump)  optional: what a caller does that may not be suspended; waits and pumps once
 --   go(f, ...)         optional: runs `f` as a caller that may be suspended
+--   exiting(pause)     optional: returns a text once the host is about to end, as nothing is watched then; with `pause`
+--                      after a while, for a caller that tries it again and again
 
 local coroutines = require "silly.store.etcd.loops.coroutines"
 
@@ -38,7 +40,7 @@ local BUILTIN = {
 	{ "luv", function() return loaded "luv" or loaded "uv" end },
 }
 
-local NEEDED, OPTIONAL = { "current", "park", "wake", "start" }, { "block", "go" }
+local NEEDED, OPTIONAL = { "current", "park", "wake", "start" }, { "block", "go", "exiting" }
 
 local default
 

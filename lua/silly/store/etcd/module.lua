@@ -38,7 +38,7 @@ end
 
 --- Runs `f` in a coroutine of the host, in which calls suspend only that. It ends by itself; an error in it is reported
 --- as the host reports it.
----@param f fun(...)
+---@param f async fun(...)
 ---@param ... any arguments for `f`
 function etcd.go(f, ...)
 	if type(f) ~= "function" then

@@ -4,6 +4,14 @@
 
 local await = require "silly.store.etcd.await"
 local core = require "silly.store.etcd.core"
+local failure = require "silly.store.etcd.failure"
+
+-- Why nothing may be waited for, where the host is about to end.
+---@return string?
+local function ending(owner)
+	local exiting = owner.loop.exiting
+	return exiting and exiting()
+end
 
 --- Reads the next thing.
 ---@async
@@ -19,10 +27,18 @@ local function read(owner, native, seconds)
 		if next ~= false then
 			return next, message, info
 		end
+		local problem = ending(owner)
+		if problem then
+			return failure("read", "closed", problem)
+		end
 		deadline = deadline or seconds and core:monotonic() + assert(tonumber(seconds)) * 1000
 		local ready
 		ready, message, info = await(owner, native, "read", seconds)
 		if not ready then
+			problem = ending(owner)
+			if problem and assert(info).code == "closed" then
+				return failure("read", "closed", problem)
+			end
 			return nil, message, info
 		end
 		seconds = deadline and math.max(0, (deadline - core:monotonic()) / 1000)

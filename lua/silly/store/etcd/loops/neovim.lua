@@ -1,6 +1,6 @@
 -- The loop of Neovim: callers are coroutines, resumed where vim.api may be used. Other callers block as `vim.wait`
--- does: the editor goes on, and Ctrl-C ends the call. In a fast event, a callback of luv's, and in a finalizer, which may
--- run there, Neovim cannot wait like that, and stands still.
+-- does: the editor goes on, and Ctrl-C ends the call. In a fast event, a callback of luv's, and in a finalizer, which
+-- may run in one, Neovim cannot wait like that, and stands still.
 
 local coroutines = require "silly.store.etcd.loops.coroutines"
 local vim = vim -- luacheck: ignore 113
@@ -69,8 +69,9 @@ local function finalizing()
 		return false
 	end
 	local called = false
-	debug.sethook(function() called = true end, "", 1)
-	debug.sethook(hook, mask, count)
+	local sethook = debug.sethook ---@type function
+	sethook(function() called = true end, "", 1)
+	sethook(hook, mask, count)
 	return not called
 end
 

@@ -24,7 +24,8 @@ local REFUSED = setmetatable({
 	exit_worker = "nothing can wait in the phase 'exit_worker'; call this in a timer: one that is pending runs when the "
 		.. "worker is told to end",
 }, { __index = function(_, phase)
-	return ("nothing can wait in the phase '%s'; call this in a timer: ngx.timer.at(0, ...)"):format(phase)
+	return ("nothing can wait in the phase '%s'; call this in rewrite, access or content, or where the request needs no "
+		.. "answer in a timer: ngx.timer.at(0, ...)"):format(phase)
 end })
 
 local NESTED = "nothing can wait in a finalizer or inside a C function, such as table.sort or require; "
@@ -36,6 +37,8 @@ local LONG, SHORT, PERIOD = 1e6, 0.01, 1
 local SIGNALS = 1e5
 -- Milliseconds until nginx is asked for a reader again.
 local RETRY = 1000
+
+local EXITING = "the worker is exiting; read with `get` what is needed until then"
 
 local pump, give_up ---@type silly.store.etcd.pump, function
 -- The callers that wait.
@@ -159,10 +162,16 @@ function openresty.start(_, hand_out, forget)
 	end
 end
 
-function openresty.park(waiter)
-	if ngx.worker.exiting() and waiter.owner.client then
-		waiter.owner:close()
+function openresty.exiting(pause)
+	if not ngx.worker.exiting() then
+		return nil
+	elseif pause and openresty.current() then
+		ngx.sleep(PERIOD)
 	end
+	return EXITING
+end
+
+function openresty.park(waiter)
 	waiter.semaphore = waiter.semaphore or semaphore.new()
 	parked[waiter] = true
 	openresty.start(core, pump, give_up)
