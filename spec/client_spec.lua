@@ -234,6 +234,46 @@ describe("close", function()
 		end)
 	end
 
+	it("comes with the collector once a lease is lost", function()
+		script [[
+			local forgotten = setmetatable({}, { __mode = "v" })
+			local other = etcd.newclient { endpoints = { ENDPOINT } }
+			local function use()
+				local client = etcd.newclient { endpoints = { ENDPOINT } }
+				local renewals = assert(client:keepalive(assert(client:grant { TTL = 60 }).ID))
+				assert(renewals:read())
+				assert(other:revoke(renewals.ID))
+				repeat
+					local answer, _, info = renewals:read(30)
+				until not answer and info.code == "lease_expired"
+				forgotten.client = client
+			end
+			use()
+			collectgarbage()
+			collectgarbage()
+			assert(forgotten.client == nil)
+		]]
+	end)
+
+	it("is nothing more where the collector has come before, at the end of the lua_State", function()
+		local output = script [[
+			local client, stream, renewals
+			-- It is older than they are, and so it comes after them.
+			setmetatable({}, { __gc = function()
+				renewals:close()
+				stream:close()
+				client:close()
+				print(client)
+				print(stream)
+			end })
+			client = etcd.newclient { endpoints = { ENDPOINT } }
+			stream = assert(client:watch { key = "a" })
+			renewals = assert(client:keepalive(assert(client:grant { TTL = 60 }).ID))
+		]]
+		assert.are.equal("silly.store.etcd.client: ... (collected)\n"
+			.. "silly.store.etcd.watch: ... (collected)\n", output)
+	end)
+
 	it("comes before the first call too", function()
 		local client = connect()
 		client:close()

@@ -123,6 +123,8 @@ describe("newclient", function()
 		{ with { retry = math.huge }, "newclient: field 'retry' must be an integer, got inf" },
 		{ with { retry_unknown = "no" }, "newclient: field 'retry_unknown' must be a boolean, got a string" },
 
+		{ with { loop = "nginx" }, "newclient: field 'loop' 'nginx' is unknown (did you mean 'openresty'?); there are: "
+			.. "copas, cqueues, eco, luv, neovim, openresty, silly, skynet, standalone, tarantool" },
 		{ with { loop = "tractor" }, "newclient: field 'loop' 'tractor' is unknown; there are: copas, cqueues, eco, luv, "
 			.. "neovim, openresty, silly, skynet, standalone, tarantool" },
 		{ with { loop = 1 }, "newclient: field 'loop' must be a name or a table, got a number" },
@@ -139,7 +141,7 @@ end)
 describe("a call", function()
 	for _, case in ipairs {
 		{ "put", {}, "put: the request must be a table, got nil" },
-		{ "put", { "k", "v" }, "put: the request must be a table, got a string" },
+		{ "put", { "k" }, "put: the request must be a table, got a string" },
 		{ "put", { {} }, "put: missing field 'key'" },
 		{ "put", { { key = "k" } }, "put: missing field 'value'" },
 		{ "put", { { "k", "v" } }, "put: unknown field [1] (did you mean 'key'?)" },
@@ -150,7 +152,9 @@ describe("a call", function()
 		{ "put", { { key = "k", value = "v", ttl = 5 } },
 			"put: unknown field 'ttl' (a key lives as long as its 'lease', which `client:grant` makes)" },
 		{ "put", { { key = "k", value = "v", lease_id = 5 } }, "put: unknown field 'lease_id' (did you mean 'lease'?)" },
-		{ "put", { { key = "k", value = "v", lease = { ID = 5 } } }, "put: field 'lease' must be an integer, got a table" },
+		{ "put", { { key = "k", value = "v", lease = { ID = 5 } } }, "put: field 'lease' must be an integer, got a table "
+			.. "(did you mean its field 'ID'?)" },
+		{ "put", { "k", "v" }, "put: takes one argument, got a string as well: all fields belong in one table" },
 		{ "put", { { key = "k", value = "v", lease = "694d81417acd4754" } },
 			"put: field 'lease' must be an integer, got '694d81417acd4754' (hexadecimal starts with 0x)" },
 		{ "put", { { key = "k", value = "v", lease = "18446744073709551616" } },

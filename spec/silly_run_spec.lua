@@ -165,6 +165,14 @@ describe("bin/silly-run", function()
 		assert.are.equal(0, status)
 	end)
 
+	it("says how to build the library where there is none", function()
+		local _, err, status = sh([[dir=$(mktemp -d); mkdir "$dir/bin"; cp bin/silly-run "$dir/bin"; cp -r lua "$dir"
+			echo >"$dir/script.lua"
+			LUA_CPATH=none "$dir/bin/silly-run" "$dir/script.lua"; status=$?; rm -r "$dir"; (exit $status)]])
+		assert.matches("^silly%-run: no library for this Lua: make build LUA=[%w./]+\n.*'silly.store.etcd' not found:", err)
+		assert.are.equal(1, status)
+	end)
+
 	it("ends with the error when a signal interrupts it while it waits", function()
 		local _, err, status = run [[
 			local silly = require "silly"

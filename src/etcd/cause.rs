@@ -146,7 +146,8 @@ impl Cause {
 
 /// In seconds, as a person wants to read them.
 fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+    let places = if duration < Duration::from_millis(1) { 1e6 } else { 1e3 };
+    (duration.as_secs_f64() * places).round() / places
 }
 
 /// gRPC's mapping of plain HTTP to codes. What a proxy turns away by its own rules has not reached a server.

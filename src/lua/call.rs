@@ -68,18 +68,16 @@ pub(super) fn submit<C: Call>(
     request: LuaValue,
     more: &LuaValue,
 ) -> LuaResult<LuaMultiValue> {
-    let fields = match request {
-        LuaNil if C::BARE => Ok(Fields::none(lua, C::NAME)),
-        request => Fields::new(lua, C::NAME, C::REQUIRED, request),
+    let fields = match (request, more) {
+        (LuaNil, LuaNil) if C::BARE => Ok(Fields::none(lua, C::NAME)),
+        (request, LuaNil) => Fields::new(lua, C::NAME, C::REQUIRED, request),
+        (_, more) => Err(Fields::second(lua, C::NAME, more)),
     };
     let decoded = fields.and_then(|mut fields| {
         let request = C::Request::decode(&mut fields)?;
         let options = fields.options(client.options())?;
         fields.check()?;
-        match more {
-            LuaNil => Ok((request, options)),
-            more => Err(fields.second(more)),
-        }
+        Ok((request, options))
     });
     let (request, options) = match decoded {
         Ok(decoded) => decoded,

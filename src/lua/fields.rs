@@ -324,7 +324,12 @@ impl<'a> Fields<'a> {
 
     /// The 64 bits of an id that may be absent.
     pub(super) fn optional_id(&mut self, name: &'static str) -> Result<Option<i64>, Invalid> {
-        self.whole(name, integer::id)
+        self.whole(name, |value| {
+            integer::id(value).map_err(|reason| match value {
+                Value::Other(LuaValue::Table(_)) => format!("{reason} (did you mean its field 'ID'?)"),
+                _ => reason,
+            })
+        })
     }
 
     fn whole(
@@ -576,14 +581,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An error about an argument behind the request.
-    pub(super) fn second(&self, more: &LuaValue) -> Invalid {
-        let got = Value::new(self.lua, more.clone()).article();
+    /// An error about an argument behind the request of `call`.
+    pub(super) fn second(lua: &Lua, call: &str, more: &LuaValue) -> Invalid {
+        let got = Value::new(lua, more.clone()).article();
         Invalid {
-            message: format!(
-                "{}: takes one argument, got {got} as well: all fields belong in one table",
-                self.call
-            ),
+            message: format!("{call}: takes one argument, got {got} as well: all fields belong in one table"),
             field: None,
         }
     }

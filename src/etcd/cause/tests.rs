@@ -197,3 +197,11 @@ fn a_message_is_one_short_line() {
     assert_eq!(one_line("a\nb\0c"), "a b c");
     assert_eq!(one_line(&"ü".repeat(4000)).len(), 4096);
 }
+
+#[test]
+fn a_deadline_is_shown_in_seconds() {
+    for (micros, shown) in [(250, "0.00025"), (1_500, "0.002"), (2_999_871, "3"), (5_000_000, "5")] {
+        let cause = Cause::Timeout(Duration::from_micros(micros));
+        assert_eq!(cause.message(), format!("no answer within {shown} s"));
+    }
+}

@@ -6,32 +6,21 @@
 -- refused. None throws, but for a call without `self`. The types are in library/.
 
 local await = require "silly.store.etcd.await"
-local checker = require "silly.store.etcd.checker"
 local core = require "silly.store.etcd.core"
 local failure = require "silly.store.etcd.failure"
 local keepalive = require "silly.store.etcd.keepalive"
+local object = require "silly.store.etcd.object"
+local promise = require "silly.store.etcd.promise"
 local watch = require "silly.store.etcd.watch"
 
 ---@class silly.store.etcd.client
----@field private native silly.store.etcd.native.client
+---@field native silly.store.etcd.native.client
 ---@field loop silly.store.etcd.loop
 local client = {}
 
-local mt = { __index = client, __name = "silly.store.etcd.client" }
-
-local check = checker(mt, "client")
-
--- The clients that renew leases in the background. That is a promise, and holds though Lua has forgotten the client.
-local promised = {}
-
--- After a call that may have begun or ended a renewal: looks which clients still do, and returns the results.
-local function promise(self, ...)
-	promised[self] = true
-	for other in pairs(promised) do
-		promised[other] = other.native:renews() or nil
-	end
-	return ...
-end
+local mt, check = object.kind("client", client, function(self)
+	return self.native:endpoints(), self.native:closed() and "closed" or nil
+end)
 
 for _, name in ipairs(core:calls()) do
 	---@async
@@ -115,15 +104,8 @@ end
 --- Ends everything: calls and watches under way answer with the code `closed`, and so does every later call. Leases
 --- are renewed no longer and end with their TTL. May be called again.
 function client:close()
-	check(self, "close").native:close()
-	promised[self] = nil
-end
-
-mt.__close = client.close
-
-function mt:__tostring()
-	local native = check(self, "tostring").native ---@type silly.store.etcd.native.client
-	return ("%s: %s%s"):format(mt.__name, native:endpoints(), native:closed() and " (closed)" or "")
+	object.close(check(self, "close").native)
+	promise(self)
 end
 
 local M = {}

@@ -3,21 +3,22 @@
 -- `write` sends a renewal and waits for its answer; `read` returns the newest answer that was not read yet. Where the
 -- lease is renewed in the background too, `read` waits for the next, and says when the lease is lost.
 
-local checker = require "silly.store.etcd.checker"
 local failure = require "silly.store.etcd.failure"
+local object = require "silly.store.etcd.object"
+local promise = require "silly.store.etcd.promise"
 local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.keepalive: silly.store.etcd.keepalive.response
----@field private client silly.store.etcd.client
----@field private loop silly.store.etcd.loop
----@field private renewals silly.store.etcd.native.reader?  the native half, where there is renewal in the background
----@field private answer silly.store.etcd.keepalive.response?
----@field private closed boolean
+---@field package client silly.store.etcd.client
+---@field package loop silly.store.etcd.loop
+---@field package renewals silly.store.etcd.native.reader?  the native half, where there is renewal in the background
+---@field package answer silly.store.etcd.keepalive.response?
+---@field package closed boolean
 local keepalive = {}
 
-local mt = { __index = keepalive, __name = "silly.store.etcd.keepalive" }
-
-local check = checker(mt, "keepalive")
+local mt, check = object.kind("keepalive", keepalive, function(self)
+	return tostring(self.ID), self.closed and "closed" or nil
+end)
 
 --- Renews the lease once more.
 ---@async
@@ -55,7 +56,7 @@ function keepalive:read(seconds)
 	if answer then
 		return answer
 	elseif self.renewals then
-		return read(self, self.renewals, seconds)
+		return promise(self.client, read(self, self.renewals, seconds)) -- which may say that the lease is lost
 	end
 	return failure("keepalive", "failed_precondition",
 		"nothing was written since the last read, and nothing renews the lease")
@@ -67,15 +68,8 @@ function keepalive:close()
 	check(self, "close").closed = true
 	self.answer = nil
 	if self.renewals then
-		self.renewals:close()
+		object.close(self.renewals)
 	end
-end
-
-mt.__close = keepalive.close
-
-function mt:__tostring()
-	local closed = check(self, "tostring").closed
-	return ("%s: %s%s"):format(mt.__name, self.ID, closed and " (closed)" or "")
 end
 
 local M = {}

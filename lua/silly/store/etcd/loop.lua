@@ -40,6 +40,12 @@ local BUILTIN = {
 	{ "luv", function() return loaded "luv" or loaded "uv" end },
 }
 
+-- What others call them.
+local ALSO = {
+	nginx = "openresty", ngx = "openresty", resty = "openresty", vim = "neovim", nvim = "neovim", uv = "luv",
+	libuv = "luv", lua = "standalone", plain = "standalone",
+}
+
 local NEEDED, OPTIONAL = { "current", "park", "wake", "start" }, { "block", "go", "exiting" }
 
 local default
@@ -65,7 +71,9 @@ local function named(name)
 		end
 	end
 	table.sort(names)
-	return nil, ("'%s' is unknown; there are: %s"):format(name, table.concat(names, ", "))
+	local also = ALSO[name:lower()]
+	return nil, ("'%s' is unknown%s; there are: %s")
+		:format(name, also and (" (did you mean '%s'?)"):format(also) or "", table.concat(names, ", "))
 end
 
 -- The name of the loop that this lua_State runs, and who says so; nil where none is to be seen yet.

@@ -1,19 +1,20 @@
 -- The object that `client:watch` returns: every event of the watched keys exactly once, in order.
 
-local checker = require "silly.store.etcd.checker"
+local object = require "silly.store.etcd.object"
 local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.watch
----@field private client silly.store.etcd.client  keeps it from being collected, which would close it
----@field private native silly.store.etcd.native.reader
----@field private loop silly.store.etcd.loop
----@field private begun silly.store.etcd.watch.response[]  which a loop over events has begun, or one behind it
----@field private at integer  the next event of the first of them
+---@field package client silly.store.etcd.client  keeps it from being collected, which would close it
+---@field package native silly.store.etcd.native.reader
+---@field package loop silly.store.etcd.loop
+---@field package begun silly.store.etcd.watch.response[]  which a loop over events has begun, or one behind it
+---@field package at integer  the next event of the first of them
 local watch = {}
 
-local mt = { __index = watch, __name = "silly.store.etcd.watch" }
-
-local check = checker(mt, "watch")
+local mt, check = object.kind("watch", watch, function(self)
+	local status = self.native:status()
+	return tostring(self.client), (not status or status.state == "ended") and "ended" or nil
+end)
 
 -- The rest of the oldest response, of which a loop over events has taken some.
 local function rest(self)
@@ -101,18 +102,11 @@ end
 
 --- Ends the watch. What was not read is dropped, and reads under way end. May be called again.
 function watch:close()
-	check(self, "close").native:close()
+	object.close(check(self, "close").native)
 	self.begun, self.at = {}, 1
 end
 
 watch.cancel = watch.close
-mt.__close = watch.close
-
-function mt:__tostring()
-	local status = check(self, "tostring"):status()
-	local ended = not status or status.state == "ended"
-	return ("%s: %s%s"):format(mt.__name, tostring(self.client), ended and " (ended)" or "")
-end
 
 local M = {}
 
