@@ -1,16 +1,18 @@
 -- The loop of Tarantool: each caller's fiber waits for a condition of its own; one more fiber watches the core. Fibers
--- may be suspended anywhere.
+-- may be suspended anywhere, but that one only by what it watches: a finalizer that calls the client there blocks.
 
 local fiber = require "fiber"
 local socket = require "socket"
 
 local tarantool = { go = fiber.create }
 
--- The fiber that watches.
-local watcher ---@type table?
+-- The fiber that watches, and its id.
+local watcher, id ---@type table?, integer?
 
 function tarantool.current()
-	return fiber.self()
+	if fiber.id() ~= id then
+		return fiber.self()
+	end
 end
 
 function tarantool.park(waiter)
@@ -45,6 +47,7 @@ function tarantool.start(core, pump)
 			tarantool.start(core, pump)
 		end
 	end)
+	id = watcher:id()
 end
 
 return tarantool
