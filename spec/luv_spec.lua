@@ -138,7 +138,7 @@ describe("on luv #hosts", function()
 		end
 	end)
 
-	it("f12: an iterator in which Lua 5.1 cannot wait says so before anything is sent", function()
+	it("an iterator in which Lua 5.1 cannot wait says so before anything is sent", function()
 		prints("read: failed_precondition: Lua 5.1 cannot suspend a coroutine in the iterator of a for loop; call this "
 			.. "outside of it, or stream:read() in place of stream:events()\nno\n0\n", [[
 			go(function()

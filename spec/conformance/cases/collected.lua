@@ -8,23 +8,28 @@ end
 
 -- Has the collector do a whole cycle wherever something is made, and calls `f`.
 local function hurried(f)
-	if _VERSION == "Lua 5.4" then
-		collectgarbage("incremental", 1, 1000, 1)
-	elseif _VERSION == "Lua 5.5" then
-		collectgarbage("param", "pause", 0)
-	else
-		collectgarbage("setpause", 0)
-		collectgarbage("setstepmul", 1000)
-	end
-	collectgarbage()
-	f()
-	if _VERSION == "Lua 5.4" then
+	if _VERSION == "Lua 5.5" then
+		local mode = collectgarbage "incremental"
+		local pause, stepmul = collectgarbage("param", "pause", 0), collectgarbage("param", "stepmul", 0)
+		local stepsize = collectgarbage("param", "stepsize", 1)
+		collectgarbage()
+		f()
+		collectgarbage("param", "pause", pause)
+		collectgarbage("param", "stepmul", stepmul)
+		collectgarbage("param", "stepsize", stepsize)
+		collectgarbage(mode)
+	elseif _VERSION == "Lua 5.4" then
+		local mode = collectgarbage("incremental", 1, 1000, 1)
+		collectgarbage()
+		f()
 		collectgarbage("incremental", 200, 100, 13)
-	elseif _VERSION == "Lua 5.5" then
-		collectgarbage("param", "pause", 250)
+		collectgarbage(mode)
 	else
-		collectgarbage("setpause", 200)
-		collectgarbage("setstepmul", 200)
+		local pause, stepmul = collectgarbage("setpause", 0), collectgarbage("setstepmul", 1000)
+		collectgarbage()
+		f()
+		collectgarbage("setpause", pause)
+		collectgarbage("setstepmul", stepmul)
 	end
 end
 
@@ -72,7 +77,9 @@ return {
 		t.equal("seen", seen)
 	end },
 
-	{ name = "a call in a finalizer takes no answer from others", run = function(t, client)
+	{ name = "a call in a finalizer takes no answer from others", skip = function(host)
+		return host.careless and "this loop cannot tell"
+	end, run = function(t, client)
 		local finalized = 0
 		local function finalize()
 			finalized = finalized + 1
