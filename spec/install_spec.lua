@@ -56,7 +56,7 @@ describe("make install", function()
 			"/usr/bin/silly-run", ("/usr/lib/lua/%s/silly/store/etcd.so"):format(VERSION),
 			("/usr/share/lua/%s/silly.lua"):format(VERSION), ("/usr/share/lua/%s/silly/sync/mutex.lua"):format(VERSION),
 			"/usr/share/doc/silly-etcd/LICENSE", "/usr/share/doc/silly-etcd/README.md",
-			"/usr/share/doc/silly-etcd/docs/reference.md", "/usr/share/doc/silly-etcd/library/silly.store.etcd.d.lua",
+			"/usr/share/doc/silly-etcd/docs/reference/README.md", "/usr/share/doc/silly-etcd/library/silly.store.etcd.d.lua",
 			"/usr/share/doc/silly-etcd/examples/tour.lua",
 		} do
 			assert.is_true(installed[file], file)
