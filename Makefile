@@ -60,7 +60,7 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork S
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak fmt install \
+.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs fmt install \
 	uninstall clean deps deps-run deps-bench
 
 help: ## List these commands
@@ -114,6 +114,7 @@ lint: deps ## Check formatting, cargo clippy, luacheck, the types and the rocksp
 	CUSTOM_LIBFUZZER_PATH=/none/libFuzzer.a cargo clippy --locked --manifest-path fuzz/Cargo.toml -- -D warnings
 	luacheck --quiet $(wildcard lua spec examples bench fuzz bin/silly-run)
 	find lua bin -type f -exec luac5.1 -p {} +
+	cargo run --quiet --locked --package docgen -- --check
 	.ci/types
 	luarocks lint silly-etcd-scm-1.rockspec
 
@@ -134,6 +135,9 @@ mutants: deps ## Change the Rust code in one place at a time; FILES=src/etcd/cal
 
 soak: deps build ## Load an etcd that dies now and then for SECONDS=60; draws build/soak.svg
 	spec/support/etcd run .ci/soak $(or $(SECONDS),60)
+
+docs: ## Write the types and the tables of the reference, from the comments in proto/ and the table of calls
+	cargo run --quiet --locked --package docgen
 
 fmt: ## Format the Rust code
 	cargo fmt --all

@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     Integer,
     /// An unsigned number.
     Unsigned,
+    /// A number with a fraction.
+    Number,
     /// A signed id: one of 64 bits, not counted with.
     Id,
     /// An unsigned id.
@@ -151,6 +153,7 @@ impl Kind {
             (Type::Int64, true) => Self::Id,
             (Type::Uint32 | Type::Uint64, false) => Self::Unsigned,
             (Type::Uint64, true) => Self::UnsignedId,
+            (Type::Double, _) => Self::Number,
             (Type::Enum, _) => Self::Enum(field.type_name().to_owned()),
             (Type::Message, _) => Self::Message(field.type_name().to_owned()),
             (other, _) => panic!("{}: no rule for {other:?}", field.name()),

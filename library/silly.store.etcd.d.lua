@@ -47,13 +47,6 @@
 ---@field elapsed? number seconds that they took, with the pauses between them
 ---@field causes? table<string,string> endpoint -> how the last attempt there failed
 
---- How a call behaves that fails. Requests override the client's own.
----@class silly.store.etcd.options
----@field timeout? number seconds for one attempt, fractions allowed; `math.huge` is no limit; default 5
----@field retry? integer further attempts once every endpoint was asked; default 5
----@field retry_sleep? integer milliseconds before each of those; default 1000
----@field retry_unknown? boolean also repeat a write whose answer was lost: it may happen twice; default false
-
 ---@class silly.store.etcd.conf: silly.store.etcd.options
 ---@field endpoints string[] at least one `host:port`, `http://…`, `https://…`, `[v6]:port` or `unix:///path`
 ---@field user? string who logs in, with `password`
@@ -70,85 +63,180 @@
 ---@field servername? string the name in the server's certificate; default: the endpoint's host
 ---@field insecure_skip_verify? boolean trust whoever answers; default false
 
----@class silly.store.etcd.header
----@field cluster_id silly.store.etcd.id unsigned; 0 in the answers inside of a transaction's
----@field member_id silly.store.etcd.id unsigned: the server that answered; 0 inside of a transaction's answer
----@field revision integer the store's revision when the answer was made
----@field raft_term silly.store.etcd.id unsigned; 0 inside of a transaction's answer
-
----@class silly.store.etcd.kv
----@field key string
----@field value string "" with `keys_only`, and in the event of a deletion
----@field create_revision integer when the key was last created
----@field mod_revision integer when the key was last changed
----@field version integer writes since it was created, 1 after the first; 0 in the event of a deletion
----@field lease silly.store.etcd.id the lease that the key is attached to, 0 for none
+-- docs: classes
+--- How a call behaves that fails. Requests override the client's own.
+---@class silly.store.etcd.options
+---@field timeout? number Seconds for one attempt, fractions allowed; `math.huge` is no limit. Default 5.
+---@field retry? integer Further attempts once every endpoint was asked. Default 5.
+---@field retry_sleep? integer Milliseconds before each of those. Default 1000.
+---@field retry_unknown? boolean Also repeat a write whose response was lost: it may happen twice. Default false.
 
 ---@class silly.store.etcd.put: silly.store.etcd.options
----@field key string not empty
----@field value? string required, unless `ignore_value`
----@field lease? silly.store.etcd.id delete the key with this lease; default none
----@field prev_kv? boolean answer what was there before; default false
----@field ignore_value? boolean keep the value; the key must exist and `value` be absent; default false
----@field ignore_lease? boolean keep the lease; the key must exist and `lease` be absent; default false
+---@field key string Not empty.
+---@field value? string Required, unless `ignore_value`.
+---@field lease? silly.store.etcd.id Delete the key when this lease ends. Default 0: none.
+---@field prev_kv? boolean Return what was there before. Default false.
+---@field ignore_value? boolean Keep the value; the key must exist and `value` be absent. Default false.
+---@field ignore_lease? boolean Keep the lease; the key must exist and `lease` be absent. Default false.
 
 ---@class silly.store.etcd.put.response
 ---@field header silly.store.etcd.header
----@field prev_kv? silly.store.etcd.kv what was there before, if asked for and there
+---@field prev_kv? silly.store.etcd.kv What was there before, if asked for and there.
+
+---@class silly.store.etcd.header
+---@field cluster_id silly.store.etcd.id Unsigned. 0 in the responses inside of a transaction's.
+---@field member_id silly.store.etcd.id The server that responded; unsigned. 0 inside of a transaction's response.
+---@field revision integer The store's revision when the response was made.
+---@field raft_term silly.store.etcd.id Unsigned. 0 inside of a transaction's response.
+
+---@class silly.store.etcd.kv
+---@field key string The key.
+---@field create_revision integer When the key was last created.
+---@field mod_revision integer When the key was last changed.
+---@field version integer How many writes there were since it was created: 1 after the first, 0 in the event of a deletion.
+---@field value string The value; "" with `keys_only`, and in the event of a deletion.
+---@field lease silly.store.etcd.id The lease that the key is attached to; 0 for none.
 
 ---@class silly.store.etcd.get: silly.store.etcd.options
----@field key string
----@field prefix? boolean all keys that start with `key`; "" is all keys; default false
----@field fromkey? boolean all keys from `key` on; excludes `prefix`; default false
----@field range_end? string all keys from `key` up to, not including, this one; excludes `prefix` and `fromkey`
----@field limit? integer answer this many keys at most; default 0: all
----@field revision? integer read the store as it was then; default 0: now
----@field sort_order? "NONE"|"ASCEND"|"DESCEND" default "NONE": by key, ascending
----@field sort_target? "KEY"|"VERSION"|"CREATE"|"MOD"|"VALUE" default "KEY"
----@field serializable? boolean answer from one member alone: cheaper, maybe stale; default false
----@field keys_only? boolean leave the values out; default false
----@field count_only? boolean count only; default false
----@field min_mod_revision? integer leave keys out that were last changed before; default 0: none
----@field max_mod_revision? integer leave keys out that were last changed after; default 0: none
----@field min_create_revision? integer leave keys out that were created before; default 0: none
----@field max_create_revision? integer leave keys out that were created after; default 0: none
+---@field key string The key, or the first of the range.
+---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
+---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+---@field limit? integer Return at most this many keys. Default 0: all.
+---@field revision? integer Read the store as it was then. Default 0: now.
+---@field sort_order? "NONE"|"ASCEND"|"DESCEND" How to sort. Default "NONE": by key, ascending.
+---@field sort_target? "KEY"|"VERSION"|"CREATE"|"MOD"|"VALUE" What to sort by. Default "KEY".
+---@field serializable? boolean Let one member respond alone: cheaper, maybe stale. Default false.
+---@field keys_only? boolean Leave the values out. Default false.
+---@field count_only? boolean Only count. Default false.
+---@field min_mod_revision? integer Leave out keys that were last changed before. Default 0: none.
+---@field max_mod_revision? integer Leave out keys that were last changed after. Default 0: none.
+---@field min_create_revision? integer Leave out keys that were created before. Default 0: none.
+---@field max_create_revision? integer Leave out keys that were created after. Default 0: none.
 
 ---@class silly.store.etcd.get.response
 ---@field header silly.store.etcd.header
----@field kvs silly.store.etcd.kv[] empty if there is none
----@field more boolean did `limit` leave keys out?
----@field count integer keys in the range, whatever `limit` says
+---@field kvs silly.store.etcd.kv[] The keys; empty if there is none.
+---@field more boolean Did `limit` leave keys out?
+---@field count integer How many keys are in the range, whatever `limit` says.
 
 ---@class silly.store.etcd.delete: silly.store.etcd.options
----@field key string
----@field prefix? boolean all keys that start with `key`; "" is all keys; default false
----@field fromkey? boolean all keys from `key` on; excludes `prefix`; default false
----@field range_end? string all keys from `key` up to, not including, this one; excludes `prefix` and `fromkey`
----@field prev_kv? boolean answer what was deleted; default false
+---@field key string The key, or the first of the range.
+---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
+---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+---@field prev_kv? boolean Return what was deleted. Default false.
 
 ---@class silly.store.etcd.delete.response
 ---@field header silly.store.etcd.header
----@field deleted integer the number of keys that were deleted; 0, which is true in Lua, for none
----@field prev_kvs silly.store.etcd.kv[] what was deleted, if asked for; else empty
+---@field deleted integer How many keys were deleted. 0 is true in Lua: compare it.
+---@field prev_kvs silly.store.etcd.kv[] What was deleted, if asked for; else empty.
+
+---@class silly.store.etcd.compact: silly.store.etcd.options
+---@field revision integer The first revision to keep.
+---@field physical? boolean Respond only once the history is gone from the server's database. Default false.
+
+---@class silly.store.etcd.compact.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.revoke: silly.store.etcd.options
+---@field ID silly.store.etcd.id The lease.
+
+---@class silly.store.etcd.revoke.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.ttl: silly.store.etcd.options
+---@field ID silly.store.etcd.id The lease.
+---@field keys? boolean List the keys that are attached to it. Default false.
+
+---@class silly.store.etcd.ttl.response
+---@field header silly.store.etcd.header
+---@field ID silly.store.etcd.id The lease.
+---@field TTL integer Seconds left; -1 if there is no such lease.
+---@field grantedTTL integer Seconds that were granted; 0 if there is no such lease.
+---@field keys string[] The attached keys, if asked for; else empty.
+
+---@class silly.store.etcd.leases: silly.store.etcd.options
+
+---@class silly.store.etcd.leases.response
+---@field header silly.store.etcd.header
+---@field leases silly.store.etcd.leases.lease[] All of them.
+
+---@class silly.store.etcd.leases.lease
+---@field ID silly.store.etcd.id The lease.
 
 ---@class silly.store.etcd.txn: silly.store.etcd.options
----@field compare? silly.store.etcd.txn.compare[] all of them must hold; default none, which holds
----@field success? silly.store.etcd.txn.operation[] run if they hold; default none
----@field failure? silly.store.etcd.txn.operation[] run if one does not; default none
+---@field compare? silly.store.etcd.txn.compare[] All of them must hold. Default none, which holds.
+---@field success? silly.store.etcd.txn.operation[] Run if they hold. Default none.
+---@field failure? silly.store.etcd.txn.operation[] Run if one does not. Default none.
 
---- `key`, `target` and `result`, and the field that `target` names.
 ---@class silly.store.etcd.txn.compare
----@field key string
----@field prefix? boolean each key that starts with `key` must hold; default false
----@field fromkey? boolean each key from `key` on must hold; excludes `prefix`; default false
----@field range_end? string each key up to, not including, this one must hold; excludes `prefix` and `fromkey`
----@field target "VERSION"|"CREATE"|"MOD"|"VALUE"|"LEASE" what of the key is compared
----@field result "EQUAL"|"GREATER"|"LESS"|"NOT_EQUAL" how it must compare to the field below
----@field version? integer for "VERSION"; 0 for a key that does not exist
----@field create_revision? integer for "CREATE"; 0 for a key that does not exist
----@field mod_revision? integer for "MOD"; 0 for a key that does not exist
----@field value? string for "VALUE"
----@field lease? silly.store.etcd.id for "LEASE"; 0 for none
+---@field result "EQUAL"|"GREATER"|"LESS"|"NOT_EQUAL" How it must compare to the operand.
+---@field target "VERSION"|"CREATE"|"MOD"|"VALUE"|"LEASE" What of the key is compared.
+---@field key string The key, or the first of a range of which each key must hold.
+---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
+---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+---@field version? integer The operand of "VERSION"; 0 for a key that does not exist.
+---@field create_revision? integer The operand of "CREATE"; 0 for a key that does not exist.
+---@field mod_revision? integer The operand of "MOD"; 0 for a key that does not exist.
+---@field value? string The operand of "VALUE".
+---@field lease? silly.store.etcd.id The operand of "LEASE"; 0 for none.
+
+---@class silly.store.etcd.txn.response
+---@field header silly.store.etcd.header
+---@field succeeded boolean Did the comparisons hold?
+---@field responses silly.store.etcd.txn.result[] One for each operation that was run, in order.
+
+---@class silly.store.etcd.grant: silly.store.etcd.options
+---@field TTL integer Seconds to live after the last renewal; the server may grant more.
+---@field ID? silly.store.etcd.id The id of the lease. Default 0: the client chooses one.
+---@field keepalive? boolean Renew the lease in the background. Default true.
+
+---@class silly.store.etcd.grant.response
+---@field header silly.store.etcd.header
+---@field ID silly.store.etcd.id The id of the lease.
+---@field TTL integer Seconds that were granted; etcd's minimum is 2 by default.
+---@field error? string The server's word on it; nil as a rule.
+
+---@class silly.store.etcd.keepalive.request: silly.store.etcd.options
+---@field ID silly.store.etcd.id The lease.
+---@field keepalive? boolean Renew the lease in the background from now on, or no longer. Default as it is.
+
+---@class silly.store.etcd.keepalive.response
+---@field header silly.store.etcd.header
+---@field ID silly.store.etcd.id The lease.
+---@field TTL integer Seconds that the lease lives from this renewal on.
+
+---@class silly.store.etcd.watch.request: silly.store.etcd.options
+---@field key string The key, or the first of the range.
+---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
+---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+---@field start_revision? integer etcd's own name for `revision`.
+---@field progress_notify? boolean Also read responses without events, which tell how far the watch is. Default false.
+---@field filters? ("NOPUT"|"NODELETE")[] Events to leave out. Default none.
+---@field prev_kv? boolean Let events have what was there before. Default false.
+---@field revision? integer The first revision to see. Default 0: from now on.
+---@field NOPUT? boolean Leave out puts. Default false.
+---@field NODELETE? boolean Leave out deletions. Default false.
+
+---@class silly.store.etcd.watch.response
+---@field header silly.store.etcd.header
+---@field watch_id silly.store.etcd.id Names the watch within its client, the same for its whole life.
+---@field created boolean Always false: `client:watch` has waited for that response.
+---@field canceled boolean Always false: `watch:read` returns nil then.
+---@field compact_revision integer Always 0: `info.compact_revision` has it.
+---@field cancel_reason string Always "": `watch:read` returns it as its message.
+---@field fragment boolean Always false: the fragments of a response are joined.
+---@field events silly.store.etcd.event[] Those of one or more revisions, in order; empty in a progress notification.
+
+---@class silly.store.etcd.event
+---@field type "PUT"|"DELETE" What has happened.
+---@field kv silly.store.etcd.kv The key as it is now. Of a deletion: `key`, and the revision of the deletion as `mod_revision`.
+---@field prev_kv? silly.store.etcd.kv What was there before, if asked for, there, and not compacted.
+
+-- docs: end
 
 --- One of the four. The requests are those of the calls, without `silly.store.etcd.options`, or a key alone.
 ---@class silly.store.etcd.txn.operation
@@ -157,11 +245,6 @@
 ---@field delete? silly.store.etcd.delete|string
 ---@field txn? silly.store.etcd.txn
 
----@class silly.store.etcd.txn.response
----@field header silly.store.etcd.header
----@field succeeded boolean did the comparisons hold?
----@field responses silly.store.etcd.txn.result[] one per operation that was run, in order
-
 --- The answer of one operation, under its name.
 ---@class silly.store.etcd.txn.result
 ---@field put? silly.store.etcd.put.response
@@ -169,92 +252,11 @@
 ---@field delete? silly.store.etcd.delete.response
 ---@field txn? silly.store.etcd.txn.response
 
----@class silly.store.etcd.compact: silly.store.etcd.options
----@field revision integer the first revision to keep
----@field physical? boolean answer only once the history is gone from the server's database; default false
-
----@class silly.store.etcd.compact.response
----@field header silly.store.etcd.header
-
----@class silly.store.etcd.grant: silly.store.etcd.options
----@field TTL integer seconds to live after the last renewal; the server may grant more
----@field ID? silly.store.etcd.id default 0: the client chooses one
----@field keepalive? boolean renew the lease in the background; default true
-
----@class silly.store.etcd.grant.response
----@field header silly.store.etcd.header
----@field ID silly.store.etcd.id
----@field TTL integer seconds that were granted
----@field error? string the server's word on it; nil as a rule
-
----@class silly.store.etcd.revoke: silly.store.etcd.options
----@field ID silly.store.etcd.id
-
----@class silly.store.etcd.revoke.response
----@field header silly.store.etcd.header
-
----@class silly.store.etcd.ttl: silly.store.etcd.options
----@field ID silly.store.etcd.id
----@field keys? boolean list the keys that are attached to the lease; default false
-
----@class silly.store.etcd.ttl.response
----@field header silly.store.etcd.header
----@field ID silly.store.etcd.id
----@field TTL integer seconds left, -1 if there is no such lease
----@field grantedTTL integer seconds that were granted, 0 if there is no such lease
----@field keys string[] the attached keys, if asked for; else empty
-
----@class silly.store.etcd.leases: silly.store.etcd.options
-
----@class silly.store.etcd.leases.response
----@field header silly.store.etcd.header
----@field leases silly.store.etcd.leases.lease[]
-
----@class silly.store.etcd.leases.lease
----@field ID silly.store.etcd.id
-
----@class silly.store.etcd.keepalive.request: silly.store.etcd.options
----@field ID silly.store.etcd.id
----@field keepalive? boolean renew the lease in the background from now on, or no longer; default as it is
-
----@class silly.store.etcd.keepalive.response
----@field header silly.store.etcd.header
----@field ID silly.store.etcd.id
----@field TTL integer seconds that the lease lives from this renewal on
-
----@class silly.store.etcd.watch.request: silly.store.etcd.options
----@field key string
----@field prefix? boolean all keys that start with `key`; "" is all keys; default false
----@field fromkey? boolean all keys from `key` on; excludes `prefix`; default false
----@field range_end? string all keys from `key` up to, not including, this one; excludes `prefix` and `fromkey`
----@field revision? integer the first revision to see; default 0: from now on
----@field start_revision? integer etcd's own name for `revision`
----@field prev_kv? boolean events carry what was there before; default false
----@field progress_notify? boolean also read responses without events, which tell how far the watch is; default false
----@field filters? ("NOPUT"|"NODELETE")[] events to leave out; default none
----@field NOPUT? boolean leave out puts; default false
----@field NODELETE? boolean leave out deletions; default false
-
----@class silly.store.etcd.watch.response
----@field header silly.store.etcd.header
----@field watch_id silly.store.etcd.id names the watch within its client, the same for its whole life
----@field events silly.store.etcd.event[] of one or more revisions, in order; empty in a progress notification
----@field created boolean always false: `client:watch` has waited for that response
----@field canceled boolean always false: `watch:read` answers nil then
----@field compact_revision integer always 0: `info.compact_revision` has it
----@field cancel_reason string always "": `watch:read` answers it as its message
----@field fragment boolean always false: the fragments of a response are joined
-
 ---@class silly.store.etcd.watch.status
 ---@field state "ready"|"stale"|"paused"|"ended" stale: cut off, and resumed as soon as possible; paused: to be read first
 ---@field revision integer all events up to this revision have come; 0 once the watch has ended
 ---@field lag number seconds since it was cut off; 0 where it is not
 ---@field message? string why it is cut off
-
----@class silly.store.etcd.event
----@field type "PUT"|"DELETE"
----@field kv silly.store.etcd.kv of a deletion: `key`, and the revision of the deletion as `mod_revision`
----@field prev_kv? silly.store.etcd.kv what was there before, if asked for, there, and not compacted
 
 --- The library's native half, as a loop of one's own sees it.
 ---@class silly.store.etcd.core
@@ -335,7 +337,8 @@ etcd.pcall = pcall
 ---@class silly.store.etcd.client
 local client = {}
 
---- Stores a value under a key.
+-- docs: calls
+--- Stores a value under a key. Not under a lease that this client knows to be lost.
 ---@async
 ---@param req silly.store.etcd.put
 ---@return silly.store.etcd.put.response? response nil on failure
@@ -345,10 +348,10 @@ local client = {}
 ---@return_overload nil, string, silly.store.etcd.info
 function client:put(req) end
 
---- Reads a key, or a range of keys.
+--- Reads a key or a range of keys.
 ---@async
 ---@nodiscard
----@param req silly.store.etcd.get|string or the key alone
+---@param req silly.store.etcd.get|string or the `key` alone
 ---@return silly.store.etcd.get.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
@@ -356,15 +359,59 @@ function client:put(req) end
 ---@return_overload nil, string, silly.store.etcd.info
 function client:get(req) end
 
---- Deletes a key, or a range of keys.
+--- Deletes a key or a range of keys.
 ---@async
----@param req silly.store.etcd.delete|string or the key alone
+---@param req silly.store.etcd.delete|string or the `key` alone
 ---@return silly.store.etcd.delete.response? response nil on failure
 ---@return string? message one line for a person
 ---@return silly.store.etcd.info? info
 ---@return_overload silly.store.etcd.delete.response
 ---@return_overload nil, string, silly.store.etcd.info
 function client:delete(req) end
+
+--- Forgets the history before a revision.
+---@async
+---@param req silly.store.etcd.compact|integer|string or the `revision` alone
+---@return silly.store.etcd.compact.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.compact.response
+---@return_overload nil, string, silly.store.etcd.info
+function client:compact(req) end
+
+--- Ends a lease and deletes its keys. Its renewal stops at once, whatever the server responds.
+---@async
+---@param req silly.store.etcd.revoke|silly.store.etcd.id or the `ID` alone
+---@return silly.store.etcd.revoke.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.revoke.response
+---@return_overload nil, string, silly.store.etcd.info
+function client:revoke(req) end
+
+--- How long a lease still lives, in seconds; -1 for one that does not exist.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.ttl|silly.store.etcd.id or the `ID` alone
+---@return silly.store.etcd.ttl.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.ttl.response
+---@return_overload nil, string, silly.store.etcd.info
+function client:ttl(req) end
+
+--- All leases of the cluster.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.leases?
+---@return silly.store.etcd.leases.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.leases.response
+---@return_overload nil, string, silly.store.etcd.info
+function client:leases(req) end
+
+-- docs: end
 
 --- Compares, then runs one of two lists of operations, all in one step.
 ---@async
@@ -376,16 +423,6 @@ function client:delete(req) end
 ---@return_overload nil, string, silly.store.etcd.info
 function client:txn(req) end
 
---- Forgets the history before a revision.
----@async
----@param req silly.store.etcd.compact|integer|string or the revision alone
----@return silly.store.etcd.compact.response? response nil on failure
----@return string? message one line for a person
----@return silly.store.etcd.info? info
----@return_overload silly.store.etcd.compact.response
----@return_overload nil, string, silly.store.etcd.info
-function client:compact(req) end
-
 --- Creates a lease and renews it in the background, unless the request says `keepalive = false`.
 ---@async
 ---@nodiscard
@@ -396,38 +433,6 @@ function client:compact(req) end
 ---@return_overload silly.store.etcd.grant.response
 ---@return_overload nil, string, silly.store.etcd.info
 function client:grant(req) end
-
---- Ends a lease; its keys are deleted with it and its renewal stops.
----@async
----@param req silly.store.etcd.revoke|silly.store.etcd.id or the id alone
----@return silly.store.etcd.revoke.response? response nil on failure
----@return string? message one line for a person
----@return silly.store.etcd.info? info
----@return_overload silly.store.etcd.revoke.response
----@return_overload nil, string, silly.store.etcd.info
-function client:revoke(req) end
-
---- Asks how long a lease still lives.
----@async
----@nodiscard
----@param req silly.store.etcd.ttl|silly.store.etcd.id or the id alone
----@return silly.store.etcd.ttl.response? response nil on failure; a lease that does not exist is no failure
----@return string? message one line for a person
----@return silly.store.etcd.info? info
----@return_overload silly.store.etcd.ttl.response
----@return_overload nil, string, silly.store.etcd.info
-function client:ttl(req) end
-
---- Lists the leases of the cluster.
----@async
----@nodiscard
----@param req silly.store.etcd.leases?
----@return silly.store.etcd.leases.response? response nil on failure
----@return string? message one line for a person
----@return silly.store.etcd.info? info
----@return_overload silly.store.etcd.leases.response
----@return_overload nil, string, silly.store.etcd.info
-function client:leases(req) end
 
 --- Renews a lease once. With an id instead of a request it is also renewed in the background from then on.
 ---@async

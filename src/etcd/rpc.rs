@@ -67,10 +67,12 @@ pub trait Unary: Message + Default + 'static {
 pub struct Rpc {
     /// Its name in Lua, and that of the client's method.
     pub name: &'static str,
+    /// What it does.
+    pub doc: &'static str,
     /// The fields that a request must have.
     pub required: &'static [&'static str],
     /// Its path on the wire.
-    pub(crate) path: &'static str,
+    pub path: &'static str,
     pub(crate) kind: Kind,
 }
 
@@ -82,7 +84,7 @@ impl Rpc {
 }
 
 macro_rules! define {
-    ($($(#[$doc:meta])* $name:ident($($field:ident),*) {
+    ($($(#[doc = $doc:literal])* $name:ident($($field:ident),*) {
         $request:ident => $response:ident, $path:literal, $kind:ident $(, by $hand:ident)?
     })*) => {$(
         impl Unary for pb::$request {
@@ -90,6 +92,7 @@ macro_rules! define {
 
             const RPC: Rpc = Rpc {
                 name: stringify!($name),
+                doc: concat!($($doc),*),
                 required: &[$(stringify!($field)),*],
                 path: concat!("/etcdserverpb.", $path),
                 kind: Kind::$kind,
@@ -100,7 +103,7 @@ macro_rules! define {
             }
         }
 
-        define!(@ $($hand)? $(#[$doc])* $name $request $response);
+        define!(@ $($hand)? $(#[doc = $doc])* $name $request $response);
     )*
 
         /// All rows.

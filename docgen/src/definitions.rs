@@ -1,0 +1,97 @@
+//! The part of the definitions of types that follows from the schema.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use silly_etcd::etcd::Rpc;
+
+use crate::messages::{Call, Field, Messages, prefixed};
+
+/// The classes of all requests and responses, and of what is in them.
+pub(crate) fn classes(messages: &Messages) -> String {
+    let mut text = "--- How a call behaves that fails. Requests override the client's own.\n".to_owned();
+    let mut seen = BTreeSet::new();
+    add(messages, "lua.Options", &mut seen, &mut text);
+    for call in &messages.calls {
+        for message in [&call.request, &call.response] {
+            add(messages, message, &mut seen, &mut text);
+        }
+    }
+    text
+}
+
+/// The class of a message, and those of what is in it.
+fn add(messages: &Messages, message: &str, seen: &mut BTreeSet<String>, text: &mut String) {
+    if messages.is_union(message) || !seen.insert(message.to_owned()) {
+        return;
+    }
+    let options = if messages.call(message).is_some() {
+        ": silly.store.etcd.options"
+    } else {
+        ""
+    };
+    let _ = writeln!(text, "---@class {}{options}", prefixed(&messages.class(message)));
+    for field in messages.fields(message).into_iter().flatten() {
+        *text += &line(&field);
+    }
+    text.push('\n');
+    for inner in messages.inner(message) {
+        add(messages, inner, seen, text);
+    }
+}
+
+fn line(field: &Field) -> String {
+    let mark = if field.is_optional { "?" } else { "" };
+    let default = match field.default.as_deref() {
+        None | Some("required") => String::new(),
+        Some(default) if default.starts_with("required") => format!("Required{}.", &default["required".len()..]),
+        Some(default) => format!("Default {default}."),
+    };
+    let said = format!(
+        "---@field {}{mark} {} {} {default}",
+        field.name, field.class, field.meaning
+    );
+    format!("{}\n", said.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The methods of the client that are rows of the table.
+pub(crate) fn calls(messages: &Messages) -> String {
+    let mut text = String::new();
+    for call in &messages.calls {
+        if let Some(row) = call.row {
+            text += &method(messages, call, row);
+        }
+    }
+    text
+}
+
+fn method(messages: &Messages, call: &Call, row: &Rpc) -> String {
+    let request = prefixed(&messages.class(&call.request));
+    let response = prefixed(&messages.class(&call.response));
+    let nodiscard = if row.writes() { "" } else { "---@nodiscard\n" };
+    let fields = messages.fields(&call.request).unwrap_or_default();
+    // What a call requires alone may stand in the place of the table.
+    let alone = match call.required[..] {
+        [] => "?".to_owned(),
+        [name] => match fields.iter().find(|field| field.name == name) {
+            Some(field) if field.class == "integer" => format!("|integer|string or the `{name}` alone"),
+            Some(field) => format!("|{} or the `{name}` alone", field.class),
+            None => String::new(),
+        },
+        _ => String::new(),
+    };
+    format!(
+        "---{}
+---@async
+{nodiscard}---@param req {request}{alone}
+---@return {response}? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload {response}
+---@return_overload nil, string, silly.store.etcd.info
+function client:{}(req) end
+
+",
+        row.doc, call.name
+    )
+}
