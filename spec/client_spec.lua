@@ -6,6 +6,7 @@
 local silly = require "silly"
 local task = require "silly.task"
 local etcd = require "silly.store.etcd"
+local schema = require "spec.support.schema"
 local server = require "spec.support.etcd"
 
 local NOBODY = "127.0.0.1:1"
@@ -57,20 +58,18 @@ before_each(function()
 	prefix = server.prefix()
 end)
 
+-- The least that each call needs.
+local LEAST = { key = "a", value = "", revision = 1, TTL = 5, ID = 1 }
+
 -- One call of each kind.
-local CALLS = {
-	get = { key = "a" },
-	put = { key = "a", value = "" },
-	delete = { key = "a" },
-	txn = { success = { { put = { key = "a", value = "" } } } },
-	compact = { revision = 1 },
-	grant = { TTL = 5 },
-	revoke = { ID = 1 },
-	ttl = { ID = 1 },
-	leases = {},
-	keepalive = { ID = 1 },
-	watch = { key = "a" },
-}
+local CALLS = {}
+for name, request in pairs(schema) do
+	CALLS[name] = {}
+	for _, field in ipairs(request.required) do
+		CALLS[name][field] = LEAST[field]
+	end
+end
+CALLS.txn.success = { { put = CALLS.put } }
 
 describe("newclient", function()
 	it("needs no server and opens nothing: the first call does", function()

@@ -5,6 +5,7 @@
 -- C and a number before a spec's name is the goal of the project that it proves.
 
 local etcd = require "silly.store.etcd"
+local schema = require "spec.support.schema"
 local server = require "spec.support.etcd"
 
 local NOWHERE = { endpoints = { "unix:///nowhere/etcd.sock" }, retry = 0 }
@@ -51,7 +52,6 @@ local FLAG = { good = { true, false }, bad = { 0, 1, 1.5, "", "true", {} } }
 local LIST = {
 	good = { {} }, bad = { 1, "x", true, { x = 1 }, { [2] = {} }, { [0] = {} }, { [1.5] = {} }, { [noop] = 1 } },
 }
-local ORDER, SORT = choice("NONE", "ASCEND", "DESCEND"), choice("KEY", "VERSION", "CREATE", "MOD", "VALUE")
 local RESULT = choice("EQUAL", "GREATER", "LESS", "NOT_EQUAL")
 local FILTERS = { good = { {}, { "NOPUT" }, { "NODELETE", "NOPUT" } }, bad = list(LIST.bad, { { "PUT" }, { 1 } }) }
 local ENDPOINTS = { good = { { "a:1", "b:2" } }, bad = list(LIST.bad, { {} }) }
@@ -72,42 +72,40 @@ end
 
 local OPTIONS = { timeout = TIMEOUT, retry = RETRY, retry_sleep = NATURAL, retry_unknown = FLAG }
 local RANGE = { key = BYTES, prefix = FLAG, fromkey = FLAG, range_end = BYTES }
-local PUT = { key = BYTES, value = BYTES, lease = ID, prev_kv = FLAG, ignore_value = FLAG, ignore_lease = FLAG }
-local GET = with(RANGE, {
-	limit = NATURAL, revision = NATURAL, sort_order = ORDER, sort_target = SORT, serializable = FLAG, keys_only = FLAG,
-	count_only = FLAG, min_mod_revision = NATURAL, max_mod_revision = NATURAL, min_create_revision = NATURAL,
-	max_create_revision = NATURAL,
-})
-local DELETE = with(RANGE, { prev_kv = FLAG })
-local WATCH = with(RANGE, {
-	revision = NATURAL, start_revision = NATURAL, progress_notify = FLAG, prev_kv = FLAG, filters = FILTERS,
-	NOPUT = FLAG, NODELETE = FLAG,
-})
-local TXN = { compare = LIST, success = LIST, failure = LIST }
+
+-- What a field of a request may be, by what it holds; and those that are stricter or laxer than that.
+local KINDS = { boolean = FLAG, string = BYTES, integer = NATURAL, id = ID, list = LIST }
+local SPECIAL = { grant = { TTL = INTEGER }, watch = { filters = FILTERS } }
+-- The least that each call needs.
+local LEAST = { key = "k", value = "v", revision = 1, TTL = 60, ID = 1 }
+
+local FIELDS, NEEDS = {}, {}
+for name, request in pairs(schema) do
+	FIELDS[name], NEEDS[name] = {}, {}
+	for field, kind in pairs(request.fields) do
+		FIELDS[name][field] = KINDS[kind] or choice(table.unpack(kind))
+	end
+	FIELDS[name] = with(FIELDS[name], SPECIAL[name] or {})
+	for _, field in ipairs(request.required) do
+		NEEDS[name][field] = LEAST[field]
+	end
+end
 
 -- Where a table of fields may stand: the call, the least that it needs, its fields, and for a table inside a request
 -- its path and the request around it.
 local places = {
-	{ "put", { key = "k", value = "v" }, with(PUT, OPTIONS) },
-	{ "get", { key = "k" }, with(GET, OPTIONS) },
-	{ "delete", { key = "k" }, with(DELETE, OPTIONS) },
-	{ "compact", { revision = 1 }, with({ revision = NATURAL, physical = FLAG }, OPTIONS) },
-	{ "txn", {}, with(TXN, OPTIONS) },
-	{ "grant", { TTL = 60 }, with({ TTL = INTEGER, ID = ID, keepalive = FLAG }, OPTIONS) },
-	{ "revoke", { ID = 1 }, with({ ID = ID }, OPTIONS) },
-	{ "ttl", { ID = 1 }, with({ ID = ID, keys = FLAG }, OPTIONS) },
-	{ "leases", {}, OPTIONS },
-	{ "keepalive", { ID = 1 }, with({ ID = ID, keepalive = FLAG }, OPTIONS) },
-	{ "watch", { key = "k" }, with(WATCH, OPTIONS) },
 	{ "newclient", { endpoints = { "localhost:2379" } },
 		with(OPTIONS, { endpoints = ENDPOINTS, loop = LOOP }) },
-	{ "txn", { key = "k", value = "v" }, PUT, "success[1].put.", function(t) return { success = { { put = t } } } end },
-	{ "txn", { key = "k" }, GET, "failure[2].get.", function(t)
+	{ "txn", NEEDS.put, FIELDS.put, "success[1].put.", function(t) return { success = { { put = t } } } end },
+	{ "txn", NEEDS.get, FIELDS.get, "failure[2].get.", function(t)
 		return { failure = { { get = { key = "k" } }, { get = t } } }
 	end },
-	{ "txn", { key = "k" }, DELETE, "success[1].delete.", function(t) return { success = { { delete = t } } } end },
-	{ "txn", {}, TXN, "success[1].txn.", function(t) return { success = { { txn = t } } } end },
+	{ "txn", NEEDS.delete, FIELDS.delete, "success[1].delete.", function(t) return { success = { { delete = t } } } end },
+	{ "txn", {}, FIELDS.txn, "success[1].txn.", function(t) return { success = { { txn = t } } } end },
 }
+for name in pairs(schema) do
+	places[#places + 1] = { name, NEEDS[name], with(FIELDS[name], OPTIONS) }
+end
 for target, operand in pairs {
 	VERSION = "version", CREATE = "create_revision", MOD = "mod_revision", VALUE = "value", LEASE = "lease",
 } do
@@ -118,10 +116,10 @@ for target, operand in pairs {
 end
 
 -- The field that may stand in the place of a request, by the call or the operation.
-local ALONE = {
-	get = "key", delete = "key", compact = "revision", grant = "TTL", revoke = "ID", ttl = "ID", keepalive = "ID",
-	watch = "key",
-}
+local ALONE = {}
+for name, request in pairs(schema) do
+	ALONE[name] = not request.required[2] and request.required[1] or nil
+end
 
 -- Calls a method; newclient's error is a message without info.
 local function call(method, req, client)

@@ -1,5 +1,5 @@
-//! `make docs`: writes what the schema says of requests and responses into the definitions of types and the pages of
-//! the reference, between marks: `docs: NAME` and `docs: end`, each in a comment on a line of its own.
+//! `make docs`: writes what the schema says of requests and responses into the definitions of types, the pages of the
+//! reference and a list for specs, between marks: `docs: NAME` and `docs: end`, each a comment on a line of its own.
 //!
 //! In: `proto/` with its comments, the table of calls, the files that have marks. Out: the same files. With `--check`
 //! none is written, and it fails where one would change.
@@ -7,6 +7,7 @@
 mod definitions;
 mod messages;
 mod pages;
+mod requests;
 #[path = "../../codegen/schema.rs"]
 #[allow(dead_code, reason = "the build script uses the rest")]
 mod schema;
@@ -19,14 +20,15 @@ use anyhow::{Context, Result, bail, ensure};
 
 use messages::Messages;
 
-const DEFINITIONS: &str = "library/silly.store.etcd.d.lua";
+/// Files with marks, beside the pages.
+const FILES: [&str; 2] = ["library/silly.store.etcd.d.lua", "spec/support/schema.lua"];
 const PAGES: &str = "docs/reference";
 
 fn main() -> Result<()> {
     let check = env::args().any(|argument| argument == "--check");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let messages = Messages::read(&root.join("proto"))?;
-    let mut files = vec![PathBuf::from(DEFINITIONS)];
+    let mut files: Vec<_> = FILES.iter().map(PathBuf::from).collect();
     for entry in fs::read_dir(root.join(PAGES))? {
         files.push(Path::new(PAGES).join(entry?.file_name()));
     }
@@ -59,6 +61,7 @@ fn fill(text: &str, messages: &Messages) -> Result<String> {
         match name {
             "classes" => filled += &definitions::classes(messages),
             "calls" => filled += &definitions::calls(messages),
+            "requests" => filled += &requests::requests(messages),
             message => {
                 filled += &pages::table(messages, message)?;
                 filled.push('\n');

@@ -3,19 +3,26 @@
 
 local etcd = require "silly.store.etcd"
 local core = require "silly.store.etcd.core"
+local schema = ... -- spec/support/schema.lua
 
 -- Closed, so that what is a good request after all does not have to wait for its retries.
 local client = etcd.newclient { endpoints = { "127.0.0.1:1" } }
 client:close()
 
-local NAMES = {
-	"key", "value", "prefix", "fromkey", "range_end", "lease", "prev_kv", "ignore_value", "ignore_lease", "limit",
-	"revision", "sort_order", "sort_target", "serializable", "keys_only", "count_only", "min_mod_revision", "TTL", "ID",
-	"keys", "keepalive", "timeout", "retry", "retry_sleep", "retry_unknown", "compare", "success", "failure", "put",
-	"get", "delete", "txn", "target", "result", "version", "physical", "filters", "progress_notify", "start_revision",
-	"endpoints", "user", "password", "token", "tls", "ca", "cert", "servername", "insecure_skip_verify", "loop",
-	"max_mod_revision", "min_create_revision", "max_create_revision", "create_revision", "mod_revision",
+local CALLS, NAMES = {}, {
+	"timeout", "retry", "retry_sleep", "retry_unknown", "put", "get", "delete", "txn", "target", "result", "version",
+	"create_revision", "mod_revision", "endpoints", "user", "password", "token", "tls", "ca", "cert", "servername",
+	"insecure_skip_verify", "loop",
 }
+for call, request in pairs(schema) do
+	CALLS[#CALLS + 1] = call
+	for name in pairs(request.fields) do
+		NAMES[#NAMES + 1] = name
+	end
+end
+-- The same bytes are the same requests.
+table.sort(CALLS)
+table.sort(NAMES)
 local WORDS = {
 	"", "a", "\0", "\255", "PUT", "NONE", "ASCEND", "KEY", "VALUE", "VERSION", "CREATE", "MOD", "LEASE", "EQUAL",
 	"GREATER", "LESS", "NOT_EQUAL", "NOPUT", "NODELETE", "DELETE", "0x7fffffffffffffff", "-9223372036854775808",
@@ -24,7 +31,6 @@ local WORDS = {
 local NUMBERS = {
 	0, 1, -1, 0.5, 1 / 0, -1 / 0, 0 / 0, 2 ^ 53, 2 ^ 63, -2 ^ 63, 1e300, math.maxinteger, math.mininteger,
 }
-local CALLS = { "put", "get", "delete", "txn", "compact", "grant", "revoke", "ttl", "leases", "keepalive", "watch" }
 
 local bytes, at, made
 

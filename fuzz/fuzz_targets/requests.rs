@@ -13,6 +13,8 @@ use mlua::ffi;
 use silly_etcd as _;
 
 const SCRIPT: &str = include_str!("requests.lua");
+/// The calls and their fields: what the script is called with.
+const SCHEMA: &str = include_str!("../../spec/support/schema.lua");
 
 unsafe extern "C-unwind" {
     fn luaopen_silly_store_etcd(state: *mut ffi::lua_State) -> c_int;
@@ -29,9 +31,12 @@ fn open() -> *mut ffi::lua_State {
         ffi::luaL_openlibs(state);
         ffi::luaL_requiref(state, c"silly.store.etcd".as_ptr(), luaopen_silly_store_etcd, 0);
         ffi::lua_settop(state, 0);
-        let loaded = ffi::luaL_loadbuffer(state, SCRIPT.as_ptr().cast(), SCRIPT.len(), c"=requests.lua".as_ptr());
-        check(state, loaded);
+        for (source, name) in [(SCRIPT, c"=requests.lua"), (SCHEMA, c"=schema.lua")] {
+            let loaded = ffi::luaL_loadbuffer(state, source.as_ptr().cast(), source.len(), name.as_ptr());
+            check(state, loaded);
+        }
         check(state, ffi::lua_pcall(state, 0, 1, 0));
+        check(state, ffi::lua_pcall(state, 1, 1, 0));
         state
     }
 }

@@ -15,7 +15,7 @@ use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Response};
 use libfuzzer_sys::fuzz_target;
 use silly_etcd::etcd::pb::*;
-use silly_etcd::etcd::{CallOptions, Client, Config, Credentials, Readable};
+use silly_etcd::etcd::{CallOptions, Client, Config, Credentials, RPCS, Readable};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -44,6 +44,24 @@ const OPTIONS: CallOptions = CallOptions {
     retry_sleep: Duration::ZERO,
     retry_unknown: false,
 };
+
+macro_rules! call_rows {
+    ($($(#[doc = $doc:literal])* $name:ident($($field:ident),*) {
+        $request:ident => $response:ident, $path:literal, $kind:ident $(, by $hand:ident)?
+    })*) => {
+        /// Makes the call of this row of the table.
+        async fn call_row(client: &Client, row: usize) {
+            let mut rows = 0..;
+            $(
+                if rows.next() == Some(row) {
+                    return drop(client.$name($request::default(), &OPTIONS).await);
+                }
+            )*
+        }
+    };
+}
+
+silly_etcd::rpcs!(call_rows);
 
 impl Fixture {
     fn new() -> Self {
@@ -84,18 +102,15 @@ impl Fixture {
 
     async fn ask(&self, call: u8) {
         let (client, o) = (&self.client, &OPTIONS);
-        match call % 12 {
-            0 => drop(client.get(RangeRequest::default(), o).await),
-            1 => drop(client.put(PutRequest::default(), o).await),
-            2 => drop(client.delete(DeleteRangeRequest::default(), o).await),
-            3 => drop(client.txn(TxnRequest::default(), o).await),
-            4 => drop(client.compact(CompactionRequest::default(), o).await),
-            5 => drop(client.grant(LeaseGrantRequest { ttl: 5, id: 7 }, false, o).await),
-            6 => drop(client.revoke(LeaseRevokeRequest { id: 7 }, o).await),
-            7 => drop(client.ttl(LeaseTimeToLiveRequest { id: 7, keys: true }, o).await),
-            8 => drop(client.leases(LeaseLeasesRequest {}, o).await),
-            9 => drop(client.keepalive(LeaseKeepAliveRequest { id: 7 }, None, o).await),
-            10 => {
+        let call = usize::from(call) % (RPCS.len() + 5);
+        if call < RPCS.len() {
+            return call_row(client, call).await;
+        }
+        match call - RPCS.len() {
+            0 => drop(client.txn(TxnRequest::default(), o).await),
+            1 => drop(client.grant(LeaseGrantRequest { ttl: 5, id: 7 }, false, o).await),
+            2 => drop(client.keepalive(LeaseKeepAliveRequest { id: 7 }, None, o).await),
+            3 => {
                 let request = WatchCreateRequest {
                     start_revision: 1,
                     ..WatchCreateRequest::default()

@@ -26,6 +26,10 @@ use super::pb;
 ///
 /// The name and the fields are those of Lua. Where exactly one field is required, Lua may give that alone. The kind
 /// says what a repetition may do; `by hand` follows where the client's method is written out in the service's file.
+///
+/// Beside this library tests and fuzz targets use it, which call every row.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! rpcs {
     ($use:ident) => {
         $use! {

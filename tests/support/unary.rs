@@ -1,8 +1,7 @@
 //! One write and one read, how a server answers them well, and what a program sees of the outcome; and every call once.
 
 use silly_etcd::etcd::pb::{
-    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseLeasesRequest,
-    LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest,
+    self, LeaseGrantRequest, LeaseKeepAliveRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest,
     WatchCreateRequest,
 };
 use silly_etcd::etcd::{Applied, Client, Code, Error};
@@ -28,17 +27,23 @@ pub(crate) async fn get(client: &Client) -> Result<RangeResponse, Error> {
     client.get(request, &client.options()).await
 }
 
-/// Every call of a client once.
+macro_rules! call_rows {
+    ($($(#[doc = $doc:literal])* $name:ident($($field:ident),*) {
+        $request:ident => $response:ident, $path:literal, $kind:ident $(, by $hand:ident)?
+    })*) => {
+        async fn call_rows(client: &Client) {
+            $(let _ = client.$name(pb::$request::default(), &ONCE).await;)*
+        }
+    };
+}
+
+silly_etcd::rpcs!(call_rows);
+
+/// Every call of a client once: those of the table in its order, then the others.
 pub(crate) async fn call_all(client: &Client) {
-    let _ = put(client).await;
-    let _ = get(client).await;
-    let _ = client.delete(DeleteRangeRequest::default(), &ONCE).await;
+    call_rows(client).await;
     let _ = client.txn(TxnRequest::default(), &ONCE).await;
-    let _ = client.compact(CompactionRequest::default(), &ONCE).await;
     let _ = client.grant(LeaseGrantRequest::default(), false, &ONCE).await;
-    let _ = client.revoke(LeaseRevokeRequest::default(), &ONCE).await;
-    let _ = client.ttl(LeaseTimeToLiveRequest::default(), &ONCE).await;
-    let _ = client.leases(LeaseLeasesRequest {}, &ONCE).await;
     let _ = client.keepalive(LeaseKeepAliveRequest::default(), None, &ONCE).await;
     let request = WatchCreateRequest {
         start_revision: 1,

@@ -3,6 +3,7 @@
 
 local etcd = require "silly.store.etcd"
 local core = require "silly.store.etcd.core"
+local schema = require "spec.support.schema"
 
 local endpoint, times, seed = ...
 math.randomseed(tonumber(seed))
@@ -11,15 +12,20 @@ local random = math.random
 local client = etcd.newclient { endpoints = { endpoint } }
 local nobody = etcd.newclient { endpoints = { "127.0.0.1:1" }, retry = 0, retry_sleep = 0 }
 
-local NAMES = {
-	"key", "value", "prefix", "fromkey", "range_end", "lease", "prev_kv", "ignore_value", "ignore_lease", "limit",
-	"revision", "sort_order", "sort_target", "serializable", "keys_only", "count_only", "min_mod_revision", "TTL", "ID",
-	"keys", "keepalive", "timeout", "retry", "retry_sleep", "retry_unknown", "compare", "success", "failure", "put",
-	"get", "delete", "txn", "target", "result", "version", "physical", "filters", "progress_notify", "start_revision",
+local CALLS, NAMES = {}, {
+	"timeout", "retry", "retry_sleep", "retry_unknown", "put", "get", "delete", "txn", "target", "result", "version",
 	"endpoints", "user", "password", "token", "tls", "ca", "cert", "servername", "loop", 1, 2, 3, 0, -1, 1.5, true,
 }
+for call, request in pairs(schema) do
+	CALLS[#CALLS + 1] = call
+	for name in pairs(request.fields) do
+		NAMES[#NAMES + 1] = name
+	end
+end
+-- One seed has one order.
+table.sort(CALLS)
+table.sort(NAMES, function(a, b) return tostring(a) < tostring(b) end)
 local TEXTS = { "", "a", "\0", "\255\254", "0x10", "-1", "9223372036854775808", "1e3", "PUT", "NONE" }
-local CALLS = { "put", "get", "delete", "txn", "compact", "grant", "revoke", "ttl", "leases", "keepalive", "watch" }
 
 local thing
 

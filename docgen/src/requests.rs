@@ -1,0 +1,37 @@
+//! The fields of all requests as a table of Lua, for specs and fuzz targets.
+
+use std::fmt::Write;
+
+use crate::messages::{Call, Messages};
+
+/// A line for each call: its name, what it requires, and its fields with what they hold.
+pub(crate) fn requests(messages: &Messages) -> String {
+    let mut text = String::new();
+    for call in &messages.calls {
+        text += &request(messages, call);
+    }
+    text
+}
+
+fn request(messages: &Messages, call: &Call) -> String {
+    let required: Vec<_> = call.required.iter().map(|name| format!(" {name:?}")).collect();
+    let mut fields = String::new();
+    for field in messages.fields(&call.request).into_iter().flatten() {
+        let kind = match field.class.as_str() {
+            choices if choices.starts_with('"') => format!("{{ {} }}", choices.replace('|', ", ")),
+            list if list.ends_with("[]") => "\"list\"".to_owned(),
+            class => format!("{:?}", class.rsplit('.').next().unwrap_or_default()),
+        };
+        let _ = writeln!(fields, "\t\t\t{} = {kind},", field.name);
+    }
+    let fields = if fields.is_empty() {
+        "{}".to_owned()
+    } else {
+        format!("{{\n{fields}\t\t}}")
+    };
+    format!(
+        "\t{} = {{\n\t\trequired = {{{} }},\n\t\tfields = {fields},\n\t}},\n",
+        call.name,
+        required.join(",")
+    )
+}
