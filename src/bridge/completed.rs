@@ -20,7 +20,7 @@ use super::signals::Blocked;
 use super::wake::Wake;
 
 pub(super) struct Completed<T> {
-    /// Held for a push or a pop, never for a system call: whoever is woken wants it next.
+    /// Held for a push or a pop, never for a system call: the thread that is woken wants it next.
     results: Mutex<Results<T>>,
     wake: Wake,
     /// There is a result, for a Lua thread that drives.
@@ -214,7 +214,7 @@ impl<T> Results<T> {
             },
             LuaThread::Sleeps => {
                 self.lua = LuaThread::Busy;
-                // The host hears of it too: whoever sleeps may end before it takes the result.
+                // The host hears of it too: a thread that sleeps may end before it takes the result.
                 Signal {
                     raise: self.raise(),
                     woken: true,
@@ -226,7 +226,7 @@ impl<T> Results<T> {
 
     fn put_back(&mut self, id: u64, result: T) -> Signal {
         self.queue.push_front((id, result));
-        // Whoever has read the last line break needs another.
+        // The host that has read the last line break needs another.
         self.rung = false;
         self.signal()
     }

@@ -42,7 +42,7 @@ const TICK: Duration = Duration::from_secs(1);
 const REBUILD_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Driver {
-    /// Whoever holds this drives: a Lua thread for a turn at most, the own thread until `let_go`.
+    /// The thread that holds this drives: a Lua thread for a turn at most, the own thread until `let_go`.
     tokio: Mutex<Tokio>,
     submitted: Arc<Submitted>,
     /// Lua threads that sleep until a result of theirs is there.
@@ -65,7 +65,7 @@ struct Tokio {
     runtime: Runtime,
 }
 
-/// Held by the task that polls them, for a poll, and by whoever clears up after it.
+/// Held by the task that polls them, for a poll, and by the thread that clears up after it.
 type Operations = Arc<Mutex<FuturesUnordered<Task>>>;
 
 /// Operations on their way to tokio. A batch is taken at once, so that a burst of submissions costs one wake-up; it is
@@ -81,7 +81,7 @@ struct Submitted {
 #[derive(Default)]
 struct Batch {
     tasks: Vec<Task>,
-    /// Somebody drives. Whoever begins to takes what is there already, and need not be woken.
+    /// Some thread drives. One that begins to takes what is there already, and need not be woken.
     driven: bool,
 }
 
@@ -98,7 +98,7 @@ impl Driver {
         })
     }
 
-    /// Runs `task`, whoever drives.
+    /// Runs `task` on the thread that drives.
     pub(super) fn spawn(&self, task: Task) {
         let unseen = {
             let mut batch = self.submitted.batch();

@@ -106,7 +106,8 @@ impl<T: Send + 'static> Bridge<T> {
     }
 
     /// Blocks this thread until there is a result, the time is over, or a signal came. Does not block where a result
-    /// was taken since the last wait: a finalizer of Lua's may have done that, behind the back of whoever waits for it.
+    /// was taken since the last wait: a finalizer of Lua's may have done that, behind the back of the caller that waits
+    /// for it.
     pub fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
         match self.completed.get() {
             Some(completed) if !self.taken.replace(false) => completed.wait(limit),

@@ -1,7 +1,7 @@
 //! A descriptor that becomes readable when something has completed, and a way to wait for that.
 //!
-//! Raised by whoever completes something, watched and lowered on the Lua thread: by the host's own event loop, or by
-//! [`Wake::wait`] where the host has none.
+//! Raised by the thread that completes something, watched and lowered on the Lua thread: by the host's own event loop,
+//! or by [`Wake::wait`] where the host has none.
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -21,7 +21,7 @@ use super::process::generation;
 const FOREVER: Duration = Duration::from_secs(1 << 40);
 
 /// Descriptors that are free again, and the processes that made them. What a host has watched is never closed: it may
-/// forget that later than we do, and would then hit whoever had been given its number.
+/// forget that later than we do, and would then hit the file that had been given its number.
 static FREE: Mutex<Vec<(u32, EventFd)>> = Mutex::new(Vec::new());
 
 pub(super) struct Wake {
@@ -68,7 +68,7 @@ impl Wake {
     }
 
     /// Blocks this thread until the descriptor is readable, the time is over, or a signal comes: the host's handler
-    /// has run by then, and whoever waits must get the chance to act on it. While it waits the signals in `mask` are
+    /// has run by then, and the caller must get the chance to act on it. While it waits the signals in `mask` are
     /// blocked, so that one which was blocked until now counts too. Says whether the descriptor is readable.
     pub(super) fn wait(&self, limit: Option<Duration>, mask: Option<SigSet>) -> io::Result<bool> {
         // More than the largest time that there is would be refused.

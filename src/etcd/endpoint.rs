@@ -25,7 +25,7 @@ use super::transport::{connection::Connection, error::ConnectError};
 /// A server that could not be reached so often in a row is gone, and its word about the cluster with it.
 const GONE: u32 = 10;
 
-/// How long an attempt to connect goes on. Whoever waits for it may give up earlier; a slow line needs several round
+/// How long an attempt to connect goes on. A caller may give up earlier; a slow line needs several round
 /// trips of seconds.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -141,7 +141,7 @@ impl Endpoint {
                 Err(_) => Err(Refusal::now("no connection was made")),
             }
         };
-        // A task of its own, so that it comes to an end whoever waits for it; by its limit at the latest.
+        // A task of its own, so that it comes to an end whether or not anyone waits for it; by its limit at the latest.
         let opening =
             tokio::spawn(opening).map(|ended| ended.unwrap_or_else(|_| Err(Refusal::now("a bug in this library"))));
         opening.boxed().shared()
@@ -293,7 +293,7 @@ impl<'a> Route<'a> {
     pub(crate) fn leave(&self) {
         let next = (self.at + 1) % self.endpoints.list.len();
         let current = &self.endpoints.current;
-        // Whoever was faster is right.
+        // The faster one is right.
         let _ = current.compare_exchange(self.at, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 

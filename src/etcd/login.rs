@@ -157,7 +157,8 @@ impl Login {
     }
 }
 
-/// A login as a task of its own, so that it comes to an end whoever waits for it; by its limit at the latest.
+/// A login as a task of its own, so that it comes to an end whether or not anyone waits for it; by its limit at the
+/// latest.
 fn begin(credentials: Arc<Credentials>, connection: Connection) -> Authentication {
     let ended = tokio::spawn(login(credentials, connection));
     ended
@@ -187,7 +188,7 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
         Ok(Err(Cause::Status(_, text))) if text == NOT_ENABLED => Ok(None),
         Ok(Err(cause)) => Err(cause),
         Err(_) => {
-            // Whoever waited may have given up by now, and the next login is to find another connection.
+            // The caller may have given up by now, and the next login is to find another connection.
             if connection.answers() == answers {
                 connection.retire();
             }

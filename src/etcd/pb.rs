@@ -92,7 +92,7 @@ fn memory(mut message: &[u8], shape: &Shape, depth: usize) -> usize {
             WireType::SixtyFourBit => Ok(8),
             WireType::ThirtyTwoBit => Ok(4),
             WireType::LengthDelimited => decode_varint(&mut message),
-            // Not in this schema; whoever decodes it will say so.
+            // Not in this schema; decoding it will say so.
             WireType::StartGroup | WireType::EndGroup => return total,
         };
         let Some((entry, rest)) = length.ok().and_then(|length| message.split_at_checked(length as usize)) else {

@@ -64,7 +64,7 @@ pub(crate) async fn persist(stream: Arc<impl Persistent>, servers: Arc<Servers>)
     servers.closed.run_until_cancelled(serve(&*stream, &servers)).await;
 }
 
-/// However the task ends, by a panic too, whoever waits for its stream hears of it.
+/// However the task ends, by a panic too, those who wait for its stream hear of it.
 struct Ending<'a, S: Persistent>(&'a S, &'a Servers);
 
 impl<S: Persistent> Drop for Ending<'_, S> {

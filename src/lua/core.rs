@@ -70,7 +70,7 @@ impl LuaUserData for Core {
             let Some((id, outcome)) = bridge.take() else {
                 return Ok(LuaMultiValue::new());
             };
-            // Whoever waits for this id must hear of it, whatever happens: if not now, once there is memory again.
+            // The caller that waits for this id must hear of it, whatever happens: if not now, once there is memory.
             let unwritten = outcome.unwritten();
             let values = outcome.encode(lua).or_else(|error| unwritten.write(lua, &error));
             values

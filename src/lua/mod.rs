@@ -40,7 +40,7 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
     pin::pin();
     // mlua keeps using the first lua_State that it saw: it must outlive the module, also when that is a coroutine.
     lua.set_named_registry_value("silly.store.etcd.anchor", lua.current_thread())?;
-    // A state has one core, however often the module is loaded: results go to whoever waits for them.
+    // A state has one core, however often the module is loaded: results go to those who wait for them.
     let (core, module): (LuaValue, LuaValue) = (
         lua.named_registry_value("silly.store.etcd.core")?,
         lua.named_registry_value("silly.store.etcd.module")?,

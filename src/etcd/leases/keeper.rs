@@ -1,7 +1,7 @@
 //! Renews leases in the background: one task and one stream for all leases of a client.
 //!
 //! In: leases to keep, each with its TTL and the moment its last answered request was sent. Out: news of each lease to
-//! whoever follows it, and to writes that want to use it. A lease is renewed when a third of its TTL is over, or a
+//! those who follow it, and to writes that want to use it. A lease is renewed when a third of its TTL is over, or a
 //! little earlier, so that many do not come at once. Its life is counted from the send, so that the client never
 //! believes in it for longer than the server does. Where an answer takes too long, another server is asked beside the
 //! one that owes it, whose stream stays open. Runs on the runtime, whatever Lua is doing.

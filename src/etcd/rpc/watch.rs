@@ -62,7 +62,7 @@ impl Client {
         let probe = RangeRequest {
             key: request.key.clone(),
             range_end: request.range_end.clone(),
-            // Whoever may read the range hears that this is in the future, before anything is read.
+            // A user who may read the range hears that this is in the future, before anything is read.
             revision: i64::MAX,
             ..RangeRequest::default()
         };
@@ -72,7 +72,7 @@ impl Client {
         }
     }
 
-    /// The store's revision now. Asks for a key of the watched range, which whoever may watch it may also read.
+    /// The store's revision now. Asks for a key of the watched range, which a user who may watch it may also read.
     async fn revision(&self, key: &Bytes, options: &CallOptions) -> Result<i64> {
         let request = RangeRequest {
             key: key.clone(),

@@ -79,7 +79,7 @@ impl<S> Frames<S> {
 
     fn tell(&mut self, verdict: Result<(), ConnectError>) {
         if let Some(told) = self.verdict.take() {
-            // Whoever asked may have given up.
+            // The one who asked may have given up.
             let _ = told.send(verdict);
         }
     }

@@ -89,7 +89,7 @@ impl Gate {
         self.open() < self.limit.load(Ordering::Relaxed)
     }
 
-    /// What holds the streams, for whoever waits.
+    /// What holds the streams, for a caller that waits.
     pub(super) fn describe(&self) -> String {
         let limit = self.limit.load(Ordering::Relaxed);
         let held: Vec<_> = [

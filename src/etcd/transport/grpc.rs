@@ -195,7 +195,7 @@ pub(crate) struct Incoming<R> {
 }
 
 enum State {
-    /// Kept until it is over, since whoever waits may give up and come again.
+    /// Kept until it is over, since a reader may give up and come again.
     Begins(BoxFuture<'static, Result<Messages, Cause>>),
     Goes(Messages),
 }

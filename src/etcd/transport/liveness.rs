@@ -1,7 +1,7 @@
 //! Whether the other end of a connection is still there.
 //!
 //! In: what is heard from the server, and what it leaves unanswered. Out: the word that a connection is to take no more
-//! requests, and the pings that find out. Shared by a connection's task and whoever uses it, on any thread.
+//! requests, and the pings that find out. Shared by a connection's task and its users, on any thread.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -188,13 +188,13 @@ impl Liveness {
         }
     }
 
-    /// Has nothing come for so long that whoever stands in between may have forgotten the connection?
+    /// Has nothing come for so long that a proxy or NAT in between may have forgotten the connection?
     pub(super) fn is_dormant(&self, now: Instant) -> bool {
         self.quiet(now) >= self.pace.interval()
     }
 
     /// Asks the server whether it is there, and retires the connection where it does not say so soon after it was asked
-    /// first: whoever did so may have had no time to wait.
+    /// first: the caller may have had no time to wait.
     pub(super) async fn probe(&self) {
         let before = self.heard.load(Ordering::Relaxed);
         if self.asked.load(Ordering::Relaxed) <= before {

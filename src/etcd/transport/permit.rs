@@ -51,7 +51,7 @@ impl Permit {
             gate.opened.notify_one();
         }
         if gate.is_taken() {
-            // Whoever waits has to go elsewhere.
+            // A caller that waits has to go elsewhere.
             gate.freed.notify_waiters();
         }
         Self {

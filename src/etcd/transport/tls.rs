@@ -34,7 +34,7 @@ pub struct TlsConfig {
     pub identity: Option<(Pem, Pem)>,
     /// The name to look for in the server's certificate instead of the endpoint's host.
     pub server_name: Option<String>,
-    /// Trust whoever answers. The connection is then encrypted and nothing else.
+    /// Trust any server that responds. The connection is then encrypted and nothing else.
     pub insecure_skip_verify: bool,
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn is_permitted(line: &Line, suspect: &Suspect) -> Result<bool,
     let request = RangeRequest {
         key: suspect.first.clone(),
         range_end: suspect.end.clone(),
-        // Whoever may read the range hears that this is in the future, before anything is read.
+        // A user who may read the range hears that this is in the future, before anything is read.
         revision: i64::MAX,
         ..RangeRequest::default()
     };
@@ -91,7 +91,7 @@ pub(super) async fn knows_progress(line: &Line, member: u64) -> Result<bool, Fai
             let same = status.header.map_or(0, |header| header.member_id) == member;
             Ok(same && is_at_least(&status.version))
         }
-        // Only new servers refuse it to whoever has no right to it.
+        // Only new servers refuse it to a user without the right to it.
         Err(failure) if is_word(&failure, &[Code::PermissionDenied]) => Ok(true),
         Err(failure) if is_word(&failure, &[Code::Unimplemented]) => Ok(false),
         Err(failure) => Err(failure),

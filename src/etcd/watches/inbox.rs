@@ -229,7 +229,7 @@ mod tests {
             }
         }
         assert!((BUDGET..3 * BUDGET).contains(&waiting), "{waiting} bytes wait");
-        // Whoever reads gets on.
+        // The reader gets on.
         assert!(inboxes.iter().all(|inbox| inbox.pop().is_some()));
     }
 

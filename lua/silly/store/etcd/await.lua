@@ -131,7 +131,7 @@ local function block()
 	take()
 end
 
--- The caller has gone, or waits no longer: its results are nobody's.
+-- The caller has gone, or waits no longer: nobody takes its results.
 local function give_up(waiter)
 	waiter.co = false
 	if not waiter.done then

@@ -1,6 +1,6 @@
 -- Reads the next thing that a stream has brought, and waits for it as long as there is none.
 --
--- Several coroutines may read one stream: each thing goes to one of them, and whoever comes too late waits on.
+-- Several coroutines may read one stream: each thing goes to one of them, and a reader that comes too late waits on.
 
 local await = require "silly.store.etcd.await"
 local core = require "silly.store.etcd.core"

@@ -45,7 +45,7 @@ impl Leases {
                 }
             } else if lease.alone.is_some() {
                 due.alone.push(id);
-                // Whoever asks says when to ask again.
+                // The one who asks says when to ask again.
                 self.update(id, |lease| lease.ask_at = lease.end());
             } else {
                 due.shared.push(id);

@@ -9,7 +9,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerMisbehaved};
 use webpki::Error as Flaw;
 
-/// What a handshake's error means for whoever waits for the connection.
+/// What a handshake's error means for a caller that waits for the connection.
 pub(super) fn passing(error: io::Error) -> io::Error {
     let text = match error.kind() {
         io::ErrorKind::UnexpectedEof

@@ -1,4 +1,4 @@
-//! Who may be trusted: servers whose certificate an authority has signed, or whoever answers.
+//! Who may be trusted: servers whose certificate an authority has signed, or any server that responds.
 //!
 //! In: the authorities as the user gives them. Out: a verifier for rustls.
 
@@ -51,7 +51,7 @@ fn system() -> Result<&'static Arc<RootCertStore>, String> {
     })
 }
 
-/// Whoever answers.
+/// Any server that responds.
 pub(super) fn anyone(provider: &CryptoProvider) -> Arc<dyn ServerCertVerifier> {
     Arc::new(Anyone::new(provider))
 }

@@ -1,4 +1,4 @@
--- What the loops of hosts have in common whose callers are plain coroutines, resumed by whoever likes to.
+-- What the loops of hosts have in common whose callers are plain coroutines, which any code may resume.
 --
 -- A coroutine that a caller has made for itself, a generator say, must not call the client: its yield would go to the
 -- wrong place.

@@ -145,7 +145,7 @@ local function run()
 	local ok, problem = pcall(read)
 	ngx.thread.kill(looking)
 	reading, asked = false, -RETRY
-	-- Whoever still waits starts the next reader.
+	-- A caller that still waits starts the next reader.
 	for waiter in pairs(parked) do
 		waiter.semaphore:post(1)
 	end
