@@ -619,3 +619,54 @@ describe("a server without a leader", function()
 		assert_refused("get", client:get { key = "a" })
 	end)
 end)
+
+describe("a finalizer that comes late, at the end of the lua_State, #hosts", function()
+	-- Older than what it uses, and so it comes after that.
+	local FINALIZER = [[
+		local function finalizer(finalize)
+			local newproxy = rawget(_G, "newproxy")
+			local object = newproxy and newproxy(true) or setmetatable({}, { __gc = finalize })
+			if newproxy then
+				getmetatable(object).__gc = finalize
+			end
+			return object
+		end
+	]]
+
+	for what, case in pairs {
+		["makes a client"] = { "true\n", [[
+			local etcd = require "silly.store.etcd"
+			kept = finalizer(function() print(etcd.newclient(conf):get "never" ~= nil) end)
+			etcd.newclient(conf)
+		]] },
+		["watches"] = { "timeout\n", [[
+			local client = require "silly.store.etcd".newclient(conf)
+			kept = finalizer(function()
+				local stream = client:watch "never"
+				print((select(2, stream:read(0.001))))
+				stream:close()
+			end)
+			client:watch "never"
+		]] },
+		["chooses a loop"] = { "false\n", [[
+			local etcd
+			kept = finalizer(function() print((pcall(etcd.use, "skynet"))) end)
+			etcd = require "silly.store.etcd"
+		]] },
+	} do
+		it("still " .. what, function()
+			for _, lua in ipairs { "lua5.1", "lua5.2", "lua5.3", "lua5.4", "luajit" } do
+				if server.sh("command -v " .. lua) == 0 then
+					local path = os.tmpname()
+					local file = assert(io.open(path, "w"))
+					file:write(("local conf = { endpoints = { %q } }\n"):format(server.endpoint()), FINALIZER, case[2])
+					file:close()
+					local status, output = server.sh(("LUA_CPATH='build/hosts/%s/?.so;;' timeout 60 %s %s")
+						:format(lua:match "%d%.%d" or "5.1", lua, path))
+					os.remove(path)
+					assert.are.same({ 0, case[1] }, { status, output }, lua)
+				end
+			end
+		end)
+	end
+end)

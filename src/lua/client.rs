@@ -7,8 +7,10 @@ use super::{failure, lease, txn, watch};
 use crate::bridge::Owned;
 use crate::etcd::{Client, pb, rpcs};
 
+#[derive(Default)]
 pub(super) struct NativeClient {
-    handle: Owned<Handle>,
+    /// None in one that is made for its type alone.
+    handle: Option<Owned<Handle>>,
     endpoints: String,
 }
 
@@ -16,14 +18,14 @@ impl NativeClient {
     pub(super) fn new(client: Client) -> Self {
         let endpoints = client.to_string();
         Self {
-            handle: Owned::new(Handle(client)),
+            handle: Some(Owned::new(Handle(client))),
             endpoints,
         }
     }
 
     /// In a forked child the parent's client is as good as closed.
     fn client(&self) -> Option<&Client> {
-        self.handle.get().map(|handle| &handle.0)
+        self.handle.as_ref()?.get().map(|handle| &handle.0)
     }
 }
 

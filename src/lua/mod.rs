@@ -35,6 +35,8 @@ mod yieldable;
 
 use mlua::prelude::*;
 
+use crate::etcd::{Renewals, Watcher};
+
 /// `require "silly.store.etcd"`.
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
     pin::pin();
@@ -50,6 +52,10 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
         return Ok(module);
     }
     let core = core::Core::new(lua)?.into_lua(lua)?;
+    // Lua ends in the opposite order of beginnings, so what a program makes from now on may use these types to its end.
+    lua.create_userdata(client::NativeClient::default())?;
+    lua.create_userdata(read::Reader::<Watcher>::nothing())?;
+    lua.create_userdata(read::Reader::<Renewals>::nothing())?;
     embed::provide(lua, core.clone())?;
     let module = embed::load(lua)?;
     lua.set_named_registry_value("silly.store.etcd.core", core)?;

@@ -22,7 +22,8 @@ const STREAK: u32 = 256;
 
 /// The native half of a stream.
 pub(super) struct Reader<S: Readable> {
-    open: Owned<Open<S>>,
+    /// None in one that is made for its type alone.
+    open: Option<Owned<Open<S>>>,
     /// The call that made it.
     name: &'static str,
     /// What the stream is doing, of those that tell.
@@ -52,11 +53,25 @@ where
     pub(super) fn new(name: &'static str, stream: S, close: fn(&S)) -> Self {
         let stream = Arc::new(stream);
         Self {
-            open: Owned::new(Open { stream, close }),
+            open: Some(Owned::new(Open { stream, close })),
             name,
+            ..Self::nothing()
+        }
+    }
+
+    /// A reader of nothing.
+    pub(super) fn nothing() -> Self {
+        Self {
+            open: None,
+            name: "",
             status: None,
             streak: Cell::new(0),
         }
+    }
+
+    /// What it reads, unless that is another process's.
+    fn open(&self) -> Option<&Open<S>> {
+        self.open.as_ref()?.get()
     }
 
     /// The same reader, of which `status` writes what the stream is doing.
@@ -66,7 +81,7 @@ where
     }
 
     fn status(&self, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        match (self.open.get(), self.status) {
+        match (self.open(), self.status) {
             (Some(open), Some(status)) => status(lua, &open.stream)?.into_lua_multi(lua),
             _ => failure::forked(lua, self.name),
         }
@@ -82,7 +97,7 @@ where
 
     fn take(&self, lua: &Lua, limit: LuaValue) -> LuaResult<LuaMultiValue> {
         let name = self.name;
-        let Some(Open { stream, .. }) = self.open.get() else {
+        let Some(Open { stream, .. }) = self.open() else {
             return failure::forked(lua, name);
         };
         if let Err(invalid) = self.limit(lua, limit) {
@@ -110,7 +125,7 @@ where
 
     fn read(&self, lua: &Lua, limit: LuaValue) -> LuaResult<LuaMultiValue> {
         let name = self.name;
-        let Some(Open { stream, .. }) = self.open.get() else {
+        let Some(Open { stream, .. }) = self.open() else {
             return failure::forked(lua, name);
         };
         let limit = match self.limit(lua, limit) {
@@ -125,7 +140,7 @@ where
     }
 
     fn close(&self) {
-        if let Some(Open { stream, close }) = self.open.get() {
+        if let Some(Open { stream, close }) = self.open() {
             close(stream);
         }
     }
