@@ -302,7 +302,7 @@ function core:poke() end
 --- What suspends and resumes the callers of a client. All functions are called on the Lua thread.
 ---@class silly.store.etcd.loop
 ---@field current fun(): any, string? the running coroutine if it may be suspended now; else nil: the call then blocks, or ends with the text
----@field park async fun(waiter: silly.store.etcd.waiter): string? suspends its caller; may end early; a text cancels it
+---@field park async fun(waiter: silly.store.etcd.waiter): string?, silly.store.etcd.code? suspends its caller; may end early; a text ends the call, as `cancelled` or with the code beside it
 ---@field wake fun(co: any, waiter: silly.store.etcd.waiter) resumes what `current` named; called by `pump`
 ---@field start fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump, give_up: fun(waiter: silly.store.etcd.waiter)) a caller is about to be parked; `give_up` is for one that will never be resumed
 ---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump): string? waits and pumps once; may end the call with a text: it is `cancelled` then

@@ -151,7 +151,24 @@ describe("on luv #hosts", function()
 				end do
 					error "never"
 				end
+				for answer in function() return (client:put { key = prefix, value = "" }) end do
+					error(answer)
+				end
+				for answer in function() return client:put { key = prefix, value = "" } end do
+					error(answer)
+				end
 				print(client:get({ key = prefix }).count)
+			end)
+			uv.run()
+		]], "5.1")
+	end)
+
+	it("a metamethod in which Lua 5.1 cannot wait leaves nothing for the next call", function()
+		prints("false\ntrue\n", [[
+			go(function()
+				local object = setmetatable({}, { __index = function() return (client:get { key = prefix }) end })
+				print((etcd.pcall(function() return object.field end)))
+				print(assert(client:get { key = prefix }).count == 0)
 			end)
 			uv.run()
 		]], "5.1")

@@ -230,6 +230,16 @@ describe("OpenResty #hosts", function()
 		quit()
 	end)
 
+	test("n5: lets a worker end in which a watch waits for its server", function()
+		start(configured { worker = 'ngx.timer.at(0, require "spec.support.openresty.phases".lost_watch)' })
+		await(function() return value "waits" end)
+		local old = workers()
+		signal "HUP"
+		await(function() return not workers():find(old, 1, true) and workers() ~= "" end)
+		assert.matches("watch: closed: the worker is exiting", value "lost", 1, true)
+		quit()
+	end)
+
 	test("n5: leaves others their turn where somebody watches again and again in a worker that ends", function()
 		start(configured { worker = 'ngx.timer.at(0, require "spec.support.openresty.phases".stubborn)' })
 		await(function() return value "waits" end)

@@ -532,6 +532,22 @@ describe("a channel", function()
 		assert.are.same({ 1, 2, 3 }, seen)
 	end)
 
+	closes("keeps the order of the values where one is closed before it gets the first", function()
+		local seen = {}
+		run(function()
+			local ch = channel.new()
+			local closed = task.fork(function() seen[#seen + 1] = ch:pop() end)
+			silly.sleep(0)
+			ch:push(1)
+			assert(coroutine.close(closed))
+			ch:push(2)
+			for _ = 1, 2 do
+				seen[#seen + 1] = ch:pop()
+			end
+		end)
+		assert.are.same({ 1, 2 }, seen)
+	end)
+
 	it("passes ten thousand values between producers and a consumer", function()
 		local sum = 0
 		run(function()

@@ -296,6 +296,35 @@ describe("a failing task", function()
 	end)
 
 	local closes = coroutine.close and it or pending
+	closes("of a run closes each task once, though a variable of one ends another", function()
+		local seen, mutex = {}, require "silly.sync.mutex".new()
+		local source = [[
+			local sleep, close = ...
+			local _ <close> = setmetatable({}, { __close = close })
+			sleep(1e7)
+		]]
+		local stderr = io.stderr
+		rawset(io, "stderr", { write = function() end })
+		local ok = pcall(silly.run, function()
+			local guard, child = mutex:lock "key", nil
+			task.fork(function()
+				load(source)(silly.sleep, function()
+					assert(coroutine.close(child))
+					guard:unlock()
+					seen[#seen + 1] = "first"
+				end)
+			end)
+			child = task.fork(function() mutex:lock "key" end)
+			task.fork(function() load(source)(silly.sleep, function() seen[#seen + 1] = "third" end) end)
+			silly.sleep(0)
+			error "boom"
+		end)
+		rawset(io, "stderr", stderr)
+		assert.is_false(ok)
+		assert.are.same({ "first", "third" }, seen)
+		assert.is_nil(next(task.inspect()))
+	end)
+
 	closes("closes its variables, and an error in that is reported too", function()
 		local source = [[
 			local closed, how, running = ...

@@ -395,10 +395,10 @@ local function close_all()
 	local first = left[1] and debug.traceback(left[1], "")
 	for _, co in ipairs(left) do
 		local failure = closing(coroutines.close, co)
-		local undo = tasks[co].undo
+		local self = tasks[co] -- none where a variable of another task has ended this one
 		tasks[co] = nil
-		if undo then
-			undo()
+		if self and self.undo then
+			self.undo()
 		end
 		if failure then
 			report("while closing: " .. failure)

@@ -54,6 +54,9 @@ end
 ---@return any value nil when there is none and will be none
 ---@return any reason that of the close, or "Channel is mpsc" where another task waits; nil where others woke the task
 function channel:pop()
+	if self.consumer then
+		local _ = task.status(self.consumer) -- gives back what it was handed, where it was closed before it ran
+	end
 	if self.first <= self.last then
 		local value = self.values[self.first]
 		self.values[self.first] = nil

@@ -83,6 +83,23 @@ local function within(t, client)
 	t.equal("timeout", ended)
 end
 
+-- A finalizer that runs while a call begins to block takes what the call waits for.
+local function finalized(t, client)
+	local count = 0
+	local function finalize()
+		count = count + 1
+		assert(client:get { key = t.prefix })
+	end
+	local pause, stepmul = collectgarbage("setpause", 0), collectgarbage("setstepmul", 1000)
+	for _ = 1, 200 do
+		getmetatable(newproxy(true)).__gc = finalize -- luacheck: ignore 113
+		assert(client:get { key = t.prefix })
+	end
+	collectgarbage("setpause", pause)
+	collectgarbage("setstepmul", stepmul)
+	assert(count > 0)
+end
+
 local function reported(t, client)
 	local notify, seen = vim.notify, {}
 	function vim.notify(...)
@@ -119,6 +136,7 @@ local failures = require "spec.conformance.suite" {
 		{ name = "n6: a call blocks while another does", outside = true, run = nested },
 		{ name = "n6: a call blocks in a fast event", run = fast },
 		{ name = "n6: a call blocks in a fast event while another does", outside = true, run = within },
+		{ name = "n6: a call blocks while finalizers call", outside = true, run = finalized },
 		{ name = "n6: a failure is shown as vim.notify does", run = reported },
 	},
 	event = function()

@@ -131,6 +131,15 @@ function phases.late()
 	return read .. "\n" .. watched
 end
 
+--- Begins a watch on a server that is not there, and says how it ended.
+function phases.lost_watch()
+	local lost = etcd.newclient { endpoints = { "127.0.0.1:1" }, retry = 1000000 }
+	record("waits", tostring(ngx.worker.pid()))
+	local _, message, info = lost:watch "openresty/lost"
+	assert(info.code == "closed" and info.applied == "no")
+	record("lost", message)
+end
+
 --- Watches again and again, as one does who looks at nothing else, and says how often while the worker was to end.
 function phases.stubborn()
 	local over, count = false, 0

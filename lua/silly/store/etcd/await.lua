@@ -142,26 +142,29 @@ local function give_up(waiter)
 end
 
 local function blocked(loop, waiter)
-	local wait, problem = loop.block or block, nil
-	while not waiter.done and not problem do
-		problem = wait(core, take)
+	local wait, ok, problem = loop.block or block, true, nil
+	while ok and not waiter.done and not problem do
+		ok, problem = pcall(wait, core, take)
 	end
 	local done = waiter.done
 	give_up(waiter)
 	if first then
 		core:poke() -- now, as waiting would have taken it for an answer
 	end
+	if not ok then
+		error(problem, 0)
+	end
 	return not done and problem
 end
 
 local function park(loop, waiter)
-	local problem
+	local problem, code
 	repeat
-		problem = loop.park(waiter)
+		problem, code = loop.park(waiter)
 	until waiter.done or problem
 	local done = waiter.done
 	give_up(waiter)
-	return not done and problem
+	return not done and problem, code
 end
 
 if _VERSION >= "Lua 5.4" then
@@ -178,12 +181,25 @@ elseif protect.pcall == pcall then
 	-- One in which an error is raised does so everywhere.
 	local unguarded = park
 	function park(loop, waiter)
-		local ok, problem = pcall(unguarded, loop, waiter)
+		local ok, problem, code = pcall(unguarded, loop, waiter)
 		if not ok then
 			give_up(waiter)
 			error(problem, 0)
 		end
-		return problem
+		return problem, code
+	end
+else
+	-- On Lua 5.1 a metamethod or a finalizer fails to suspend its coroutine, which goes on, and may come here again.
+	local unguarded, waiting = park, setmetatable({}, { __mode = "k" })
+	function park(loop, waiter)
+		local co = type(waiter.co) == "thread" and waiter.co or coroutine.running()
+		if waiting[co] then
+			give_up(waiting[co])
+		end
+		waiting[co] = waiter
+		local problem, code = unguarded(loop, waiter)
+		waiting[co] = nil
+		return problem, code
 	end
 end
 
@@ -209,6 +225,7 @@ end
 local function await(owner, native, name, request, more)
 	local loop = owner.loop
 	local co, problem = loop.current()
+	local code
 	if not co and problem then
 		return failure(name, "failed_precondition", problem)
 	end
@@ -227,10 +244,13 @@ local function await(owner, native, name, request, more)
 	else
 		start(loop, waiter)
 		waiter.co = protect.outermost(co)
-		problem = not waiter.done and park(loop, waiter)
+		waiter.watching = name == "watch" or nil
+		if not waiter.done then
+			problem, code = park(loop, waiter)
+		end
 	end
 	if problem then
-		return failure(name, "cancelled", problem, name == "read" and "no" or "maybe")
+		return failure(name, code or "cancelled", problem, (name == "read" or name == "watch") and "no" or "maybe")
 	end
 	return waiter[1], waiter[2], waiter[3]
 end

@@ -62,7 +62,7 @@ function neovim.start(c, p)
 	end
 end
 
--- Lua calls no hooks while it runs a finalizer. One that C has set could not be set again.
+-- Lua calls no hooks while it runs a finalizer. A hook that C has set could not be set again.
 local function finalizing()
 	local hook, mask, count = debug.gethook()
 	if type(hook) == "string" then
@@ -82,13 +82,14 @@ local function take_all(take)
 end
 
 function neovim.block(c, take)
+	-- First: whatever is made here may run a finalizer, whose call takes the results of this one.
+	local seen = signals
 	core = c
 	if vim.in_fast_event() or finalizing() then
 		core:wait()
 		take_all(take)
 		return nil
 	end
-	local seen = signals
 	local function signalled()
 		return signals ~= seen
 	end

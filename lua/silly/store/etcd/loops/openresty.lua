@@ -3,7 +3,8 @@
 --
 -- The reader ends when nothing has been in flight for a while, so that a lua_State of `lua_code_cache off` can end.
 -- A second light thread looks for that, and gives up callers that were killed. When the worker is to end, that thread
--- closes reads that wait for what may never come; later ones are closed too, and the reader ends with the last call.
+-- ends what may wait for ever, reads and watches that begin; later ones are refused, and the reader ends with the last
+-- call.
 --
 -- nginx may fail to run a timer that it has taken, and tells nobody but its log. So a caller looks for its results
 -- itself until there is a reader.
@@ -120,6 +121,8 @@ local function look()
 			give_up(waiter)
 		elseif exiting and owner and owner.client then
 			owner:close()
+		elseif exiting and waiter.watching then
+			waiter.semaphore:post(1)
 		end
 	end
 	ending, needed = not needed, false
@@ -177,6 +180,10 @@ function openresty.park(waiter)
 	openresty.start(core, pump, give_up)
 	if not waiter.semaphore:wait(reading and LONG or SHORT) then
 		pump()
+	end
+	if waiter.watching and not waiter.done and ngx.worker.exiting() then
+		parked[waiter] = nil
+		return EXITING, "closed"
 	end
 end
 
