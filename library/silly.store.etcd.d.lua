@@ -217,9 +217,9 @@
 ---@field progress_notify? boolean Also read responses without events, which tell how far the watch is. Default false.
 ---@field filters? ("NOPUT"|"NODELETE")[] Events to leave out. Default none.
 ---@field prev_kv? boolean Let events have what was there before. Default false.
----@field revision? integer The first revision to see. Default 0: from now on.
----@field NOPUT? boolean Leave out puts. Default false.
----@field NODELETE? boolean Leave out deletions. Default false.
+---@field revision? integer The first revision to see; the history is replayed from there. Default 0: from now on.
+---@field NOPUT? boolean Leave out puts, as the filter of this name. Default false.
+---@field NODELETE? boolean Leave out deletions, as the filter of this name. Default false.
 
 ---@class silly.store.etcd.watch.response
 ---@field header silly.store.etcd.header
