@@ -203,11 +203,20 @@ else
 	end
 end
 
+-- The loop that is being started: a finalizer may call the client meanwhile, and must not start it twice.
+local starting ---@type silly.store.etcd.loop?
+
 -- Has the loop call `pump`. Where it fails to, nothing would end the operation.
 local function start(loop, waiter)
 	local pump = pumps[loop] or newpump()
 	pumps[loop], watching[pump] = pump, true
+	if starting == loop then
+		return
+	end
+	local outer = starting
+	starting = loop
 	local ok, problem = pcall(loop.start, core, pump, give_up)
+	starting = outer
 	if not ok then
 		give_up(waiter)
 		error(problem, 0)
