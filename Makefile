@@ -60,8 +60,8 @@ QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork S
 FAULTS := cargo run --quiet --locked --package faults
 
 .NOTPARALLEL:
-.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs fmt install \
-	uninstall clean deps deps-run deps-bench
+.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs fmt \
+	install uninstall clean deps deps-run deps-bench
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile

@@ -3,27 +3,28 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use anyhow::Result;
 use silly_etcd::etcd::Rpc;
 
 use crate::messages::{Call, Field, Messages, prefixed};
 
 /// The classes of all requests and responses, and of what is in them.
-pub(crate) fn classes(messages: &Messages) -> String {
+pub(crate) fn classes(messages: &Messages) -> Result<String> {
     let mut text = "--- How a call behaves that fails. Requests override the client's own.\n".to_owned();
     let mut seen = BTreeSet::new();
-    add(messages, "lua.Options", &mut seen, &mut text);
+    add(messages, "lua.Options", &mut seen, &mut text)?;
     for call in &messages.calls {
         for message in [&call.request, &call.response] {
-            add(messages, message, &mut seen, &mut text);
+            add(messages, message, &mut seen, &mut text)?;
         }
     }
-    text
+    Ok(text)
 }
 
 /// The class of a message, and those of what is in it.
-fn add(messages: &Messages, message: &str, seen: &mut BTreeSet<String>, text: &mut String) {
+fn add(messages: &Messages, message: &str, seen: &mut BTreeSet<String>, text: &mut String) -> Result<()> {
     if messages.is_union(message) || !seen.insert(message.to_owned()) {
-        return;
+        return Ok(());
     }
     let options = if messages.call(message).is_some() {
         ": silly.store.etcd.options"
@@ -31,13 +32,14 @@ fn add(messages: &Messages, message: &str, seen: &mut BTreeSet<String>, text: &m
         ""
     };
     let _ = writeln!(text, "---@class {}{options}", prefixed(&messages.class(message)));
-    for field in messages.fields(message).into_iter().flatten() {
+    for field in messages.fields(message)? {
         *text += &line(&field);
     }
     text.push('\n');
     for inner in messages.inner(message) {
-        add(messages, inner, seen, text);
+        add(messages, inner, seen, text)?;
     }
+    Ok(())
 }
 
 fn line(field: &Field) -> String {
@@ -55,21 +57,21 @@ fn line(field: &Field) -> String {
 }
 
 /// The methods of the client that are rows of the table.
-pub(crate) fn calls(messages: &Messages) -> String {
+pub(crate) fn calls(messages: &Messages) -> Result<String> {
     let mut text = String::new();
     for call in &messages.calls {
         if let Some(row) = call.row {
-            text += &method(messages, call, row);
+            text += &method(messages, call, row)?;
         }
     }
-    text
+    Ok(text)
 }
 
-fn method(messages: &Messages, call: &Call, row: &Rpc) -> String {
+fn method(messages: &Messages, call: &Call, row: &Rpc) -> Result<String> {
     let request = prefixed(&messages.class(&call.request));
     let response = prefixed(&messages.class(&call.response));
     let nodiscard = if row.writes() { "" } else { "---@nodiscard\n" };
-    let fields = messages.fields(&call.request).unwrap_or_default();
+    let fields = messages.fields(&call.request)?;
     // What a call requires alone may stand in the place of the table.
     let alone = match call.required[..] {
         [] => "?".to_owned(),
@@ -80,7 +82,7 @@ fn method(messages: &Messages, call: &Call, row: &Rpc) -> String {
         },
         _ => String::new(),
     };
-    format!(
+    Ok(format!(
         "---{}
 ---@async
 {nodiscard}---@param req {request}{alone}
@@ -93,5 +95,5 @@ function client:{}(req) end
 
 ",
         row.doc, call.name
-    )
+    ))
 }

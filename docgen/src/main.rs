@@ -59,9 +59,9 @@ fn fill(text: &str, messages: &Messages) -> Result<String> {
         filled.push('\n');
         let Some(name) = mark(line) else { continue };
         match name {
-            "classes" => filled += &definitions::classes(messages),
-            "calls" => filled += &definitions::calls(messages),
-            "requests" => filled += &requests::requests(messages),
+            "classes" => filled += &definitions::classes(messages)?,
+            "calls" => filled += &definitions::calls(messages)?,
+            "requests" => filled += &requests::requests(messages)?,
             message => {
                 filled += &pages::table(messages, message)?;
                 filled.push('\n');

@@ -33,10 +33,10 @@ const HIDDEN: [(&str, &str); 2] = [("WatchCreateRequest", "watch_id"), ("WatchCr
 
 /// A call, with the names of its messages.
 pub(crate) struct Call {
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     pub(crate) request: String,
     pub(crate) response: String,
-    pub(crate) required: Vec<&'static str>,
+    pub(crate) required: &'static [&'static str],
     /// Its row of the table, if it is one.
     pub(crate) row: Option<&'static Rpc>,
 }
@@ -84,19 +84,19 @@ impl Messages {
         for rpc in RPCS {
             let (request, response) = method(&files, rpc.path).with_context(|| format!("no method {}", rpc.path))?;
             messages.calls.push(Call {
-                name: rpc.name.to_owned(),
+                name: rpc.name,
                 request,
                 response,
-                required: rpc.required.to_vec(),
+                required: rpc.required,
                 row: Some(rpc),
             });
         }
         for (name, request, response, required) in BY_HAND {
             messages.calls.push(Call {
-                name: name.to_owned(),
+                name,
                 request: request.to_owned(),
                 response: response.to_owned(),
-                required: required.to_vec(),
+                required,
                 row: None,
             });
         }
@@ -223,12 +223,12 @@ impl Messages {
     /// The name of the class of a message, without what all have: `get.response`.
     pub(crate) fn class(&self, message: &str) -> String {
         for call in &self.calls {
-            let object = OBJECTS.contains(&call.name.as_str());
+            let object = OBJECTS.contains(&call.name);
             if call.request == message {
                 return if object {
                     format!("{}.request", call.name)
                 } else {
-                    call.name.clone()
+                    call.name.to_owned()
                 };
             } else if call.response == message {
                 return format!("{}.response", call.name);

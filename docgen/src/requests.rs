@@ -2,21 +2,19 @@
 
 use std::fmt::Write;
 
+use anyhow::Result;
+
 use crate::messages::{Call, Messages};
 
 /// A line for each call: its name, what it requires, and its fields with what they hold.
-pub(crate) fn requests(messages: &Messages) -> String {
-    let mut text = String::new();
-    for call in &messages.calls {
-        text += &request(messages, call);
-    }
-    text
+pub(crate) fn requests(messages: &Messages) -> Result<String> {
+    messages.calls.iter().map(|call| request(messages, call)).collect()
 }
 
-fn request(messages: &Messages, call: &Call) -> String {
+fn request(messages: &Messages, call: &Call) -> Result<String> {
     let required: Vec<_> = call.required.iter().map(|name| format!(" {name:?}")).collect();
     let mut fields = String::new();
-    for field in messages.fields(&call.request).into_iter().flatten() {
+    for field in messages.fields(&call.request)? {
         let kind = match field.class.as_str() {
             choices if choices.starts_with('"') => format!("{{ {} }}", choices.replace('|', ", ")),
             list if list.ends_with("[]") => "\"list\"".to_owned(),
@@ -29,9 +27,9 @@ fn request(messages: &Messages, call: &Call) -> String {
     } else {
         format!("{{\n{fields}\t\t}}")
     };
-    format!(
+    Ok(format!(
         "\t{} = {{\n\t\trequired = {{{} }},\n\t\tfields = {fields},\n\t}},\n",
         call.name,
         required.join(",")
-    )
+    ))
 }
