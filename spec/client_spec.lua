@@ -58,17 +58,8 @@ before_each(function()
 	prefix = server.prefix()
 end)
 
--- The least that each call needs.
-local LEAST = { key = "a", value = "", revision = 1, TTL = 5, ID = 1 }
-
 -- One call of each kind.
-local CALLS = {}
-for name, request in pairs(schema) do
-	CALLS[name] = {}
-	for _, field in ipairs(request.required) do
-		CALLS[name][field] = LEAST[field]
-	end
-end
+local CALLS = schema.least { key = "a", value = "", revision = 1, TTL = 5, ID = 1 }
 CALLS.txn.success = { { put = CALLS.put } }
 
 describe("newclient", function()

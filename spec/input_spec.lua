@@ -76,19 +76,15 @@ local RANGE = { key = BYTES, prefix = FLAG, fromkey = FLAG, range_end = BYTES }
 -- What a field of a request may be, by what it holds; and those that are stricter or laxer than that.
 local KINDS = { boolean = FLAG, string = BYTES, integer = NATURAL, id = ID, list = LIST }
 local SPECIAL = { grant = { TTL = INTEGER }, watch = { filters = FILTERS } }
--- The least that each call needs.
-local LEAST = { key = "k", value = "v", revision = 1, TTL = 60, ID = 1 }
+local NEEDS = schema.least { key = "k", value = "v", revision = 1, TTL = 60, ID = 1 }
 
-local FIELDS, NEEDS = {}, {}
-for name, request in pairs(schema) do
-	FIELDS[name], NEEDS[name] = {}, {}
+local FIELDS = {}
+for name, request in pairs(schema.requests) do
+	FIELDS[name] = {}
 	for field, kind in pairs(request.fields) do
 		FIELDS[name][field] = KINDS[kind] or choice(table.unpack(kind))
 	end
 	FIELDS[name] = with(FIELDS[name], SPECIAL[name] or {})
-	for _, field in ipairs(request.required) do
-		NEEDS[name][field] = LEAST[field]
-	end
 end
 
 -- Where a table of fields may stand: the call, the least that it needs, its fields, and for a table inside a request
@@ -103,7 +99,7 @@ local places = {
 	{ "txn", NEEDS.delete, FIELDS.delete, "success[1].delete.", function(t) return { success = { { delete = t } } } end },
 	{ "txn", {}, FIELDS.txn, "success[1].txn.", function(t) return { success = { { txn = t } } } end },
 }
-for name in pairs(schema) do
+for _, name in ipairs(schema.calls) do
 	places[#places + 1] = { name, NEEDS[name], with(FIELDS[name], OPTIONS) }
 end
 for target, operand in pairs {
@@ -117,7 +113,7 @@ end
 
 -- The field that may stand in the place of a request, by the call or the operation.
 local ALONE = {}
-for name, request in pairs(schema) do
+for name, request in pairs(schema.requests) do
 	ALONE[name] = not request.required[2] and request.required[1] or nil
 end
 

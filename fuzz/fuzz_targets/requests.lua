@@ -9,20 +9,14 @@ local schema = ... -- spec/support/schema.lua
 local client = etcd.newclient { endpoints = { "127.0.0.1:1" } }
 client:close()
 
-local CALLS, NAMES = {}, {
+local CALLS, NAMES = schema.calls, {
 	"timeout", "retry", "retry_sleep", "retry_unknown", "put", "get", "delete", "txn", "target", "result", "version",
 	"create_revision", "mod_revision", "endpoints", "user", "password", "token", "tls", "ca", "cert", "servername",
 	"insecure_skip_verify", "loop",
 }
-for call, request in pairs(schema) do
-	CALLS[#CALLS + 1] = call
-	for name in pairs(request.fields) do
-		NAMES[#NAMES + 1] = name
-	end
+for _, name in ipairs(schema.fields) do
+	NAMES[#NAMES + 1] = name
 end
--- The same bytes are the same requests.
-table.sort(CALLS)
-table.sort(NAMES)
 local WORDS = {
 	"", "a", "\0", "\255", "PUT", "NONE", "ASCEND", "KEY", "VALUE", "VERSION", "CREATE", "MOD", "LEASE", "EQUAL",
 	"GREATER", "LESS", "NOT_EQUAL", "NOPUT", "NODELETE", "DELETE", "0x7fffffffffffffff", "-9223372036854775808",

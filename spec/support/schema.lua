@@ -1,7 +1,7 @@
 -- The requests of all calls: what they require, and what their fields hold: `boolean`, `string`, `integer`, `id`, one
 -- of several words, or `list`. Beside them each takes the options of failures.
 
-return {
+local requests = {
 -- docs: requests
 	put = {
 		required = { "key", "value" },
@@ -109,3 +109,28 @@ return {
 	},
 -- docs: end
 }
+
+-- The names of all calls and of all their fields, in an order that does not change.
+local calls, fields = {}, {}
+for call, request in pairs(requests) do
+	calls[#calls + 1] = call
+	for field in pairs(request.fields) do
+		fields[#fields + 1] = field
+	end
+end
+table.sort(calls)
+table.sort(fields)
+
+-- The least that each call needs, from a value for each field that some call requires.
+local function least(values)
+	local all = {}
+	for call, request in pairs(requests) do
+		all[call] = {}
+		for _, field in ipairs(request.required) do
+			all[call][field] = values[field]
+		end
+	end
+	return all
+end
+
+return { requests = requests, calls = calls, fields = fields, least = least }
