@@ -252,6 +252,15 @@ local function closing(close, co, problem)
 	return failure
 end
 
+-- Forgets a task that is over, and takes back what it was handed and has not got.
+local function forget(co)
+	local self = tasks[co] -- none where a variable of another task has ended this one
+	tasks[co] = nil
+	if self and self.undo then
+		self.undo()
+	end
+end
+
 -- The end of a task whose resume gave `ok` and `err`: close its variables, tell who waits for it, report a failure.
 local function finish(co, self, ok, err)
 	local failure ---@type string?
@@ -260,10 +269,7 @@ local function finish(co, self, ok, err)
 	elseif costatus(co) ~= "dead" then
 		failure = closing(coroutines.bury, co, "coroutine.yield outside of a coroutine that the task made itself")
 	end
-	tasks[co] = nil
-	if self.undo then
-		self.undo()
-	end
+	forget(co)
 	if self.ended then
 		self.ended()
 	end
@@ -395,11 +401,7 @@ local function close_all()
 	local first = left[1] and debug.traceback(left[1], "")
 	for _, co in ipairs(left) do
 		local failure = closing(coroutines.close, co)
-		local self = tasks[co] -- none where a variable of another task has ended this one
-		tasks[co] = nil
-		if self and self.undo then
-			self.undo()
-		end
+		forget(co)
 		if failure then
 			report("while closing: " .. failure)
 		end
