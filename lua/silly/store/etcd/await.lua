@@ -253,7 +253,9 @@ local function await(owner, native, name, request, more)
 	else
 		start(loop, waiter)
 		waiter.co = protect.outermost(co)
-		waiter.watching = name == "watch" or nil
+		if name == "watch" then
+			waiter.watching = true
+		end
 		if not waiter.done then
 			problem, code = park(loop, waiter)
 		end

@@ -7,6 +7,7 @@
 
 local await = require "silly.store.etcd.await"
 local core = require "silly.store.etcd.core"
+local ending = require("silly.store.etcd.loop").ending
 local failure = require "silly.store.etcd.failure"
 local keepalive = require "silly.store.etcd.keepalive"
 local object = require "silly.store.etcd.object"
@@ -89,8 +90,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:watch(req, more)
 	local native = check(self, "watch").native
-	local exiting = self.loop.exiting
-	local problem = exiting and exiting(true)
+	local problem = ending(self.loop, true)
 	if problem then
 		return failure("watch", "closed", problem)
 	end

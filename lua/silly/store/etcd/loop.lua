@@ -89,6 +89,16 @@ local function detect()
 	end
 end
 
+--- Why nothing may be watched, where the host is about to end.
+---@async
+---@param chosen silly.store.etcd.loop
+---@param pause boolean?  return only after a while then
+---@return string? problem
+function loop.ending(chosen, pause)
+	local exiting = chosen.exiting
+	return exiting and exiting(pause)
+end
+
 --- The loop that `choice` stands for.
 ---@param choice string|silly.store.etcd.loop|nil  nil for the one in use
 ---@return silly.store.etcd.loop? loop

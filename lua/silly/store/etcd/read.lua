@@ -4,14 +4,8 @@
 
 local await = require "silly.store.etcd.await"
 local core = require "silly.store.etcd.core"
+local ending = require("silly.store.etcd.loop").ending
 local failure = require "silly.store.etcd.failure"
-
--- Why nothing may be waited for, where the host is about to end.
----@return string?
-local function ending(owner)
-	local exiting = owner.loop.exiting
-	return exiting and exiting()
-end
 
 --- Reads the next thing.
 ---@async
@@ -27,7 +21,7 @@ local function read(owner, native, seconds)
 		if next ~= false then
 			return next, message, info
 		end
-		local problem = ending(owner)
+		local problem = ending(owner.loop)
 		if problem then
 			return failure("read", "closed", problem)
 		end
@@ -35,7 +29,7 @@ local function read(owner, native, seconds)
 		local ready
 		ready, message, info = await(owner, native, "read", seconds)
 		if not ready then
-			problem = ending(owner)
+			problem = ending(owner.loop)
 			if problem and assert(info).code == "closed" then
 				return failure("read", "closed", problem)
 			end

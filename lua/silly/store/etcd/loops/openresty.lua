@@ -12,9 +12,9 @@
 local core = require "silly.store.etcd.core"
 local semaphore = require "ngx.semaphore"
 
+local coroutines = require "silly.store.etcd.loops.coroutines"
+
 local ngx = ngx -- luacheck: ignore 113
--- What nginx puts in the place of Lua's own `coroutine` lacks it.
-local isyieldable = coroutine.isyieldable or core.isyieldable -- luacheck: ignore 143
 
 local openresty = {}
 
@@ -68,7 +68,7 @@ end
 function openresty.current()
 	local phase = ngx.get_phase()
 	if can_wait(phase) then
-		if isyieldable() == false then
+		if not coroutines.isyieldable() then
 			return nil, NESTED
 		end
 		return (coroutine.running())
