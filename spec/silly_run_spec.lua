@@ -323,13 +323,10 @@ describe("a signal under bin/silly-run", function()
 				print((select(2, stream:read(0))))
 			]])
 			file:close()
-			for _, lua in ipairs { "lua5.1", "lua5.2", "lua5.3", "lua5.4", "luajit" } do
-				if server.sh("command -v " .. lua) == 0 then
-					local out, err, status = sh(("LUA=%s LUA_CPATH='build/hosts/%s/?.so;;' timeout 60 bin/silly-run %s")
-						:format(lua, lua:match "%d%.%d" or "5.1", script))
-					assert.are.same({ "false\tterminated!\ntimeout\n", "", 0 }, { out, err, status }, lua)
-				end
-			end
+			server.each_lua(function(lua, cpath)
+				local out, err, status = sh(("LUA=%s LUA_CPATH='%s' timeout 60 bin/silly-run %s"):format(lua, cpath, script))
+				assert.are.same({ "false\tterminated!\ntimeout\n", "", 0 }, { out, err, status }, lua)
+			end)
 		end)
 	end
 

@@ -48,6 +48,17 @@ function etcd.sh(command)
 	return tonumber(status), output
 end
 
+--- Calls `run(lua, cpath)` for each interpreter from 5.1 to 5.4, and LuaJIT, that is installed: its name, and where it
+--- finds the library of `make libraries`.
+---@param run fun(lua: string, cpath: string)
+function etcd.each_lua(run)
+	for _, lua in ipairs { "lua5.1", "lua5.2", "lua5.3", "lua5.4", "luajit" } do
+		if etcd.sh("command -v " .. lua) == 0 then
+			run(lua, ("build/hosts/%s/?.so;;"):format(lua:match "%d%.%d" or "5.1"))
+		end
+	end
+end
+
 local function must(...)
 	local words = {}
 	for i, word in ipairs({ ... }) do
