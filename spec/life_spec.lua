@@ -55,20 +55,21 @@ end)
 describe("without memory", function()
 	it("P2: require raises an error, at whatever size, and works when there is more", function()
 		local worked = os.tmpname()
-		local first
+		-- Near the least size it may fail with a little more: a collection in an emergency neither shrinks stacks nor
+		-- calls finalizers, so what is free depends on where in its cycle the collector was.
+		local works = {}
 		for bytes = 0, 128 * 1024, 1024 do
 			os.remove(worked)
 			run("limited", endpoint, bytes, worked)
 			local file = io.open(worked)
 			if file then
 				file:close()
-				first = first or bytes
-			else
-				assert.is_nil(first, "it works with less")
 			end
+			works[#works + 1] = file ~= nil
 		end
 		os.remove(worked)
-		assert.is_true(first > 0)
+		assert.is_false(works[1])
+		assert.is_true(works[#works])
 	end)
 
 	for _, growths in ipairs { 1, 2, 1000000000 } do
