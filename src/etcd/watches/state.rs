@@ -2,7 +2,7 @@
 //!
 //! In: watches that come and go, messages of the server, the stream's breaks. Out: requests, responses in inboxes.
 //! It has no socket, no clock and no task, so that tests and fuzzers can drive it step by step. `binding` decides which
-//! watch a confirmation belongs to, `delivery` what its events are worth, `history` remembers what the store held.
+//! watch a confirmation belongs to, `delivery` what its events are worth, `history` remembers what the store held; `table` holds the watches themselves.
 //!
 //! A watch keeps its [`Key`] for life, but gets a new watch id on the wire each time it is created on a server: what
 //! still arrives under an old id belongs to nobody.
@@ -10,8 +10,8 @@
 mod binding;
 mod delivery;
 mod history;
+mod table;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,95 +19,15 @@ use tokio::sync::oneshot;
 
 pub(super) use binding::Suspect;
 pub(super) use history::History;
+pub(super) use table::{Key, Watches};
 
-use super::inbox::{Budget, Inbox};
-use crate::etcd::cause::Retry;
+use table::{ALL, FIRST, Phase, Watch, WireId};
+
+use super::inbox::Inbox;
 use crate::etcd::error::{Code, Error};
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::watch_request::RequestUnion;
-use crate::etcd::pb::{
-    Event, WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
-};
-
-/// Names a watch of this client.
-pub(super) type Key = u64;
-
-/// Names a watch on the wire.
-pub(super) type WireId = i64;
-
-/// The ids on the wire begin behind this. A proxy that gives out ids of its own counts from 0, and must not hit upon
-/// those that were asked for.
-const FIRST: WireId = 1 << 32;
-
-/// In place of a watch id: the message is about all watches of the stream.
-const ALL: WireId = -1;
-
-#[derive(Default)]
-pub(super) struct Watches {
-    by_key: BTreeMap<Key, Watch>,
-    /// The watches that the present stream has confirmed, by the ids that they have on it.
-    by_wire: HashMap<WireId, Key>,
-    /// To be created on this stream.
-    to_create: VecDeque<(WireId, Key)>,
-    /// Created on this stream and not answered yet. Without a key where the watch is gone.
-    creating: VecDeque<(WireId, Option<Key>)>,
-    to_cancel: VecDeque<WireId>,
-    last_key: Key,
-    last_wire: WireId,
-    /// Some server gives out ids of its own, or confirms in an order of its own. Then one watch is created at a time.
-    careful: bool,
-    /// This stream's server has confirmed a watch under the id that was asked for.
-    keeps_ids: bool,
-    /// Which member that was.
-    member: u64,
-    /// Could there be a new token?
-    can_login: bool,
-    /// Watches that were refused for what may be the fault of an old token, and why.
-    denied: VecDeque<(Key, Error)>,
-    /// Why the stream is to be ended: the server has broken the rules, or wants a new token.
-    fault: Option<Failure>,
-    /// The revision was asked for up to which the watches have had their events, and there is no answer yet.
-    progress_asked: bool,
-    /// It is to be asked for.
-    wants_progress: bool,
-    history: History,
-    budget: Arc<Budget>,
-}
-
-struct Watch {
-    request: WatchCreateRequest,
-    /// All before this revision has been delivered.
-    next_revision: i64,
-    /// Progress notifications keep `next_revision` fresh; does the reader want to see them?
-    wants_progress: bool,
-    phase: Phase,
-    /// Waits for the server's first word. Empty from then on.
-    confirm: Option<oneshot::Sender<Result<(), Failure>>>,
-    inbox: Arc<Inbox>,
-    /// It was asked for on an earlier stream.
-    resumes: bool,
-    /// The cluster that it is a watch of; 0 while nobody has said.
-    cluster_id: u64,
-    /// How often in a row it was refused without a reason that holds.
-    refusals: u32,
-    /// It was confirmed on this stream before the last request for progress.
-    asked: bool,
-    /// Events of a message whose last fragment has not come.
-    fragments: Vec<Event>,
-    fragment_bytes: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// To be created as soon as there is a stream.
-    Detached,
-    /// On the way to the server under this id.
-    Creating(WireId),
-    /// On the server under this id.
-    Attached(WireId),
-    /// Taken off the server until the reader has caught up.
-    Paused,
-}
+use crate::etcd::pb::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
 
 /// What a watch is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -321,6 +241,40 @@ impl Watches {
         }
     }
 
+    /// What the store must still hold, where a watch resumes that depends on it; and a key of that watch.
+    pub(super) fn resumes(&self) -> Option<(History, Bytes)> {
+        let depends = |watch: &&Watch| watch.confirm.is_none() || watch.resumes && watch.request.start_revision == 0;
+        let watch = self.by_key.values().find(depends)?;
+        Some((self.history.clone(), watch.request.key.clone()))
+    }
+
+    /// The store is another one, and stands at `revision`. What was watched before goes on nowhere.
+    pub(super) fn store_went_back(&mut self, revision: i64) {
+        let before = self.history.newest;
+        let text = if revision < before {
+            format!("the store went back from revision {before} to {revision}")
+        } else {
+            format!("the store went back to before revision {before} and was written on to {revision}")
+        };
+        let mut reason = Error::new(Code::Compacted, text);
+        reason.compact_revision = Some(revision);
+        self.history = History {
+            newest: revision,
+            witness: None,
+        };
+        let keys: Vec<_> = self.by_key.keys().copied().collect();
+        for key in keys {
+            let Some(watch) = self.by_key.get_mut(&key) else {
+                continue;
+            };
+            if watch.confirm.is_none() {
+                self.end(key, reason.clone());
+            } else if watch.request.start_revision == 0 {
+                watch.next_revision = revision.saturating_add(1);
+            }
+        }
+    }
+
     /// A message of the server.
     pub(super) fn receive(&mut self, message: WatchResponse) {
         self.history.see(&message);
@@ -340,94 +294,6 @@ impl Watches {
     /// Why the stream is to be ended, if it is.
     pub(super) fn fault(&self) -> Option<Failure> {
         self.fault.clone()
-    }
-
-    /// Wants the watch created on the present stream, from where it stands.
-    fn attach(&mut self, key: Key) {
-        let Some(watch) = self.by_key.get_mut(&key) else { return };
-        self.last_wire += 1;
-        watch.phase = Phase::Creating(self.last_wire);
-        watch.asked = false;
-        watch.drop_fragments();
-        self.to_create.push_back((self.last_wire, key));
-    }
-
-    /// Wants the watch taken off the server.
-    fn detach(&mut self, key: Key, phase: Phase) {
-        let Some(watch) = self.by_key.get_mut(&key) else { return };
-        watch.drop_fragments();
-        match std::mem::replace(&mut watch.phase, phase) {
-            Phase::Attached(wire) => {
-                self.by_wire.remove(&wire);
-                self.to_cancel.push_back(wire);
-            }
-            Phase::Creating(wire) => self.forget_creation(wire),
-            Phase::Detached | Phase::Paused => {}
-        }
-    }
-
-    /// Nobody waits any longer for the watch that was to be created under this id.
-    fn forget_creation(&mut self, wire: WireId) {
-        self.to_create.retain(|(other, _)| *other != wire);
-        if let Some((_, key)) = self.creating.iter_mut().find(|(other, _)| *other == wire) {
-            *key = None;
-            self.to_cancel.push_back(wire);
-        }
-    }
-
-    /// The server breaks the rules: the watch is taken off it.
-    fn give_up(&mut self, key: Key, reason: &str) {
-        self.detach(key, Phase::Detached);
-        self.end(key, Error::new(Code::Protocol, reason));
-    }
-
-    /// The watch has ended.
-    fn end(&mut self, key: Key, reason: Error) {
-        if let Some(&Watch {
-            phase: Phase::Creating(wire),
-            ..
-        }) = self.by_key.get(&key)
-        {
-            self.forget_creation(wire);
-        }
-        let Some(watch) = self.by_key.remove(&key) else { return };
-        if let Phase::Attached(wire) = watch.phase {
-            self.by_wire.remove(&wire);
-        }
-        if let Some(confirm) = watch.confirm {
-            // The caller may have given up waiting.
-            let _ = confirm.send(Err(Failure::last(reason.clone())));
-        }
-        watch.inbox.end(reason);
-        self.forget_history();
-    }
-
-    /// The stream is to be ended, and everything resumed on another after a pause.
-    fn fail(&mut self, reason: &str) {
-        self.fail_with(Error::new(Code::Protocol, reason), Retry::Later);
-    }
-
-    fn fail_with(&mut self, error: Error, retry: Retry) {
-        self.fault.get_or_insert(Failure {
-            retry,
-            ..Failure::last(error)
-        });
-    }
-}
-
-impl Watch {
-    fn drop_fragments(&mut self) {
-        (self.fragments, self.fragment_bytes) = Default::default();
-    }
-
-    /// Is the key in the range that is watched?
-    fn covers(&self, key: &Bytes) -> bool {
-        let (first, end) = (&self.request.key, &self.request.range_end);
-        match &end[..] {
-            [] => key == first || first.is_empty() && key[..] == [0],
-            [0] => key >= first,
-            end => key >= first && key[..] < *end,
-        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! on one watch is created at a time.
 
 use super::super::reason::canceled;
-use super::{FIRST, Key, Phase, Watches, WireId};
+use super::table::{FIRST, Key, Phase, Watches, WireId};
 use crate::etcd::cause::{Retry, refuses_token};
 use crate::etcd::error::{Code, Error};
 use crate::etcd::pb::{Response, WatchResponse};

@@ -1,8 +1,9 @@
 //! What a message with events is worth: each event exactly once, in order, and only to the watch of its range.
 
 use super::super::reason::canceled;
-use super::{Event, Key, Phase, Watch, WatchResponse, Watches};
-use crate::etcd::pb::Response;
+use super::history::revision;
+use super::table::{Key, Phase, Watch, Watches};
+use crate::etcd::pb::{Event, Response, WatchResponse};
 
 /// The bytes of one revision that are held back until its last fragment has come.
 const FRAGMENTS_LIMIT: usize = 256 << 20;
@@ -97,8 +98,4 @@ fn whole_revisions(events: &[Event]) -> usize {
         .iter()
         .rposition(|event| Some(revision(event)) != newest)
         .map_or(0, |last| last + 1)
-}
-
-pub(super) fn revision(event: &Event) -> Option<i64> {
-    event.kv.as_ref().map(|kv| kv.mod_revision)
 }

@@ -7,11 +7,8 @@ use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 
-use super::delivery::revision;
-use super::{Watch, WatchResponse, Watches};
-use crate::etcd::error::{Code, Error};
 use crate::etcd::pb::mvccpb::event::EventType;
-use crate::etcd::pb::{Event, KeyValue, Response};
+use crate::etcd::pb::{Event, KeyValue, Response, WatchResponse};
 
 /// What is known of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,45 +86,7 @@ fn last_put(events: &[Event]) -> Option<&KeyValue> {
     events[puts.find(|at| stays(*at))?].kv.as_ref()
 }
 
-impl Watches {
-    /// What the store must still hold, where a watch resumes that depends on it; and a key of that watch.
-    pub(in super::super) fn resumes(&self) -> Option<(History, Bytes)> {
-        let depends = |watch: &&Watch| watch.confirm.is_none() || watch.resumes && watch.request.start_revision == 0;
-        let watch = self.by_key.values().find(depends)?;
-        Some((self.history.clone(), watch.request.key.clone()))
-    }
-
-    /// Where no watch is left, nothing depends on what was seen.
-    pub(super) fn forget_history(&mut self) {
-        if self.by_key.is_empty() {
-            self.history = History::default();
-        }
-    }
-
-    /// The store is another one, and stands at `revision`. What was watched before goes on nowhere.
-    pub(in super::super) fn store_went_back(&mut self, revision: i64) {
-        let before = self.history.newest;
-        let text = if revision < before {
-            format!("the store went back from revision {before} to {revision}")
-        } else {
-            format!("the store went back to before revision {before} and was written on to {revision}")
-        };
-        let mut reason = Error::new(Code::Compacted, text);
-        reason.compact_revision = Some(revision);
-        self.history = History {
-            newest: revision,
-            witness: None,
-        };
-        let keys: Vec<_> = self.by_key.keys().copied().collect();
-        for key in keys {
-            let Some(watch) = self.by_key.get_mut(&key) else {
-                continue;
-            };
-            if watch.confirm.is_none() {
-                self.end(key, reason.clone());
-            } else if watch.request.start_revision == 0 {
-                watch.next_revision = revision.saturating_add(1);
-            }
-        }
-    }
+/// The revision that an event is of.
+pub(super) fn revision(event: &Event) -> Option<i64> {
+    event.kv.as_ref().map(|kv| kv.mod_revision)
 }

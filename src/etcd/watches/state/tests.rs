@@ -16,10 +16,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::delivery::revision;
+use super::history::revision;
 use super::*;
+use crate::etcd::cause::Retry;
 use crate::etcd::error::{Applied, Result};
-use crate::etcd::pb::{KeyValue, ResponseHeader};
+use crate::etcd::pb::{Event, KeyValue, ResponseHeader};
 
 type Confirmed = Receiver<Result<(), Failure>>;
 
