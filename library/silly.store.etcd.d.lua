@@ -3,7 +3,7 @@
 -- Definitions of `silly.store.etcd` for language servers: every function, request and answer.
 --
 -- A call that fails returns nil, a message for a person and a `silly.store.etcd.info` for programs. Keys and values
--- are byte strings. Integers in requests may also be floats without a fraction, or decimal or 0x strings. In answers
+-- are byte strings. Integers in requests may also be floats without a fraction, or decimal or 0x strings. In responses
 -- they are integers on Lua 5.3 and later, the unsigned ones by their bits; elsewhere ids are decimal strings and all
 -- others numbers.
 
@@ -15,7 +15,7 @@
 ---| "cancelled" # the server gave the call up, or its caller was interrupted or resumed by somebody else
 ---| "unknown" # the server has no code for it
 ---| "invalid_argument" # the request is wrong: judged here, or by the server
----| "deadline_exceeded" # no answer within `timeout`
+---| "deadline_exceeded" # no response within `timeout`
 ---| "not_found" # what was named does not exist, a lease mostly
 ---| "already_exists" # what was to be created exists
 ---| "permission_denied" # the user may not do this
@@ -32,7 +32,7 @@
 ---| "compacted" # the revision is no longer there
 ---| "lease_expired" # the lease is lost, as far as this client kept it
 ---| "tls" # the TLS handshake failed: the message says why
----| "protocol" # the server's answer makes no sense
+---| "protocol" # the server's response makes no sense
 ---| "timeout" # nothing came within the seconds given to `read`; the stream lives on
 
 --- Why a call failed, for programs.
@@ -245,7 +245,7 @@
 ---@field delete? silly.store.etcd.delete|string
 ---@field txn? silly.store.etcd.txn
 
---- The answer of one operation, under its name.
+--- The response of one operation, under its name.
 ---@class silly.store.etcd.txn.result
 ---@field put? silly.store.etcd.put.response
 ---@field get? silly.store.etcd.get.response
@@ -460,11 +460,11 @@ function client:watch(req) end
 --- are renewed no longer and end with their TTL. May be called again; `<close>` and the collector do the same.
 function client:close() end
 
---- The answer of `client:keepalive`, and a stream for more renewals of the lease.
+--- The response of `client:keepalive`, and a stream for more renewals of the lease.
 ---@class silly.store.etcd.keepalive: silly.store.etcd.keepalive.response
 local keepalive = {}
 
---- Renews the lease once more and waits for the answer, which `read` returns.
+--- Renews the lease once more and waits for the response, which `read` returns.
 ---@async
 ---@param req silly.store.etcd.keepalive.request? the same lease, which is what is renewed without a request
 ---@return boolean? ok true, or nil on failure
@@ -474,7 +474,7 @@ local keepalive = {}
 ---@return_overload nil, string, silly.store.etcd.info
 function keepalive:write(req) end
 
---- The newest answer that was not read yet, at first that of `client:keepalive` itself. Where the lease is renewed in
+--- The newest response that was not read yet, at first that of `client:keepalive` itself. Where the lease is renewed in
 --- the background and all is read, it waits for the next renewal or the loss of the lease.
 ---@async
 ---@nodiscard

@@ -329,7 +329,7 @@ describe("a server that stands still", function()
 	end)
 
 	it("C5: fails a call when its time is over", function()
-		local late = ": deadline_exceeded: no answer within %s s (" .. node.endpoint .. ")"
+		local late = ": deadline_exceeded: no response within %s s (" .. node.endpoint .. ")"
 		for name, applied in pairs { get = "no", put = "maybe", delete = "maybe", grant = "maybe", leases = "no" } do
 			local answer, message, info = client[name](client, CALLS[name])
 			assert.is_nil(answer)

@@ -475,7 +475,7 @@ describe("per request,", function()
 				key = "a", value = case[1] == "put" and "x" or nil, timeout = 0.05, retry = 0,
 			})
 			assert.is_nil(answer)
-			assert.is_truthy(message:find("deadline_exceeded: no answer within 0.05 s", 1, true), message)
+			assert.is_truthy(message:find("deadline_exceeded: no response within 0.05 s", 1, true), message)
 			assert.are.same({ "deadline_exceeded", case[2] }, { info.code, info.applied })
 		end
 	end)

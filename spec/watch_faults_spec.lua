@@ -247,7 +247,7 @@ describe("a watch across faults", function()
 			}
 			assert.is_nil(stream)
 			assert.are.equal(
-				"watch: deadline_exceeded: no answer within 0.1 s (" .. own.endpoint .. "), after 2 attempts",
+				"watch: deadline_exceeded: no response within 0.1 s (" .. own.endpoint .. "), after 2 attempts",
 				message
 			)
 			assert.are.same({ code = "deadline_exceeded", applied = "no", endpoint = own.endpoint }, server.plain(info))

@@ -1,6 +1,6 @@
 //! The life of one unary call: which server, which deadline, whether to try again.
 //!
-//! In: a message, what kind of call it is, and the method of the service. Out: the answer, or the error of the last
+//! In: a message, what kind of call it is, and the method of the service. Out: the response, or the error of the last
 //! attempt. Runs on the runtime; it ends by itself, since every attempt has a deadline and their number a limit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) enum Kind {
     /// It reads the cluster's agreed state: it may be repeated.
     Read,
-    /// It reads what one member has, and wants an answer even from one without a leader.
+    /// It reads what one member has, and wants a response even from one without a leader.
     SerializableRead,
     /// It writes what a repetition writes no second time.
     Idempotent,

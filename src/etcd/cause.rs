@@ -1,4 +1,4 @@
-//! What happened to a request that brought no answer, and what follows from that.
+//! What happened to a request that brought no response, and what follows from that.
 //!
 //! In: what the connection, the framing of gRPC, or the server says. Out: the table [`Cause::verdict`]: the code for
 //! programs, whether a write may have been applied, and what may help. `docs/failures.md` shows the same table to
@@ -14,7 +14,7 @@ use tonic::Code as Grpc;
 use super::error::{Applied, Code};
 use super::transport::error::ConnectError;
 
-/// Why a request brought no answer.
+/// Why a request brought no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// No connection could be made.
@@ -29,7 +29,7 @@ pub(crate) enum Cause {
     Refused,
     /// The connection or the stream broke with the request under way.
     Cut(String),
-    /// No answer came in time.
+    /// No response came in time.
     Timeout(Duration),
     /// A proxy responded with plain HTTP: the status and the first line of the page.
     Http(StatusCode, String),
@@ -129,7 +129,7 @@ impl Cause {
             Self::Queued(reason, limit) => format!("not sent within {} s: {reason}", seconds(*limit)),
             Self::Refused => "the server refused the request before it processed it".to_owned(),
             Self::Cut(reason) | Self::Malformed(reason) => one_line(reason),
-            Self::Timeout(limit) => format!("no answer within {} s", seconds(*limit)),
+            Self::Timeout(limit) => format!("no response within {} s", seconds(*limit)),
             Self::Http(status, line) if line.is_empty() => format!("plain HTTP in place of gRPC: {status}"),
             Self::Http(status, line) => one_line(&format!("plain HTTP in place of gRPC: {status}: {line}")),
             Self::TooLarge(length) => format!("a response of {length} bytes is larger than accepted"),

@@ -28,7 +28,7 @@ pub struct CallOptions {
     pub retry: u32,
     /// The pause before each of those. Default: 1 s.
     pub retry_sleep: Duration,
-    /// Repeat a write whose answer was lost? It may then happen twice. Default: no.
+    /// Repeat a write whose response was lost? It may then happen twice. Default: no.
     pub retry_unknown: bool,
 }
 

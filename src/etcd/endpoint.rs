@@ -31,7 +31,7 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
 type Connecting = Shared<BoxFuture<'static, Result<Connection, Refusal>>>;
 
-/// Why a server could not be reached, and until when to take that for an answer.
+/// Why a server could not be reached, and until when to take that for a response.
 #[derive(Clone)]
 struct Refusal {
     error: ConnectError,
@@ -200,7 +200,7 @@ impl Refusal {
 pub(crate) struct Endpoints {
     list: Vec<Arc<Endpoint>>,
     current: AtomicUsize,
-    /// The cluster that they belong to; 0 before the first answer.
+    /// The cluster that they belong to; 0 before the first response.
     cluster_id: AtomicU64,
 }
 

@@ -65,7 +65,7 @@ impl Error {
         }
     }
 
-    /// The answer of everything that is asked of a closed client.
+    /// The error of every call on a closed client.
     pub fn closed() -> Self {
         Self::new(Code::Closed, "the client is closed")
     }
@@ -92,7 +92,7 @@ impl std::error::Error for Error {}
 pub enum Applied {
     /// It certainly did not happen: it may be sent again.
     No,
-    /// It left this process and no answer came back: repeating it could undo somebody else's write.
+    /// It left this process and no response came back: repeating it could undo somebody else's write.
     Maybe,
 }
 
@@ -105,7 +105,7 @@ pub enum Code {
     Unknown,
     /// The request is wrong: judged here, or by the server.
     InvalidArgument,
-    /// No answer within the attempt's deadline.
+    /// No response within the attempt's deadline.
     DeadlineExceeded,
     /// What was named does not exist, a lease mostly.
     NotFound,
@@ -139,7 +139,7 @@ pub enum Code {
     LeaseExpired,
     /// The TLS handshake failed.
     Tls,
-    /// The server's answer makes no sense.
+    /// The server's response makes no sense.
     Protocol,
 }
 

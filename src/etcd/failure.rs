@@ -18,12 +18,12 @@ pub(crate) struct Failure {
     pub(crate) member: bool,
     /// Is it the server's own word, a status?
     pub(crate) status: bool,
-    /// Had the connection brought answers before? Then to begin again at once is no circle.
+    /// Had the connection brought responses before? Then to begin again at once is no circle.
     pub(crate) progress: bool,
 }
 
 impl Failure {
-    /// The request brought no answer from `endpoint`.
+    /// The request brought no response from `endpoint`.
     pub(crate) fn new(endpoint: &Arc<str>, cause: &Cause) -> Self {
         let verdict = cause.verdict();
         let mut error = Error::new(verdict.code, cause.message());

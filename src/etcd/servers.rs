@@ -59,7 +59,7 @@ impl Servers {
         Ok(Authorized { connection, token })
     }
 
-    /// The failure of a request that was made on `authorized` and brought no answer: what it says of the token and of
+    /// The failure of a request that was made on `authorized` and brought no response: what it says of the token and of
     /// the connection. `alone` says whether no other server is left to be asked.
     pub(crate) fn judge(&self, endpoint: &Endpoint, authorized: &Authorized, cause: &Cause, alone: bool) -> Failure {
         let mut failure = Failure::new(&endpoint.name, cause);

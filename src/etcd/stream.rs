@@ -23,13 +23,13 @@ use super::transport::grpc::{self, HalfClose, open, pack, unary};
 /// A stream that has lived for so long has proven that its server is fit. Others may fit as little as one that fails.
 const PROVEN: Duration = Duration::from_secs(1);
 
-/// How long a server may leave what was sent without an answer, if its line is not known to be slower.
+/// How long a server may leave what was sent without a response, if its line is not known to be slower.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// The same for a call beside the stream. Without a quorum a server gives a read up after 7 s.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long an answer may stand behind those of other requests.
+/// How long a response may stand behind those of other requests.
 const BEHIND_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a long-lived stream does.
@@ -152,7 +152,7 @@ impl Line {
         self.authorized.connection.last_heard().min(asked + BEHIND_LIMIT)
     }
 
-    /// How long the server may leave what was sent without an answer.
+    /// How long the server may leave what was sent without a response.
     pub(crate) fn patience(&self) -> Duration {
         self.authorized.connection.patience(ANSWER_LIMIT)
     }
@@ -194,7 +194,7 @@ impl Line {
         self.servers.judge(&self.endpoint, authorized, cause, alone)
     }
 
-    /// The failure of a stream on which what was sent has had no answer for `silence`.
+    /// The failure of a stream on which what was sent has had no response for `silence`.
     pub(crate) fn unanswered(&self, silence: Duration) -> Failure {
         self.authorized.connection.doubt(silence);
         self.failed(&Cause::Timeout(silence))

@@ -89,7 +89,7 @@ pub(super) fn forked(lua: &Lua, call: &str) -> LuaResult<LuaMultiValue> {
     push(lua, call, &error)
 }
 
-/// The values for an answer of `call` that could not be made into tables: Lua is out of memory. `applied` speaks of
+/// The values for a response of `call` that could not be made into tables: Lua is out of memory. `applied` speaks of
 /// what was answered.
 pub(super) fn unwritable(lua: &Lua, call: &str, applied: Applied, error: &LuaError) -> LuaResult<LuaMultiValue> {
     let error = Error {

@@ -2,7 +2,7 @@
 //! after that what is missing: its name may be the one that is misspelt.
 //!
 //! In: a Lua value. Out: typed fields, or an [`Invalid`] that names the call and the field. The table is never
-//! changed. Fields that it inherits through a metatable count, and a metamethod that raises is an answer like any
+//! changed. Fields that it inherits through a metatable count, and a metamethod that raises is an outcome like any
 //! other. In the place of a table there may be the one field that it must have.
 
 use std::fmt;
@@ -107,7 +107,7 @@ struct Unknown {
 }
 
 impl Unknown {
-    /// Those with a hint first, then by name, so that a request always gets the same answer.
+    /// Those with a hint first, then by name, so that a request always gets the same message.
     fn rank(&self) -> impl Ord {
         (self.hint.is_none(), self.text.is_none(), &self.text)
     }

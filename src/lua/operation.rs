@@ -21,7 +21,7 @@ pub(super) trait Answer: Send {
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue>;
 }
 
-/// What is known of an answer that could not be made into tables.
+/// What is known of a response that could not be made into tables.
 #[derive(Clone, Copy)]
 pub(super) struct Unwritten {
     /// The name of its call.

@@ -1,4 +1,4 @@
-//! Writes answers: Lua tables, field by field, straight on the Lua stack. mlua's own tables cost several times that.
+//! Writes responses: Lua tables, field by field, straight on the Lua stack. mlua's own tables cost several times that.
 //!
 //! In: numbers, strings and messages by reference. Out: one Lua value. Every field is written, zero values included.
 //!

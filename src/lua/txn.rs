@@ -1,7 +1,7 @@
 //! `client:txn(req)`: compare, then one of two lists of operations.
 //!
 //! An operation stands under the name of its call, `{ put = {...} }`, and has that call's fields; its response stands
-//! under the same name and looks like that call's answer. A txn can be an operation of a txn.
+//! under the same name and looks like that call's response. A txn can be an operation of a txn.
 
 use std::ffi::c_void;
 
@@ -21,7 +21,7 @@ use crate::etcd::pb::{
 };
 use crate::etcd::{CallOptions, Client, Result};
 
-/// How deep txns may lie in each other. protobuf reads no answer that is nested deeper than this needs.
+/// How deep txns may lie in each other. protobuf reads no response that is nested deeper than this needs.
 const MAX_DEPTH: usize = 40;
 
 /// No server takes that many operations and comparisons. It ends the reading of a request that refers to the same

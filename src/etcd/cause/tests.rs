@@ -119,7 +119,7 @@ fn the_page_shows_this_table() {
         ("the connection closed before the request left", vec![Cause::NotSent]),
         ("REFUSED_STREAM, or GOAWAY before the request", vec![Cause::Refused]),
         ("the connection or the stream broke", vec![Cause::Cut(String::new())]),
-        ("no answer within the deadline", vec![Cause::Timeout(second)]),
+        ("no response within the deadline", vec![Cause::Timeout(second)]),
         ("plain HTTP 401", vec![http(401)]),
         ("plain HTTP 403", vec![http(403)]),
         ("plain HTTP 413", vec![http(413)]),
@@ -202,6 +202,6 @@ fn a_message_is_one_short_line() {
 fn a_deadline_is_shown_in_seconds() {
     for (micros, shown) in [(250, "0.00025"), (1_500, "0.002"), (2_999_871, "3"), (5_000_000, "5")] {
         let cause = Cause::Timeout(Duration::from_micros(micros));
-        assert_eq!(cause.message(), format!("no answer within {shown} s"));
+        assert_eq!(cause.message(), format!("no response within {shown} s"));
     }
 }

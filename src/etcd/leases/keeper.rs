@@ -3,7 +3,7 @@
 //! In: leases to keep, each with its TTL and the moment its last answered request was sent. Out: news of each lease to
 //! those who follow it, and to writes that want to use it. A lease is renewed when a third of its TTL is over, or a
 //! little earlier, so that many do not come at once. Its life is counted from the send, so that the client never
-//! believes in it for longer than the server does. Where an answer takes too long, another server is asked beside the
+//! believes in it for longer than the server does. Where a response takes too long, another server is asked beside the
 //! one that owes it, whose stream stays open. Runs on the runtime, whatever Lua is doing.
 
 mod alone;
@@ -116,8 +116,8 @@ impl Shared {
         self.changed.send_replace(());
     }
 
-    /// Sends renewals as they fall due and notes the answers, until no lease is left, or another server must be asked
-    /// beside this one, which has owed an answer for as long as it says.
+    /// Sends renewals as they fall due and notes the responses, until no lease is left, or another server must be asked
+    /// beside this one, which has owed a response for as long as it says.
     async fn converse(&self, number: u64, stream: &mut Stream) -> Result<Option<Duration>, Failure> {
         let mut changed = self.changed.subscribe();
         loop {
@@ -145,7 +145,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the answers that an earlier stream owes. A task of its own; it ends when they have come or count no
+    /// Waits for the responses that an earlier stream owes. A task of its own; it ends when they have come or count no
     /// longer, and when the client is closed.
     async fn linger(self, number: u64, mut stream: Stream) {
         let mut changed = self.changed.subscribe();
@@ -165,7 +165,7 @@ impl Shared {
         self.servers.closed.run_until_cancelled(owed).await;
     }
 
-    /// Notes an answer.
+    /// Notes a response.
     fn renewed(&self, stream: u64, answer: LeaseKeepAliveResponse) {
         let mut leases = self.leases();
         leases.renewed(stream, answer, Moment::now());

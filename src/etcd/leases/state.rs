@@ -1,8 +1,8 @@
 //! The leases that are kept and when each needs attention: a state machine without a socket, a task or a clock.
 //!
-//! In: answers of the server, ends of streams, and the present moment. Out: what to ask now, when to look again, and
+//! In: responses of the server, ends of streams, and the present moment. Out: what to ask now, when to look again, and
 //! news of each lease. One stream at a time is the current one, which new requests go to; earlier ones stay open as
-//! long as they owe answers that still count. A lease that a stream may have been refused for is asked for alone.
+//! long as they owe responses that still count. A lease that a stream may have been refused for is asked for alone.
 
 mod alone;
 mod due;
@@ -90,7 +90,7 @@ impl Leases {
         }
     }
 
-    /// An answer to a request that was sent at `sent`. A TTL of 0 means that the lease is gone. An answer to an older
+    /// A response to a request that was sent at `sent`. A TTL of 0 means that the lease is gone. A response to an older
     /// request than one that was answered is news, and decides nothing.
     pub(super) fn answer(&mut self, answer: LeaseKeepAliveResponse, sent: Moment) {
         let id = answer.id;

@@ -72,7 +72,7 @@ impl Stream {
         }
     }
 
-    /// The failure of a stream that has owed an answer for `silence`.
+    /// The failure of a stream that has owed a response for `silence`.
     pub(super) fn unanswered(&self, silence: Duration) -> Failure {
         match &self.state {
             State::Opening(_) => Failure::new(&self.endpoint.name, &Cause::Timeout(silence)),

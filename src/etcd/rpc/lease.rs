@@ -16,14 +16,14 @@ use crate::etcd::pb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseRevoke
 const NOT_FOUND: &str = "etcdserver: requested lease not found";
 
 impl Client {
-    /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the answer.
+    /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the response.
     pub async fn revoke(&self, request: LeaseRevokeRequest, options: &CallOptions) -> Result<LeaseRevokeResponse> {
         self.parts.keeper.forget(request.id);
         self.call(request, options).await
     }
 
     /// Renews a lease once; `renew` says whether it is renewed in the background from then on, which else stays as it
-    /// is. Where it is, the [`Renewals`] tell what becomes of it, first this answer. A lease that does not exist is
+    /// is. Where it is, the [`Renewals`] tell what becomes of it, first this response. A lease that does not exist is
     /// [`Code::NotFound`].
     pub async fn keepalive(
         &self,
@@ -45,13 +45,13 @@ impl Client {
         self.parts.keeper.is_busy()
     }
 
-    /// Renews a lease once. With the answer comes the moment when the request was sent.
+    /// Renews a lease once. With the response comes the moment when the request was sent.
     async fn renew(
         &self,
         request: LeaseKeepAliveRequest,
         options: &CallOptions,
     ) -> Result<(Moment, LeaseKeepAliveResponse)> {
-        // A stream of one request has one answer, like any call.
+        // A stream of one request has one response, like any call.
         let call = self
             .servers()
             .call::<LeaseKeepAliveResponse>(Kind::Renewal, KEEP_ALIVE, request, options);

@@ -12,7 +12,7 @@ use crate::etcd::pb::{RangeRequest, WatchCreateRequest};
 use crate::etcd::watches::Watcher;
 
 impl Client {
-    /// Watches a key or a range of keys; answers once the server has confirmed it. `start_revision` 0 means from now
+    /// Watches a key or a range of keys; returns once the server has confirmed it. `start_revision` 0 means from now
     /// on: the revision is then fixed first, so that nothing is lost or repeated even if the stream breaks before the
     /// first event. The id and the `fragment` flag of the request are the client's business and ignored.
     pub async fn watch(&self, request: WatchCreateRequest, options: &CallOptions) -> Result<Watcher> {

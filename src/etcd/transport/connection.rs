@@ -33,7 +33,7 @@ use crate::etcd::cause::Cause;
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// The headers of an answer. etcd's are a few hundred bytes.
+/// The headers of a response. etcd's are a few hundred bytes.
 const MAX_HEADERS: u32 = 16 << 10;
 
 /// What h2 allows small frames to cost before it closes the connection, 256 bytes less their size each: a window full
@@ -54,11 +54,11 @@ struct Parts {
 
 /// A request under way.
 pub(crate) struct Exchange {
-    /// Its answer.
+    /// Its response.
     pub(crate) response: ResponseFuture,
     /// What follows its head.
     pub(crate) body: SendStream<Bytes>,
-    /// Held until the answer has come.
+    /// Held until the response has come.
     pub(crate) permit: Permit,
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// What a stream is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// One request and its answer.
+    /// One request and its response.
     Call,
     /// All watches of a client.
     Watches,

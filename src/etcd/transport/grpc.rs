@@ -74,11 +74,11 @@ fn put_head(packed: &mut impl BufMut, length: usize) {
 pub(crate) enum HalfClose {
     /// With the request.
     Request,
-    /// After the answer. Where the method is a stream of requests, a proxy may take an early end for a withdrawal.
+    /// After the response. Where the method is a stream of requests, a proxy may take an early end for a withdrawal.
     Answer,
 }
 
-/// Sends headers and a packed message to `method` and waits for the answer. They are asked for when the server takes
+/// Sends headers and a packed message to `method` and waits for the response. They are asked for when the server takes
 /// them, so that a call under way does not hold them: making room and moving it about is a good part of what one costs.
 pub(crate) async fn unary<R: Response>(
     connection: &Connection,
@@ -121,7 +121,7 @@ fn decode<R: Response>(message: Bytes) -> Result<R, Cause> {
     R::decode(message).map_err(|error| Cause::Malformed(error.to_string()))
 }
 
-/// Opens a stream to `method`. A server may begin its response with the answer to the first message only.
+/// Opens a stream to `method`. A server may send its headers with its first message only.
 pub(crate) async fn open<R: Response>(
     connection: &Connection,
     method: &'static str,

@@ -24,13 +24,13 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for the ping before the first request after a long silence, which waits for it.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A server that owes answers, and from which nothing was heard for so long, gets later requests on another connection.
+/// A server that owes responses, and from which nothing was heard for so long: later requests take another connection.
 pub(crate) const DOUBT_LIMIT: Duration = Duration::from_secs(1);
 
 /// So many round trips are waited for on a line where that is longer than a limit.
 const ROUND_TRIPS: u32 = 4;
 
-/// What was measured may have stood behind a large answer.
+/// What was measured may have stood behind a large response.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a server wants to be pinged at the most. It outlives the connections to that server, for one that has
@@ -75,7 +75,7 @@ pub(super) struct Liveness {
     noise: Notify,
     /// When they asked first since it was heard from last, in milliseconds like that.
     asked: AtomicU64,
-    /// Since when an answer has been owed, and when the server was heard from before that. Held for the look only.
+    /// Since when a response has been owed, and when the server was heard from before that. Held for the look only.
     doubted: Mutex<Option<(u64, Instant)>>,
 }
 
@@ -217,7 +217,7 @@ impl Liveness {
         }
     }
 
-    /// Pings the server while requests are under way, and when it is asked to. Completes when there is no answer.
+    /// Pings the server while requests are under way, and when it is asked to. Completes when there is no response.
     pub(super) async fn ping(&self, mut pings: PingPong, gate: &Gate) {
         loop {
             tokio::select! {
@@ -236,7 +236,7 @@ impl Liveness {
                     Ok(Ok(_)) => break,
                     // The connection is broken, and says so itself.
                     Ok(Err(_)) => return std::future::pending().await,
-                    // It stands behind an answer that takes its time.
+                    // It stands behind a response that takes its time.
                     Err(_) if self.heard.load(Ordering::Relaxed) != heard => {}
                     Err(_) => return self.silent.store(true, Ordering::Relaxed),
                 }

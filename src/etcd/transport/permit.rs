@@ -1,4 +1,4 @@
-//! Permission to have one request under way on a connection, held until its answer has come.
+//! Permission to have one request under way on a connection, held until its response has come.
 //!
 //! In: requests that want to be sent. Out: for each a [`Permit`], once the [`Gate`] has room for it. Used on any
 //! thread.

@@ -87,7 +87,7 @@ pub(super) async fn is_permitted(line: &Line, suspect: &Suspect) -> Result<bool,
 pub(super) async fn knows_progress(line: &Line, member: u64) -> Result<bool, Failure> {
     match line.call::<StatusResponse>(STATUS, &StatusRequest {}).await {
         Ok(status) => {
-            // Behind a proxy the answer may be another member's.
+            // Behind a proxy the response may be another member's.
             let same = status.header.map_or(0, |header| header.member_id) == member;
             Ok(same && is_at_least(&status.version))
         }

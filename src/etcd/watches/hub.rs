@@ -132,7 +132,7 @@ impl Hub {
 
     /// Sends what the state machine wants sent, until no watch is left or the server does not answer.
     async fn send(&self, line: &Line, mut requests: Requests, heard: &Heard) -> Result<(), Failure> {
-        // The oldest watch without an answer, and since when.
+        // The oldest watch without a response, and since when.
         let mut unanswered = None;
         loop {
             let request = {
@@ -155,7 +155,7 @@ impl Hub {
                 self.changed.notified().await;
                 continue;
             };
-            // As long as bytes arrive the answer may stand behind them.
+            // As long as bytes arrive the response may stand behind them.
             let since = || asked.max(heard.last()).max(line.last_heard(asked));
             let (limit, before) = (line.patience(), since());
             let changed = timeout_at(before + limit, self.changed.notified()).await;

@@ -2,7 +2,8 @@
 //!
 //! In: watches that come and go, messages of the server, the stream's breaks. Out: requests, responses in inboxes.
 //! It has no socket, no clock and no task, so that tests and fuzzers can drive it step by step. `binding` decides which
-//! watch a confirmation belongs to, `delivery` what its events are worth, `history` remembers what the store held; `table` holds the watches themselves.
+//! watch a confirmation belongs to, `delivery` what its events are worth, `history` remembers what the store held, and
+//! `table` holds the watches themselves.
 //!
 //! A watch keeps its [`Key`] for life, but gets a new watch id on the wire each time it is created on a server: what
 //! still arrives under an old id belongs to nobody.
@@ -168,8 +169,8 @@ impl Watches {
     }
 
     /// Wants to know the revision up to which all watches of the stream have had their events, unless that was asked
-    /// and not answered: the answer to one request must not be taken for that to a later one. `given_up` says that none
-    /// will come any more, since a server does not answer while some watch is behind.
+    /// and not answered: the response to one request must not be taken for that to a later one. `given_up` says that
+    /// none will come any more, since a server does not answer while some watch is behind.
     pub(super) fn ask_progress(&mut self, given_up: bool) -> bool {
         self.wants_progress = given_up || !self.progress_asked;
         self.wants_progress

@@ -149,7 +149,7 @@ local function blocked(loop, waiter)
 	local done = waiter.done
 	give_up(waiter)
 	if first then
-		core:poke() -- now, as waiting would have taken it for an answer
+		core:poke() -- now, as waiting would have taken it for a response
 	end
 	if not ok then
 		error(problem, 0)

@@ -1,9 +1,9 @@
 -- The client object: one method per call of etcd, each written as if it blocked. Those that are a row of the table in
 -- src/etcd/rpc.rs come from there; here are the others, and what more there is to `revoke`.
 --
--- Every method takes a request table, which it never changes, or the one field that it needs, and returns the answer's
--- table, or nil, a message for a person and a table for programs. `more` is what else it was called with, which is
--- refused. None throws, but for a call without `self`. The types are in library/.
+-- Every method takes a request table, which it never changes, or the one field that it needs. It returns the table of
+-- the response, or nil, a message for a person and a table for programs. `more` is what else it was called with, which
+-- is refused. None throws, but for a call without `self`. The types are in library/.
 
 local await = require "silly.store.etcd.await"
 local core = require "silly.store.etcd.core"

@@ -1,7 +1,7 @@
--- The object that `client:keepalive` returns: the answer's fields, and a stream for more renewals of the lease.
+-- The object that `client:keepalive` returns: the response's fields, and a stream for more renewals of the lease.
 --
--- `write` sends a renewal and waits for its answer; `read` returns the newest answer that was not read yet. Where the
--- lease is renewed in the background too, `read` waits for the next, and says when the lease is lost.
+-- `write` sends a renewal and waits for its response; `read` returns the newest response that was not read yet. Where
+-- the lease is renewed in the background too, `read` waits for the next, and says when the lease is lost.
 
 local failure = require "silly.store.etcd.failure"
 local object = require "silly.store.etcd.object"
@@ -39,7 +39,7 @@ function keepalive:write(req)
 	return true
 end
 
---- The newest answer that was not read yet. Where there is none: the next renewal in the background is waited for, or
+--- The newest response that was not read yet. Where there is none: the next renewal in the background is waited for, or
 --- the loss of the lease, which is the code `lease_expired`; without such renewal it is an error.
 ---@async
 ---@nodiscard
@@ -74,7 +74,7 @@ end
 
 local M = {}
 
---- Wraps the answer of a renewal.
+--- Wraps the response of a renewal.
 ---@param client silly.store.etcd.client
 ---@param answer table  a silly.store.etcd.keepalive.response, with the native half in `renewals`, which is taken out
 ---@return silly.store.etcd.keepalive

@@ -1,7 +1,7 @@
 //! Renews leases one by one, each attempt on a stream of its own.
 //!
 //! A server ends the stream that a refused lease was on, and with it the renewal of all others. So those that may be
-//! the refused one are asked for here until they were answered once. Each attempt is a task; it ends with its answer,
+//! the refused one are asked for here until they were answered once. Each attempt is a task; it ends with its response,
 //! when its time is over, or when the client is closed.
 
 use std::sync::Arc;

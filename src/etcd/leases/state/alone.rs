@@ -1,4 +1,4 @@
-//! Leases that are asked for alone: one of them may be what a server refused, or it has got no answer among others.
+//! Leases that are asked for alone: one of them may be what a server refused, or it has got no response among others.
 
 use super::Leases;
 use super::lease::{Alone, Lease};
@@ -7,7 +7,7 @@ use crate::etcd::error::Error;
 use crate::etcd::pb::LeaseKeepAliveResponse;
 
 impl Leases {
-    /// Begins to ask for a lease alone at `now`. Which attempt that is, from 1, and until when to wait for its answer.
+    /// Begins to ask for a lease alone at `now`. Which attempt that is, from 1, and when its response must have come.
     pub(in super::super) fn attempt(&mut self, id: i64, now: Moment) -> Option<(usize, Moment)> {
         let delay = self.delay;
         let lease = self.by_id.get_mut(&id)?;

@@ -19,7 +19,7 @@ pub(in super::super) struct Due {
     pub(in super::super) lost: bool,
     /// When to look again; `None` without leases.
     pub(in super::super) next: Option<Moment>,
-    /// For how long the current stream has owed an answer, if another must be asked beside it.
+    /// For how long the current stream has owed a response, if another must be asked beside it.
     pub(in super::super) silent: Option<Duration>,
 }
 
@@ -71,7 +71,7 @@ impl Leases {
     }
 
     /// The current stream has left a lease unanswered for as long as that may take. Where it must be left, for how long
-    /// it has owed an answer.
+    /// it has owed a response.
     fn unanswered(&mut self, id: i64, now: Moment) -> Option<Duration> {
         let heard = self.streams.heard();
         let lease = self.by_id.get(&id)?;

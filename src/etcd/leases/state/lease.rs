@@ -1,4 +1,4 @@
-//! One lease that is kept: how long it lives, when it is asked for again, and how long its answer is waited for.
+//! One lease that is kept: how long it lives, when it is asked for again, and how long its response is waited for.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) struct Lease {
     pub(super) sent: Moment,
     /// When it is asked for again.
     pub(super) ask_at: Moment,
-    /// Since when an answer is waited for.
+    /// Since when a response is waited for.
     waiting: Option<Moment>,
     /// The stream that was asked last since then.
     pub(super) asked_on: Option<u64>,
@@ -77,7 +77,7 @@ impl Lease {
         self.sent + self.ttl
     }
 
-    /// When it must be looked at: to ask for it, to miss an answer, or to give it up.
+    /// When it must be looked at: to ask for it, to miss a response, or to give it up.
     pub(super) fn wake(&self) -> Moment {
         let next = self.ask_at.min(self.end());
         self.patience.map_or(next, |patience| patience.min(next))
@@ -103,7 +103,7 @@ impl Lease {
         self.sent + self.ttl * 2 / 3
     }
 
-    /// An answer to a request of `sent` has come.
+    /// A response to a request of `sent` has come.
     pub(super) fn extend(&mut self, ttl: i64, sent: Moment) {
         self.ttl = Duration::from_secs(ttl.clamp(0, MAX_TTL).unsigned_abs());
         self.sent = sent;
@@ -113,7 +113,7 @@ impl Lease {
         self.alone = None;
     }
 
-    /// It is asked for on a stream that did not owe an answer for it. Answers are known to take `delay`.
+    /// It is asked for on a stream that did not owe a response for it. Responses are known to take `delay`.
     pub(super) fn wait(&mut self, now: Moment, delay: Duration) {
         let since = *self.waiting.get_or_insert(now);
         self.patience = Some(self.patient_until(now, since, delay));

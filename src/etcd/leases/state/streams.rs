@@ -7,7 +7,7 @@ use super::Leases;
 use crate::etcd::clock::Moment;
 use crate::etcd::pb::LeaseKeepAliveResponse;
 
-/// How many earlier streams stay open for their answers.
+/// How many earlier streams stay open for their responses.
 const EARLIER: usize = 4;
 
 /// How many unanswered requests for one lease are remembered. A lease lives for three of them.
@@ -25,7 +25,7 @@ pub(super) struct Streams {
 #[derive(Default)]
 struct Stream {
     asked: HashMap<i64, VecDeque<Moment>>,
-    /// When the last answer came.
+    /// When the last response came.
     heard: Option<Moment>,
 }
 
@@ -41,13 +41,13 @@ impl Streams {
         self.count
     }
 
-    /// There is no current one any longer, though it stays open. Which leases it owes answers for.
+    /// There is no current one any longer, though it stays open. Which leases it owes responses for.
     pub(super) fn leave(&mut self) -> Vec<i64> {
         let left = self.current.take().and_then(|stream| self.open.get(&stream));
         left.map_or_else(Vec::new, |stream| stream.asked.keys().copied().collect())
     }
 
-    /// A stream has ended. The leases that it owed answers for, and when each was asked for last.
+    /// A stream has ended. The leases that it owed responses for, and when each was asked for last.
     pub(super) fn close(&mut self, stream: u64) -> Vec<(i64, Moment)> {
         let owed = self.asked(stream).collect();
         self.open.remove(&stream);
@@ -74,7 +74,7 @@ impl Streams {
         }
     }
 
-    /// Notes an answer on a stream: when the request was sent that it answers, if there was one.
+    /// Notes a response on a stream: when the request was sent that it answers, if there was one.
     pub(super) fn answer(&mut self, stream: u64, id: i64, now: Moment) -> Option<Moment> {
         let stream = self.open.get_mut(&stream)?;
         let asked = stream.asked.get_mut(&id)?;
@@ -86,7 +86,7 @@ impl Streams {
         oldest
     }
 
-    /// The leases that a stream owes answers for, and when each was asked for last.
+    /// The leases that a stream owes responses for, and when each was asked for last.
     pub(super) fn asked(&self, stream: u64) -> impl Iterator<Item = (i64, Moment)> {
         let asked = self.open.get(&stream).into_iter().flat_map(|stream| &stream.asked);
         asked.filter_map(|(id, asked)| Some((*id, *asked.back()?)))
@@ -117,8 +117,8 @@ impl Leases {
         self.streams.open()
     }
 
-    /// The current stream owes an answer for too long: what it owes is asked for on the next one, and it stays open for
-    /// the answers.
+    /// The current stream owes a response for too long: what it owes is asked for on the next one, and it stays open
+    /// for the responses.
     pub(in super::super) fn leave(&mut self, now: Moment) {
         for id in self.streams.leave() {
             self.ask_again(id, now);
@@ -140,7 +140,7 @@ impl Leases {
         }
     }
 
-    /// Does an earlier stream owe an answer that would still count?
+    /// Does an earlier stream owe a response that would still count?
     pub(in super::super) fn owes(&self, stream: u64, now: Moment) -> bool {
         self.streams.asked(stream).any(|(id, asked)| {
             let lease = self.by_id.get(&id);
@@ -158,7 +158,7 @@ impl Leases {
         self.streams.heard().is_some()
     }
 
-    /// An answer on a stream. It is taken for the answer to the oldest request for the lease there.
+    /// A response on a stream. It is taken for the response to the oldest request for the lease there.
     pub(in super::super) fn renewed(&mut self, stream: u64, answer: LeaseKeepAliveResponse, now: Moment) {
         if let Some(asked) = self.streams.answer(stream, answer.id, now) {
             self.note_delay(now.since(asked));

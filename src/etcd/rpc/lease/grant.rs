@@ -1,7 +1,7 @@
-//! Grants: one lease each, even if an answer is lost on the way.
+//! Grants: one lease each, even if a response is lost on the way.
 //!
-//! In: a TTL and perhaps an id. Out: the server's answer; the keeper renews the lease from then on. Where no id is
-//! named, the client draws one, so that a grant whose answer was lost can be repeated. Runs on the runtime.
+//! In: a TTL and perhaps an id. Out: the server's response; the keeper renews the lease from then on. Where no id is
+//! named, the client draws one, so that a grant whose response was lost can be repeated. Runs on the runtime.
 
 use crate::etcd::call::Kind;
 use crate::etcd::client::Client;
@@ -34,8 +34,8 @@ struct Granted {
 
 impl Client {
     /// Creates a lease; `renew` has it renewed in the background from then on. Where the request names no id, the
-    /// client chooses one, so that a grant whose answer was lost can be repeated and still makes one lease. There is
-    /// none where the answer has an `error`.
+    /// client chooses one, so that a grant whose response was lost can be repeated and still makes one lease. There is
+    /// none where the response has an `error`.
     pub async fn grant(
         &self,
         request: LeaseGrantRequest,
@@ -66,7 +66,7 @@ impl Client {
                 Err(error) if error.message == EXISTS => error,
                 answer => return answer,
             };
-            // Only an attempt whose answer was lost can have made it.
+            // Only an attempt whose response was lost can have made it.
             if error.applied == Applied::Maybe
                 && let Some(granted) = self.granted(request, options).await?
             {

@@ -28,7 +28,7 @@ impl Watches {
         }
     }
 
-    /// The create that this is the answer to, if that is certain.
+    /// The create that this is the response to, if that is certain.
     fn answered(&mut self, message: &WatchResponse) -> Option<(WireId, Option<Key>)> {
         let id = message.watch_id;
         match self.creating.iter().position(|(wire, _)| *wire == id) {

@@ -52,7 +52,7 @@ pub(in super::super) struct Watches {
     pub(super) denied: VecDeque<(Key, Error)>,
     /// Why the stream is to be ended: the server has broken the rules, or wants a new token.
     pub(super) fault: Option<Failure>,
-    /// The revision was asked for up to which the watches have had their events, and there is no answer yet.
+    /// The revision was asked for up to which the watches have had their events, and there is no response yet.
     pub(super) progress_asked: bool,
     /// It is to be asked for.
     pub(super) wants_progress: bool,

@@ -100,7 +100,7 @@ function neovim.block(c, take)
 	blocking = blocking - 1
 	watch()
 	take_all(take)
-	-- An error where Ctrl-C comes together with the answer.
+	-- An error where Ctrl-C comes together with the response.
 	local interrupted = result == -2 or tostring(result):find("Keyboard interrupt", 1, true)
 	if not ok and not interrupted then
 		error(result, 0)
