@@ -7,12 +7,20 @@ use std::fmt::Write;
 use crate::schema::{Field, Kind, Message, Schema};
 
 /// Requests that are read by hand: they take more, or other fields than the message has.
-const BY_HAND: [&str; 5] = [
+const BY_HAND: [&str; 13] = [
     "PutRequest",
     "TxnRequest",
     "WatchCreateRequest",
     "LeaseGrantRequest",
     "LeaseKeepAliveRequest",
+    "AuthUserAddRequest",
+    "AuthUserChangePasswordRequest",
+    "AuthUserRevokeRoleRequest",
+    "AuthRoleGrantPermissionRequest",
+    "MemberAddRequest",
+    "MemberUpdateRequest",
+    "MemberListRequest",
+    "AlarmRequest",
 ];
 
 /// The implementations of `Encode` for what servers send, and of `Decode` for requests.

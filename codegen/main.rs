@@ -1,5 +1,5 @@
 //! The build script. It compiles the etcd schema in `proto/` (with protox, so that no protoc is needed), writes what
-//! follows from it by rule (`responses`, `codecs`), lists the Lua half (`embedded`), and keeps the library mapped once
+//! follows from it by rule (`requests`, `responses`, `codecs`, `since`), lists the Lua half (`embedded`), and keeps the library mapped once
 //! Lua has loaded it: `lua_close` unloads C modules while tokio threads still run their code.
 //!
 //! In: `proto/`, `lua/silly/store/etcd/`. Out: files in `OUT_DIR`, which `src/etcd/pb.rs`, `src/lua/messages.rs` and
@@ -9,8 +9,10 @@
 
 mod codecs;
 mod embedded;
+mod requests;
 mod responses;
 mod schema;
+mod since;
 
 use std::env;
 use std::error::Error;
@@ -24,7 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(["rpc.proto", "lock.proto", "election.proto"], ["proto"])?;
     let schema = schema::Schema::new(&files);
+    fs::write(out.join("requests.rs"), requests::generate(&schema))?;
     fs::write(out.join("responses.rs"), responses::generate(&schema))?;
+    fs::write(out.join("since.rs"), since::generate(&files))?;
     fs::write(out.join("codecs.rs"), codecs::generate(&schema))?;
     tonic_prost_build::configure()
         .build_server(false)

@@ -52,6 +52,8 @@
 ---@field user? string who logs in, with `password`
 ---@field password? string
 ---@field token? string a token from elsewhere, instead of `user` and `password`
+---@field name? string what the program calls itself towards the servers, before `silly-etcd/VERSION`
+---@field max_request? integer bytes that a request may have; default 2 MiB
 ---@field tls? silly.store.etcd.tls encrypts the connections; default: only those to `https://`
 ---@field loop? silly.store.etcd.loop.name|silly.store.etcd.loop who suspends the callers; default: as `etcd.use` chose
 
@@ -68,10 +70,16 @@
 ---@class silly.store.etcd.options
 ---@field timeout? number Seconds for one attempt, fractions allowed; `math.huge` is no limit. Default 5.
 ---@field retry? integer Further attempts once every endpoint was asked. Default 5.
----@field retry_sleep? integer Milliseconds before each of those. Default 1000.
+---@field retry_sleep? integer Milliseconds before each of those, and up to a fifth more. Default 1000.
 ---@field retry_unknown? boolean Also repeat a write whose response was lost: it may happen twice. Default false.
+---@field deadline? number Seconds for the whole call, with its attempts, pauses and logins; `math.huge` is no limit. Default none.
+---@field headers? table<string, string> Headers that go along with each request, by name: for proxies, and for tracing. Default none.
 
----@class silly.store.etcd.put: silly.store.etcd.options
+--- What every request may say beside what it is for.
+---@class silly.store.etcd.request: silly.store.etcd.options
+---@field endpoint? string Ask this one of the client's endpoints only; not in a request for a watch. Default whichever serves.
+
+---@class silly.store.etcd.put: silly.store.etcd.request
 ---@field key string Not empty.
 ---@field value? string Required, unless `ignore_value`.
 ---@field lease? silly.store.etcd.id Delete the key when this lease ends. Default 0: none.
@@ -97,7 +105,7 @@
 ---@field value string The value; "" with `keys_only`, and in the event of a deletion.
 ---@field lease silly.store.etcd.id The lease that the key is attached to; 0 for none.
 
----@class silly.store.etcd.get: silly.store.etcd.options
+---@class silly.store.etcd.get: silly.store.etcd.request
 ---@field key string The key, or the first of the range.
 ---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
 ---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
@@ -113,6 +121,7 @@
 ---@field max_mod_revision? integer Leave out keys that were last changed after. Default 0: none.
 ---@field min_create_revision? integer Leave out keys that were created before. Default 0: none.
 ---@field max_create_revision? integer Leave out keys that were created after. Default 0: none.
+---@field min_revision? integer The store that responds must have had this revision. Not inside of a transaction. Default 0: any.
 
 ---@class silly.store.etcd.get.response
 ---@field header silly.store.etcd.header
@@ -120,7 +129,7 @@
 ---@field more boolean Did `limit` leave keys out?
 ---@field count integer How many keys are in the range, whatever `limit` says.
 
----@class silly.store.etcd.delete: silly.store.etcd.options
+---@class silly.store.etcd.delete: silly.store.etcd.request
 ---@field key string The key, or the first of the range.
 ---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
 ---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
@@ -132,20 +141,20 @@
 ---@field deleted integer How many keys were deleted. 0 is true in Lua: compare it.
 ---@field prev_kvs silly.store.etcd.kv[] What was deleted, if asked for; else empty.
 
----@class silly.store.etcd.compact: silly.store.etcd.options
+---@class silly.store.etcd.compact: silly.store.etcd.request
 ---@field revision integer The first revision to keep.
 ---@field physical? boolean Respond only once the history is gone from the server's database. Default false.
 
 ---@class silly.store.etcd.compact.response
 ---@field header silly.store.etcd.header
 
----@class silly.store.etcd.revoke: silly.store.etcd.options
+---@class silly.store.etcd.revoke: silly.store.etcd.request
 ---@field ID silly.store.etcd.id The lease.
 
 ---@class silly.store.etcd.revoke.response
 ---@field header silly.store.etcd.header
 
----@class silly.store.etcd.ttl: silly.store.etcd.options
+---@class silly.store.etcd.ttl: silly.store.etcd.request
 ---@field ID silly.store.etcd.id The lease.
 ---@field keys? boolean List the keys that are attached to it. Default false.
 
@@ -156,7 +165,7 @@
 ---@field grantedTTL integer Seconds that were granted; 0 if there is no such lease.
 ---@field keys string[] The attached keys, if asked for; else empty.
 
----@class silly.store.etcd.leases: silly.store.etcd.options
+---@class silly.store.etcd.leases: silly.store.etcd.request
 
 ---@class silly.store.etcd.leases.response
 ---@field header silly.store.etcd.header
@@ -165,14 +174,236 @@
 ---@class silly.store.etcd.leases.lease
 ---@field ID silly.store.etcd.id The lease.
 
----@class silly.store.etcd.txn: silly.store.etcd.options
+---@class silly.store.etcd.auth.enable: silly.store.etcd.request
+
+---@class silly.store.etcd.auth.enable.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.disable: silly.store.etcd.request
+
+---@class silly.store.etcd.auth.disable.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.status: silly.store.etcd.request
+
+---@class silly.store.etcd.auth.status.response
+---@field header silly.store.etcd.header
+---@field enabled boolean It is switched on.
+---@field authRevision integer How often users and roles were changed.
+
+---@class silly.store.etcd.auth.useradd: silly.store.etcd.request
+---@field name string The user.
+---@field password? string Required, unless `nopassword`.
+---@field nopassword? boolean The user has no password, and is known by a certificate. Default false.
+
+---@class silly.store.etcd.auth.useradd.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.userget: silly.store.etcd.request
+---@field name string The user.
+
+---@class silly.store.etcd.auth.userget.response
+---@field header silly.store.etcd.header
+---@field roles string[] The roles that the user has.
+
+---@class silly.store.etcd.auth.userlist: silly.store.etcd.request
+
+---@class silly.store.etcd.auth.userlist.response
+---@field header silly.store.etcd.header
+---@field users string[] All of them.
+
+---@class silly.store.etcd.auth.userdelete: silly.store.etcd.request
+---@field name string The user.
+
+---@class silly.store.etcd.auth.userdelete.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.userpassword: silly.store.etcd.request
+---@field name string The user.
+---@field password string The new one.
+
+---@class silly.store.etcd.auth.userpassword.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.usergrant: silly.store.etcd.request
+---@field user string The user.
+---@field role string The role.
+
+---@class silly.store.etcd.auth.usergrant.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.userrevoke: silly.store.etcd.request
+---@field role string The role.
+---@field user string The user; also as `name`.
+
+---@class silly.store.etcd.auth.userrevoke.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.roleadd: silly.store.etcd.request
+---@field name string The role.
+
+---@class silly.store.etcd.auth.roleadd.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.roleget: silly.store.etcd.request
+---@field role string The role.
+
+---@class silly.store.etcd.auth.roleget.response
+---@field header silly.store.etcd.header
+---@field perm silly.store.etcd.auth.permission[] What it permits.
+
+---@class silly.store.etcd.auth.permission
+---@field permType "READ"|"WRITE"|"READWRITE" What may be done.
+---@field key string The key, or the first of the range.
+---@field range_end string The key behind the range: "" for one key, "\0" for all from `key` on.
+
+---@class silly.store.etcd.auth.rolelist: silly.store.etcd.request
+
+---@class silly.store.etcd.auth.rolelist.response
+---@field header silly.store.etcd.header
+---@field roles string[] All of them.
+
+---@class silly.store.etcd.auth.roledelete: silly.store.etcd.request
+---@field role string The role.
+
+---@class silly.store.etcd.auth.roledelete.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.rolegrant: silly.store.etcd.request
+---@field role string The role; also as `name`.
+---@field permission "READ"|"WRITE"|"READWRITE" What it permits.
+---@field key string The key, or the first of a range.
+---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
+---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+
+---@class silly.store.etcd.auth.rolegrant.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.auth.rolerevoke: silly.store.etcd.request
+---@field role string The role.
+---@field key string The key, or the first of the range, as it was granted.
+---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
+---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+
+---@class silly.store.etcd.auth.rolerevoke.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.cluster.members: silly.store.etcd.request
+---@field serializable? boolean What the member that is asked believes, even without a leader. Default false.
+
+---@class silly.store.etcd.cluster.members.response
+---@field header silly.store.etcd.header
+---@field members silly.store.etcd.cluster.member[] All of them.
+
+---@class silly.store.etcd.cluster.member
+---@field ID silly.store.etcd.id The member; unsigned.
+---@field name string Its name; "" until it was started for the first time.
+---@field peerURLs string[] Where other members reach it.
+---@field clientURLs string[] Where clients reach it, as it says itself; empty until it was started.
+---@field isLearner boolean It follows, and does not vote.
+
+---@class silly.store.etcd.cluster.add: silly.store.etcd.request
+---@field peerURLs string[] Where the other members will reach it: `http://host:port` or `https://host:port`.
+---@field isLearner? boolean It follows only, until it is promoted. Default false.
+
+---@class silly.store.etcd.cluster.add.response
+---@field header silly.store.etcd.header
+---@field member? silly.store.etcd.cluster.member The new one.
+---@field members silly.store.etcd.cluster.member[] All of them.
+
+---@class silly.store.etcd.cluster.update: silly.store.etcd.request
+---@field ID silly.store.etcd.id The member.
+---@field peerURLs string[] Where the other members will reach it.
+
+---@class silly.store.etcd.cluster.update.response
+---@field header silly.store.etcd.header
+---@field members silly.store.etcd.cluster.member[] All of them.
+
+---@class silly.store.etcd.cluster.remove: silly.store.etcd.request
+---@field ID silly.store.etcd.id The member.
+
+---@class silly.store.etcd.cluster.remove.response
+---@field header silly.store.etcd.header
+---@field members silly.store.etcd.cluster.member[] Those that are left.
+
+---@class silly.store.etcd.cluster.promote: silly.store.etcd.request
+---@field ID silly.store.etcd.id The learner.
+
+---@class silly.store.etcd.cluster.promote.response
+---@field header silly.store.etcd.header
+---@field members silly.store.etcd.cluster.member[] All of them.
+
+---@class silly.store.etcd.maintenance.status: silly.store.etcd.request
+
+---@class silly.store.etcd.maintenance.status.response
+---@field header silly.store.etcd.header
+---@field version string The member's version.
+---@field dbSize integer Bytes of its store on disk.
+---@field leader silly.store.etcd.id The leader, 0 for none; unsigned.
+---@field raftIndex integer The last entry of its log that is agreed.
+---@field raftTerm silly.store.etcd.id How many elections there were.
+---@field raftAppliedIndex integer The last entry that it has applied.
+---@field errors string[] What is wrong with it: alarms, no leader.
+---@field dbSizeInUse integer Bytes of its store that are not free.
+---@field isLearner boolean It follows, and does not vote.
+---@field storageVersion string The version of its files; "" before etcd 3.6.
+---@field dbSizeQuota integer Bytes that its store may have; 0 before etcd 3.6.
+---@field downgradeInfo? silly.store.etcd.maintenance.status.downgrade Is the cluster being downgraded? From etcd 3.6 on.
+
+---@class silly.store.etcd.maintenance.status.downgrade
+---@field enabled boolean It is.
+---@field targetVersion string To this version.
+
+---@class silly.store.etcd.maintenance.alarms: silly.store.etcd.request
+
+---@class silly.store.etcd.maintenance.alarms.response
+---@field header? silly.store.etcd.header Absent up to etcd 3.4.
+---@field alarms silly.store.etcd.maintenance.alarm[] Those that are raised, or were.
+
+---@class silly.store.etcd.maintenance.alarm
+---@field memberID silly.store.etcd.id The member; unsigned.
+---@field alarm "NONE"|"NOSPACE"|"CORRUPT" What is wrong.
+
+---@class silly.store.etcd.maintenance.hash: silly.store.etcd.request
+
+---@class silly.store.etcd.maintenance.hash.response
+---@field header silly.store.etcd.header
+---@field hash integer Of all that the member has stored, users and leases too.
+
+---@class silly.store.etcd.maintenance.hashkv: silly.store.etcd.request
+---@field revision? integer Hash the keys as they were at this revision. Default 0: now.
+
+---@class silly.store.etcd.maintenance.hashkv.response
+---@field header silly.store.etcd.header
+---@field hash integer Of the keys and of the history that the member remembers.
+---@field compact_revision integer The history before it is forgotten; members can be compared where it is the same.
+---@field hash_revision integer The revision that was hashed; 0 before etcd 3.6.
+
+---@class silly.store.etcd.maintenance.moveleader: silly.store.etcd.request
+---@field targetID silly.store.etcd.id The member that is to lead.
+
+---@class silly.store.etcd.maintenance.moveleader.response
+---@field header? silly.store.etcd.header Absent: servers send none.
+
+---@class silly.store.etcd.maintenance.downgrade: silly.store.etcd.request
+---@field action "VALIDATE"|"ENABLE"|"CANCEL" Ask whether it can be done, begin, or end it.
+---@field version? string The version that members will be started with, `3.5.0`. Default none: for "CANCEL" only.
+
+---@class silly.store.etcd.maintenance.downgrade.response
+---@field header silly.store.etcd.header
+---@field version string The version of the cluster.
+
+---@class silly.store.etcd.txn: silly.store.etcd.request
 ---@field compare? silly.store.etcd.txn.compare[] All of them must hold. Default none, which holds.
 ---@field success? silly.store.etcd.txn.operation[] Run if they hold. Default none.
 ---@field failure? silly.store.etcd.txn.operation[] Run if one does not. Default none.
+---@field min_revision? integer The store that responds must have had this revision; for a transaction that only reads. Default 0: any.
 
 ---@class silly.store.etcd.txn.compare
----@field result "EQUAL"|"GREATER"|"LESS"|"NOT_EQUAL" How it must compare to the operand.
----@field target "VERSION"|"CREATE"|"MOD"|"VALUE"|"LEASE" What of the key is compared.
+---@field result? "EQUAL"|"GREATER"|"LESS"|"NOT_EQUAL"|"="|">"|"<"|"!=" How it must compare to the operand; also as a sign, `=`, `>`, `<` or `!=`. Required, unless there is no `target`: then equal.
+---@field target? "VERSION"|"CREATE"|"MOD"|"VALUE"|"LEASE" What of the key is compared. Required, unless there is one operand.
 ---@field key string The key, or the first of a range of which each key must hold.
 ---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
 ---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
@@ -188,7 +419,7 @@
 ---@field succeeded boolean Did the comparisons hold?
 ---@field responses silly.store.etcd.txn.result[] One for each operation that was run, in order.
 
----@class silly.store.etcd.grant: silly.store.etcd.options
+---@class silly.store.etcd.grant: silly.store.etcd.request
 ---@field TTL integer Seconds to live after the last renewal; the server may grant more.
 ---@field ID? silly.store.etcd.id The id of the lease. Default 0: the client chooses one.
 ---@field keepalive? boolean Renew the lease in the background. Default true.
@@ -199,7 +430,7 @@
 ---@field TTL integer Seconds that were granted; etcd's minimum is 2 by default.
 ---@field error? string The server's word on it; nil as a rule.
 
----@class silly.store.etcd.keepalive.request: silly.store.etcd.options
+---@class silly.store.etcd.keepalive.request: silly.store.etcd.request
 ---@field ID silly.store.etcd.id The lease.
 ---@field keepalive? boolean Renew the lease in the background from now on, or no longer. Default as it is.
 
@@ -208,7 +439,7 @@
 ---@field ID silly.store.etcd.id The lease.
 ---@field TTL integer Seconds that the lease lives from this renewal on.
 
----@class silly.store.etcd.watch.request: silly.store.etcd.options
+---@class silly.store.etcd.watch.request: silly.store.etcd.request
 ---@field key string The key, or the first of the range.
 ---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
 ---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
@@ -235,6 +466,60 @@
 ---@field type "PUT"|"DELETE" What has happened.
 ---@field kv silly.store.etcd.kv The key as it is now. Of a deletion: `key`, and the revision of the deletion as `mod_revision`.
 ---@field prev_kv? silly.store.etcd.kv What was there before, if asked for, there, and not compacted.
+
+---@class silly.store.etcd.swap: silly.store.etcd.request
+---@field key string The key.
+---@field mod_revision integer The revision of its last change; 0 if it must not exist.
+---@field value? string Its new value. Required, unless `delete`.
+---@field delete? boolean Delete it. Excludes `value`. Default false.
+---@field lease? silly.store.etcd.id Delete the key when this lease ends. Default 0: none.
+---@field ignore_lease? boolean Keep the lease that it has; the key must exist. Default false.
+
+---@class silly.store.etcd.swap.response
+---@field header silly.store.etcd.header
+---@field succeeded boolean The key was as it should be, and was changed.
+---@field kv? silly.store.etcd.kv If not: what is there instead, if anything.
+
+---@class silly.store.etcd.increment: silly.store.etcd.request
+---@field key string The key; its value is an integer in decimal digits.
+---@field by? integer What is added. Default 1.
+---@field initial? integer What it is added to where there is no such key. Default 0.
+---@field lease? silly.store.etcd.id Delete the key when this lease ends. Default the lease that it has.
+
+---@class silly.store.etcd.increment.response
+---@field header silly.store.etcd.header
+---@field value integer The number afterwards.
+---@field tries integer How often it was tried: more than once where others changed it too.
+
+---@class silly.store.etcd.maintenance.disarm: silly.store.etcd.request
+---@field memberID? silly.store.etcd.id Of this member only. Default 0: of all.
+---@field alarm? "NONE"|"NOSPACE"|"CORRUPT" Of this type only. Default all.
+
+---@class silly.store.etcd.maintenance.defragment: silly.store.etcd.request
+---@field all? boolean All members, one after the other, the leader last. Excludes `endpoint`. Default false.
+
+---@class silly.store.etcd.maintenance.defragment.response
+---@field members silly.store.etcd.maintenance.defragment.member[] With `all`: what was done, in its order; else empty.
+
+---@class silly.store.etcd.maintenance.defragment.member
+---@field ID silly.store.etcd.id The member; unsigned.
+---@field endpoint string Which of the endpoints it is.
+---@field dbSize integer Bytes of its store on disk.
+---@field freed integer Bytes by which it was larger.
+---@field seconds number How long that took.
+
+---@class silly.store.etcd.maintenance.compare: silly.store.etcd.request
+
+---@class silly.store.etcd.maintenance.compare.response
+---@field same boolean All members have stored the same.
+---@field revision integer The revision at which they were compared.
+---@field members silly.store.etcd.maintenance.compare.member[] One for each.
+
+---@class silly.store.etcd.maintenance.compare.member
+---@field ID silly.store.etcd.id The member; unsigned.
+---@field endpoint string Which of the endpoints it is.
+---@field hash integer Of its keys.
+---@field compact_revision integer The history before it is forgotten.
 
 -- docs: end
 
@@ -319,6 +604,12 @@ local etcd = {}
 ---@return silly.store.etcd.client client
 function etcd.newclient(conf) end
 
+--- A configuration from the variables of etcdctl (`ETCDCTL_ENDPOINTS` and so on); without any, that of an etcd on this
+--- machine.
+---@nodiscard
+---@return silly.store.etcd.conf
+function etcd.fromenv() end
+
 --- Chooses the loop of the clients that are made from now on in this lua_State. Without it that is the one of the host,
 --- found by itself at the first client. Throws when there is no such loop, or when its host is not there.
 ---@param name silly.store.etcd.loop.name|silly.store.etcd.loop the name of a built-in loop, or one's own
@@ -335,6 +626,9 @@ etcd.pcall = pcall
 
 --- A client. Requests are never changed; a call never throws, but for one without `self`.
 ---@class silly.store.etcd.client
+---@field auth silly.store.etcd.auth users, roles, and whether anybody must log in
+---@field cluster silly.store.etcd.cluster the members of the cluster
+---@field maintenance silly.store.etcd.maintenance the state of each member, and what is done about it
 local client = {}
 
 -- docs: calls
@@ -411,6 +705,26 @@ function client:ttl(req) end
 ---@return_overload nil, string, silly.store.etcd.info
 function client:leases(req) end
 
+--- Changes a key if it is still as it was, else returns what is there.
+---@async
+---@param req silly.store.etcd.swap
+---@return silly.store.etcd.swap.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.swap.response
+---@return_overload nil, string, silly.store.etcd.info
+function client:swap(req) end
+
+--- Adds to a number, however many others do so.
+---@async
+---@param req silly.store.etcd.increment|string or the `key` alone
+---@return silly.store.etcd.increment.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.increment.response
+---@return_overload nil, string, silly.store.etcd.info
+function client:increment(req) end
+
 -- docs: end
 
 --- Compares, then runs one of two lists of operations, all in one step.
@@ -459,6 +773,338 @@ function client:watch(req) end
 --- Ends everything: calls and watches under way answer with the code "closed", and so does every later call. Leases
 --- are renewed no longer and end with their TTL. May be called again; `<close>` and the collector do the same.
 function client:close() end
+
+--- Users, roles, and whether anybody must log in.
+---@class silly.store.etcd.auth
+local auth = {}
+
+-- docs: auth
+--- Switches authentication on. There must be a user `root` with the role `root`.
+---@async
+---@param req silly.store.etcd.auth.enable?
+---@return silly.store.etcd.auth.enable.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.enable.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:enable(req) end
+
+--- Switches authentication off.
+---@async
+---@param req silly.store.etcd.auth.disable?
+---@return silly.store.etcd.auth.disable.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.disable.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:disable(req) end
+
+--- Is authentication switched on?
+---@async
+---@nodiscard
+---@param req silly.store.etcd.auth.status?
+---@return silly.store.etcd.auth.status.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.status.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:status(req) end
+
+--- Adds a user.
+---@async
+---@param req silly.store.etcd.auth.useradd
+---@return silly.store.etcd.auth.useradd.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.useradd.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:useradd(req) end
+
+--- The roles of a user.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.auth.userget|string or the `name` alone
+---@return silly.store.etcd.auth.userget.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.userget.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:userget(req) end
+
+--- All users.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.auth.userlist?
+---@return silly.store.etcd.auth.userlist.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.userlist.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:userlist(req) end
+
+--- Deletes a user.
+---@async
+---@param req silly.store.etcd.auth.userdelete|string or the `name` alone
+---@return silly.store.etcd.auth.userdelete.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.userdelete.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:userdelete(req) end
+
+--- Gives a user another password.
+---@async
+---@param req silly.store.etcd.auth.userpassword
+---@return silly.store.etcd.auth.userpassword.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.userpassword.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:userpassword(req) end
+
+--- Gives a role to a user.
+---@async
+---@param req silly.store.etcd.auth.usergrant
+---@return silly.store.etcd.auth.usergrant.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.usergrant.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:usergrant(req) end
+
+--- Takes a role from a user.
+---@async
+---@param req silly.store.etcd.auth.userrevoke
+---@return silly.store.etcd.auth.userrevoke.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.userrevoke.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:userrevoke(req) end
+
+--- Adds a role, which permits nothing yet.
+---@async
+---@param req silly.store.etcd.auth.roleadd|string or the `name` alone
+---@return silly.store.etcd.auth.roleadd.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.roleadd.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:roleadd(req) end
+
+--- What a role permits.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.auth.roleget|string or the `role` alone
+---@return silly.store.etcd.auth.roleget.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.roleget.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:roleget(req) end
+
+--- All roles.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.auth.rolelist?
+---@return silly.store.etcd.auth.rolelist.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.rolelist.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:rolelist(req) end
+
+--- Deletes a role, and takes it from all users.
+---@async
+---@param req silly.store.etcd.auth.roledelete|string or the `role` alone
+---@return silly.store.etcd.auth.roledelete.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.roledelete.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:roledelete(req) end
+
+--- Permits a role to read or write a key or a range of keys.
+---@async
+---@param req silly.store.etcd.auth.rolegrant
+---@return silly.store.etcd.auth.rolegrant.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.rolegrant.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:rolegrant(req) end
+
+--- Takes from a role what was granted for exactly this key or range.
+---@async
+---@param req silly.store.etcd.auth.rolerevoke
+---@return silly.store.etcd.auth.rolerevoke.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.auth.rolerevoke.response
+---@return_overload nil, string, silly.store.etcd.info
+function auth:rolerevoke(req) end
+
+-- docs: end
+
+--- The members of the cluster.
+---@class silly.store.etcd.cluster
+local cluster = {}
+
+-- docs: cluster
+--- The members of the cluster.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.cluster.members?
+---@return silly.store.etcd.cluster.members.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.cluster.members.response
+---@return_overload nil, string, silly.store.etcd.info
+function cluster:members(req) end
+
+--- Adds a member, which is started afterwards.
+---@async
+---@param req silly.store.etcd.cluster.add|string[] or the `peerURLs` alone
+---@return silly.store.etcd.cluster.add.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.cluster.add.response
+---@return_overload nil, string, silly.store.etcd.info
+function cluster:add(req) end
+
+--- Gives a member other addresses for its peers.
+---@async
+---@param req silly.store.etcd.cluster.update
+---@return silly.store.etcd.cluster.update.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.cluster.update.response
+---@return_overload nil, string, silly.store.etcd.info
+function cluster:update(req) end
+
+--- Removes a member.
+---@async
+---@param req silly.store.etcd.cluster.remove|silly.store.etcd.id or the `ID` alone
+---@return silly.store.etcd.cluster.remove.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.cluster.remove.response
+---@return_overload nil, string, silly.store.etcd.info
+function cluster:remove(req) end
+
+--- Makes a learner a member that votes.
+---@async
+---@param req silly.store.etcd.cluster.promote|silly.store.etcd.id or the `ID` alone
+---@return silly.store.etcd.cluster.promote.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.cluster.promote.response
+---@return_overload nil, string, silly.store.etcd.info
+function cluster:promote(req) end
+
+-- docs: end
+
+--- The state of each member, and what is done about it.
+---@class silly.store.etcd.maintenance
+local maintenance = {}
+
+-- docs: maintenance
+--- What a member says of itself.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.maintenance.status?
+---@return silly.store.etcd.maintenance.status.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.status.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:status(req) end
+
+--- The alarms that are raised.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.maintenance.alarms?
+---@return silly.store.etcd.maintenance.alarms.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.alarms.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:alarms(req) end
+
+--- A hash of all that a member has stored.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.maintenance.hash?
+---@return silly.store.etcd.maintenance.hash.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.hash.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:hash(req) end
+
+--- A hash of the keys of a member, as they were at a revision.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.maintenance.hashkv?
+---@return silly.store.etcd.maintenance.hashkv.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.hashkv.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:hashkv(req) end
+
+--- Makes another member the leader.
+---@async
+---@param req silly.store.etcd.maintenance.moveleader|silly.store.etcd.id or the `targetID` alone
+---@return silly.store.etcd.maintenance.moveleader.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.moveleader.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:moveleader(req) end
+
+--- Prepares the cluster for an older version, or ends that.
+---@async
+---@param req silly.store.etcd.maintenance.downgrade|"VALIDATE"|"ENABLE"|"CANCEL" or the `action` alone
+---@return silly.store.etcd.maintenance.downgrade.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.downgrade.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:downgrade(req) end
+
+--- Ends alarms, and returns those that were raised.
+---@async
+---@param req silly.store.etcd.maintenance.disarm?
+---@return silly.store.etcd.maintenance.alarms.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.alarms.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:disarm(req) end
+
+--- Gives the free space of a member's store back to its file system.
+---@async
+---@param req silly.store.etcd.maintenance.defragment?
+---@return silly.store.etcd.maintenance.defragment.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.defragment.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:defragment(req) end
+
+--- Compares what all members have stored.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.maintenance.compare?
+---@return silly.store.etcd.maintenance.compare.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.compare.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:compare(req) end
+
+-- docs: end
 
 --- The response of `client:keepalive`, and a stream for more renewals of the lease.
 ---@class silly.store.etcd.keepalive: silly.store.etcd.keepalive.response

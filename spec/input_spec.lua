@@ -52,7 +52,7 @@ local FLAG = { good = { true, false }, bad = { 0, 1, 1.5, "", "true", {} } }
 local LIST = {
 	good = { {} }, bad = { 1, "x", true, { x = 1 }, { [2] = {} }, { [0] = {} }, { [1.5] = {} }, { [noop] = 1 } },
 }
-local RESULT = choice("EQUAL", "GREATER", "LESS", "NOT_EQUAL")
+local RESULT = choice("EQUAL", "GREATER", "LESS", "NOT_EQUAL", "=", ">", "<", "!=")
 local FILTERS = { good = { {}, { "NOPUT" }, { "NODELETE", "NOPUT" } }, bad = list(LIST.bad, { { "PUT" }, { 1 } }) }
 local ENDPOINTS = { good = { { "a:1", "b:2" } }, bad = list(LIST.bad, { {} }) }
 local LOOP = { good = { "standalone" }, bad = { 1, true, {}, "" } }
@@ -70,13 +70,38 @@ local function with(fields, more)
 	return all
 end
 
-local OPTIONS = { timeout = TIMEOUT, retry = RETRY, retry_sleep = NATURAL, retry_unknown = FLAG }
+local DEADLINE = { good = { 0.001, 1, HUGE }, bad = list(TIMEOUT.bad, { 1e8 + 1, os.time(), 1e300 }) }
+local HEADERS = {
+	good = { {}, { traceparent = "00-1" }, { Upper = "" }, { ["x-bin"] = "\0\xff" } },
+	bad = {
+		1, "x", true, { "x" }, { [true] = "x" }, { x = 1 }, { x = {} }, { [""] = "x" }, { ["a b"] = "x" },
+		{ [":path"] = "x" }, { x = "\n" }, { x = "\xff" }, { token = "x" }, { Token = "x" },
+		{ ["grpc-timeout"] = "1S" }, { host = "x" }, { x = ("x"):rep(8192) },
+	},
+}
+local OPTIONS = {
+	timeout = TIMEOUT, retry = RETRY, retry_sleep = NATURAL, retry_unknown = FLAG, deadline = DEADLINE, headers = HEADERS,
+}
+local ENDPOINT = { good = { "unix:///nowhere/etcd.sock" }, bad = { "", "x", "127.0.0.1:1", 1, true, {} } }
 local RANGE = { key = BYTES, prefix = FLAG, fromkey = FLAG, range_end = BYTES }
 
 -- What a field of a request may be, by what it holds; and those that are stricter or laxer than that.
-local KINDS = { boolean = FLAG, string = BYTES, integer = NATURAL, id = ID, list = LIST }
-local SPECIAL = { grant = { TTL = INTEGER }, watch = { filters = FILTERS } }
-local NEEDS = schema.least { key = "k", value = "v", revision = 1, TTL = 60, ID = 1 }
+local TEXT = { good = { "", "x", "\xc3\xbc" }, bad = list(BYTES.bad, { "\xff" }) }
+local KINDS = { boolean = FLAG, string = BYTES, text = TEXT, integer = NATURAL, id = ID, list = LIST }
+local PASSWORD = { good = { "x" }, bad = list(TEXT.bad, { "" }) }
+-- Only false goes together with what the least request has.
+local NOT = { good = { false }, bad = FLAG.bad }
+local URLS = {
+	good = { { "http://10.0.0.1:2380" }, { "https://a:1", "http://[::1]:2380" } },
+	bad = list(LIST.bad, { {} }),
+}
+local SPECIAL = {
+	grant = { TTL = INTEGER }, watch = { filters = FILTERS }, increment = { by = INTEGER, initial = INTEGER },
+	swap = { delete = NOT }, ["auth.useradd"] = { password = PASSWORD, nopassword = NOT },
+	["auth.userpassword"] = { password = PASSWORD }, ["cluster.add"] = { peerURLs = URLS },
+	["cluster.update"] = { peerURLs = URLS },
+}
+local NEEDS = schema.least()
 
 local FIELDS = {}
 for name, request in pairs(schema.requests) do
@@ -87,20 +112,28 @@ for name, request in pairs(schema.requests) do
 	FIELDS[name] = with(FIELDS[name], SPECIAL[name] or {})
 end
 
+-- Inside of a transaction.
+local function inner(fields)
+	fields = with(fields, {})
+	fields.min_revision = nil
+	return fields
+end
+
 -- Where a table of fields may stand: the call, the least that it needs, its fields, and for a table inside a request
 -- its path and the request around it.
 local places = {
 	{ "newclient", { endpoints = { "localhost:2379" } },
 		with(OPTIONS, { endpoints = ENDPOINTS, loop = LOOP }) },
 	{ "txn", NEEDS.put, FIELDS.put, "success[1].put.", function(t) return { success = { { put = t } } } end },
-	{ "txn", NEEDS.get, FIELDS.get, "failure[2].get.", function(t)
+	{ "txn", NEEDS.get, inner(FIELDS.get), "failure[2].get.", function(t)
 		return { failure = { { get = { key = "k" } }, { get = t } } }
 	end },
 	{ "txn", NEEDS.delete, FIELDS.delete, "success[1].delete.", function(t) return { success = { { delete = t } } } end },
-	{ "txn", {}, FIELDS.txn, "success[1].txn.", function(t) return { success = { { txn = t } } } end },
+	{ "txn", {}, inner(FIELDS.txn), "success[1].txn.", function(t) return { success = { { txn = t } } } end },
 }
 for _, name in ipairs(schema.calls) do
-	places[#places + 1] = { name, NEEDS[name], with(FIELDS[name], OPTIONS) }
+	local endpoint = name ~= "watch" and ENDPOINT or { good = {}, bad = list(ENDPOINT.good, ENDPOINT.bad) }
+	places[#places + 1] = { name, NEEDS[name], with(with(FIELDS[name], OPTIONS), { endpoint = endpoint }) }
 end
 for target, operand in pairs {
 	VERSION = "version", CREATE = "create_revision", MOD = "mod_revision", VALUE = "value", LEASE = "lease",
@@ -121,7 +154,7 @@ end
 local function call(method, req, client)
 	client = client or nowhere
 	if method ~= "newclient" then
-		return client[method](client, req)
+		return schema.run(client, method, req)
 	end
 	local ok, result = pcall(etcd.newclient, req)
 	return ok and result or nil, not ok and result or nil
@@ -220,7 +253,9 @@ for _, place in ipairs(places) do
 			end)
 
 			it("suggests " .. field, function()
-				for _, typo in ipairs { field .. "_", field:sub(1, -2), field .. "\n" } do
+				-- `header` is what a response has, and is told so.
+				local shorter = field == "headers" and "heders" or field:sub(1, -2)
+				for _, typo in ipairs { field .. "_", shorter, field .. "\n" } do
 					local name = typo:gsub("\n", "\\n")
 					bad(copy(needs, typo, 1), typo, ("unknown field '%s' (did you mean '%s'?)"):format(name, field))
 				end
@@ -228,10 +263,17 @@ for _, place in ipairs(places) do
 		end
 
 		for field in pairs(needs) do
-			it("misses " .. field, function()
-				local operand = field == "endpoints" and "field 'endpoints'" or ("missing field '%s'"):format(field)
-				bad(copy(needs, field, nil), field, operand)
-			end)
+			-- One operand stands for the target too.
+			if field == "target" then
+				it("needs no target", function()
+					accepted(method, wrap(copy(needs, field, nil)))
+				end)
+			else
+				it("misses " .. field, function()
+					local operand = field == "endpoints" and "field 'endpoints'" or ("missing field '%s'"):format(field)
+					bad(copy(needs, field, nil), field, operand)
+				end)
+			end
 		end
 
 		it("refuses an unknown field", function()
@@ -268,7 +310,7 @@ for _, place in ipairs(places) do
 				return
 			end
 			for _, value in ipairs(list({ 1.5, true, false }, fields[alone].bad, others)) do
-				if type(value) ~= "table" then
+				if type(value) ~= "table" and not (fields[alone] == URLS and type(value) == "string") then
 					refused(method, wrap(value), path .. alone, ("field '%s' "):format(alone))
 				end
 			end
@@ -276,8 +318,9 @@ for _, place in ipairs(places) do
 
 		if alone then
 			it(("takes its %s alone"):format(alone), function()
+				-- A table is always the request: of a list its only item stands alone.
 				for _, value in ipairs(fields[alone].good) do
-					accepted(method, wrap(value))
+					accepted(method, wrap(type(value) == "table" and value[1] or value))
 				end
 			end)
 		end
@@ -318,7 +361,7 @@ end
 describe("a request that is missing", function()
 	for _, place in ipairs(places) do
 		local method = place[1]
-		if not place[4] and method ~= "leases" then
+		if not place[4] and (ALONE[method] or NEEDS[method] == nil or next(NEEDS[method]) or method == "txn") then
 			it("is refused by " .. method, function()
 				local alone = ALONE[method] and (" or its '%s'"):format(ALONE[method]) or ""
 				local subject = method == "newclient" and "the configuration" or "the request"
@@ -327,10 +370,13 @@ describe("a request that is missing", function()
 		end
 		if not place[4] and method ~= "newclient" then
 			it(("throws when it is self that is missing: client.%s(...)"):format(method), function()
+				local f = schema.method(nowhere, method)
+				local name = method:match "%w+$"
+				local text = ("%s: .*client[.%%w]*:%s%%("):format(name, name)
 				for _, self in ipairs { place[2], "x", setmetatable({}, {}) } do
-					assert.error_matches(function() nowhere[method](self) end, ("%s: .*client:%s%%("):format(method, method))
+					assert.error_matches(function() f(self) end, text)
 				end
-				assert.error_matches(function() nowhere[method]() end, ("%s: .*client:%s%%("):format(method, method))
+				assert.error_matches(function() f() end, text)
 			end)
 		end
 	end

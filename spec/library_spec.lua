@@ -3,6 +3,7 @@
 -- Out: a failure for each module, function, field and code that only one side has, and for each type that is not so.
 
 local etcd = require "silly.store.etcd"
+local schema = require "spec.support.schema"
 local support = require "spec.support.etcd"
 
 local PREFIX = "silly.store.etcd."
@@ -204,6 +205,9 @@ describe("the definitions", function()
 	end)
 end)
 
+-- Names that etcd's messages have for what is called otherwise in all requests.
+local SYNONYMS = { ["auth.userrevoke"] = { "name" }, ["auth.rolegrant"] = { "name" } }
+
 describe("the fields of requests", function()
 	-- The names that `call` asks a request for. It is not sent: a name that nobody asks for is an error in the end.
 	local function asked(call, request)
@@ -217,27 +221,15 @@ describe("the fields of requests", function()
 		return set
 	end
 
-	-- What each call cannot do without.
-	local CALLS = {
-		put = { key = "k", value = "v" },
-		get = { key = "k" },
-		delete = { key = "k" },
-		txn = {},
-		compact = { revision = 1 },
-		grant = { TTL = 1 },
-		revoke = { ID = 1 },
-		ttl = { ID = 1 },
-		leases = {},
-		keepalive = { ID = 1 },
-		watch = { key = "k" },
-	}
-
-	for name, request in pairs(CALLS) do
+	for name, request in pairs(schema.least()) do
 		it("are those that " .. name .. " asks for", function()
 			local class = PREFIX .. name
 			class = classes[class .. ".request"] and class .. ".request" or class
-			local function call(req) return client[name](client, req) end
-			assert.are.same(names(asked(call, request)), names(fields(class)))
+			local set = asked(function(req) return schema.run(client, name, req) end, request)
+			for _, synonym in ipairs(SYNONYMS[name] or {}) do
+				set[synonym] = nil
+			end
+			assert.are.same(names(set), names(fields(class)))
 		end)
 	end
 
@@ -322,6 +314,55 @@ describe("the fields of answers", function()
 		check(PREFIX .. "info", info, "info")
 	end
 
+	-- The same for the response to a call of a service. One that servers are too old for has none.
+	local function responds(owner, name, req)
+		local answer, message, info = schema.run(owner, name, req)
+		if not answer and info.code == "unimplemented" then
+			seen[PREFIX .. name .. ".response"] = true
+		else
+			holds(name .. ".response", answer, message)
+		end
+		return answer
+	end
+
+	local function services(owner)
+		responds(owner, "auth.useradd", { name = "u", password = "p" })
+		responds(owner, "auth.userpassword", { name = "u", password = "q" })
+		responds(owner, "auth.roleadd", "r")
+		responds(owner, "auth.rolegrant", { role = "r", permission = "READ", key = "k" })
+		responds(owner, "auth.roleget", "r")
+		responds(owner, "auth.rolelist")
+		responds(owner, "auth.usergrant", { user = "u", role = "r" })
+		responds(owner, "auth.userget", "u")
+		responds(owner, "auth.userlist")
+		responds(owner, "auth.userrevoke", { user = "u", role = "r" })
+		responds(owner, "auth.rolerevoke", { role = "r", key = "k" })
+		responds(owner, "auth.roledelete", "r")
+		responds(owner, "auth.userdelete", "u")
+		responds(owner, "auth.status")
+		responds(owner, "auth.disable")
+		assert(owner.auth:useradd { name = "root", password = "p" })
+		assert(owner.auth:roleadd "root")
+		assert(owner.auth:usergrant { user = "root", role = "root" })
+		responds(owner, "auth.enable")
+		local root <close> = etcd.newclient { endpoints = { tostring(owner):match "%S+$" }, user = "root", password = "p" }
+		assert(root.auth:disable())
+
+		responds(owner, "maintenance.alarms")
+		responds(owner, "maintenance.hash")
+		responds(owner, "maintenance.hashkv")
+		responds(owner, "maintenance.defragment", { all = true })
+		responds(owner, "maintenance.compare")
+		local major, minor = assert(responds(owner, "maintenance.status")).version:match "^(%d+)%.(%d+)"
+		responds(owner, "maintenance.downgrade", { action = "VALIDATE", version = ("%d.%d.0"):format(major, minor - 1) })
+		local members = responds(owner, "cluster.members").members
+		local learner = responds(owner, "cluster.add", { peerURLs = { "http://127.0.0.1:1" }, isLearner = true }).member
+		responds(owner, "cluster.update", { ID = members[1].ID, peerURLs = members[1].peerURLs })
+		responds(owner, "cluster.remove", learner.ID)
+		-- These need several members, as in cluster_spec.lua.
+		seen[PREFIX .. "cluster.promote.response"], seen[PREFIX .. "maintenance.moveleader.response"] = true, true
+	end
+
 	it("are those that are defined, for every class of answers", function()
 		local key = support.prefix()
 		local get, absent = { key = key, prefix = true }, { key = key, target = "VERSION", result = "EQUAL", version = 0 }
@@ -358,6 +399,10 @@ describe("the fields of answers", function()
 		holds("compact.response", second:compact { revision = revision })
 		fails(second:get { key = key, revision = revision - 1 })
 		fails(second:watch({ key = key, revision = 1 }):read())
+
+		holds("swap.response", second:swap { key = key, mod_revision = 0, value = "2" })
+		holds("increment.response", second:increment { key = key .. "n" })
+		services(second)
 		second:close()
 		own:stop()
 

@@ -3,6 +3,7 @@
 -- the objects that only a server's answer makes. Out: the message, which names the call, the field and what to do.
 
 local etcd = require "silly.store.etcd"
+local schema = require "spec.support.schema"
 local server = require "spec.support.etcd"
 
 local ENDPOINTS = { "127.0.0.1:2379" }
@@ -34,7 +35,7 @@ end
 
 -- What a call says to its arguments; the request is left as it is and does not leave.
 local function call(name, ...)
-	local answer, message, info = nowhere[name](nowhere, ...)
+	local answer, message, info = schema.run(nowhere, name, ...)
 	assert.is_nil(answer)
 	assert.are.equal("invalid_argument no", info.code .. " " .. info.applied)
 	return message
@@ -182,7 +183,24 @@ describe("a call", function()
 			"get: field 'sort_order' must be one of NONE, ASCEND, DESCEND, got 'asc'" },
 		{ "get", { { key = "k", limit = 1.5 } }, "get: field 'limit' must be an integer, got 1.5" },
 		{ "get", { { key = "k", limit = -1 } }, "get: field 'limit' must not be negative, got -1" },
-		{ "get", { { key = "k", deadline = 5 } }, "get: unknown field 'deadline' (did you mean 'timeout', in seconds?)" },
+		{ "get", { { key = "k", deadline = 2e9 } },
+			"get: field 'deadline' is a number of seconds from now, not a point in time" },
+		{ "get", { { key = "k", endpoint = "db:2379" } },
+			"get: field 'endpoint' must be one of the client's: unix:///nowhere/etcd.sock" },
+		{ "watch", { { key = "k", endpoint = "127.0.0.1:1" } },
+			"watch: field 'endpoint' cannot be chosen here: all watches of a client share a stream" },
+		{ "get", { { key = "k", headers = { token = "x" } } },
+			"get: field 'headers' has 'token', which is the client's own business" },
+		{ "get", { { key = "k", headers = { ["a b"] = "x" } } }, "get: field 'headers' has 'a b', which is no header" },
+		{ "get", { { key = "k", headers = { a = "\n" } } },
+			"get: field 'headers' has 'a', whose value is not printable ASCII" },
+		{ "swap", { { key = "k", mod_revision = 1 } }, "swap: missing field 'value'" },
+		{ "swap", { { key = "k", mod_revision = 1, value = "v", delete = true } },
+			"swap: field 'delete' excludes 'value'" },
+		{ "swap", { { key = "k", mod_revision = 1, lease = 5, delete = true } },
+			"swap: field 'lease' is for a key that is put" },
+		{ "swap", { { key = "k", mod_revision = 1, value = "v", lease = 5, ignore_lease = true } },
+			"swap: field 'ignore_lease' excludes 'lease'" },
 
 		{ "delete", {}, "delete: the request must be a table or its 'key', got nil" },
 		{ "delete", { "k", { prefix = true } },
@@ -229,6 +247,23 @@ describe("a call", function()
 		{ "watch", { { key = "k", start_rev = 5 } }, "watch: unknown field 'start_rev' (did you mean 'revision'?)" },
 		{ "watch", { { key = "k", revision = 1, start_revision = 2 } },
 			"watch: field 'start_revision' contradicts 'revision'" },
+
+		{ "auth.useradd", {}, "auth.useradd: the request must be a table, got nil" },
+		{ "auth.useradd", { { name = "a" } }, "auth.useradd: missing field 'password'" },
+		{ "auth.useradd", { { name = "a", password = "" } }, "auth.useradd: field 'password' must not be empty" },
+		{ "auth.useradd", { { name = "a", password = "x", nopassword = true } },
+			"auth.useradd: field 'nopassword' excludes 'password'" },
+		{ "auth.userrevoke", { { name = "a", user = "a", role = "r" } },
+			"auth.userrevoke: field 'name' is the same as 'user'" },
+		{ "auth.usergrant", { { user = "a" } }, "auth.usergrant: missing field 'role'" },
+		{ "auth.rolegrant", { { role = "r", permission = "read", key = "k" } },
+			"auth.rolegrant: field 'permission' must be one of READ, WRITE, READWRITE, got 'read'" },
+		{ "cluster.add", { { peerURLs = { "10.0.0.1:2380" } } },
+			"cluster.add: field 'peerURLs[1]' must be a URL such as http://10.0.0.1:2380, got '10.0.0.1:2380'" },
+		{ "cluster.add", { { peerURLs = {} } }, "cluster.add: field 'peerURLs' must list at least one URL" },
+		{ "maintenance.defragment", { { all = true, endpoint = "unix:///nowhere/etcd.sock" } },
+			"maintenance.defragment: field 'endpoint' excludes 'all'" },
+		{ "maintenance.status", { 5 }, "maintenance.status: the request must be a table, got a number" },
 	} do
 		it("says " .. case[3], function()
 			assert.are.equal(case[3], call(case[1], table.unpack(case[2])))
@@ -277,13 +312,15 @@ describe("a txn", function()
 			"txn: compare[1]: unknown field 'version' (the target 'MOD' takes 'mod_revision')" },
 		{ compare { key = "k", target = "MOD", result = "EQUAL", mod_revision = 1, value = "v" },
 			"txn: compare[1]: unknown field 'value' (the target 'MOD' takes 'mod_revision')" },
-		{ compare { key = "k", result = "EQUAL", mod_revision = 1 }, "txn: compare[1]: missing field 'target'" },
+		{ compare { key = "k", result = "EQUAL" }, "txn: compare[1]: missing field 'target'" },
+		{ compare { key = "k", result = "EQUAL", mod_revision = 1, version = 1 },
+			"txn: compare[1]: missing field 'target'" },
 		{ compare { key = "k", result = "EQUAL", version = 1, traget = "VERSION" },
 			"txn: compare[1]: unknown field 'traget' (did you mean 'target'?)" },
 		{ compare { key = "k", target = "version", result = "EQUAL", version = 1 },
 			"txn: compare[1]: field 'target' must be one of VERSION, CREATE, MOD, VALUE, LEASE, got 'version'" },
-		{ compare { key = "k", target = "VERSION", result = "=", version = 1 },
-			"txn: compare[1]: field 'result' must be one of EQUAL, GREATER, LESS, NOT_EQUAL, got '='" },
+		{ compare { key = "k", target = "VERSION", result = "==", version = 1 },
+			"txn: compare[1]: field 'result' must be one of EQUAL, GREATER, LESS, NOT_EQUAL, =, >, <, !=, got '=='" },
 		{ compare { key = "k", target = "VERSION", op = "EQUAL", version = 1 },
 			"txn: compare[1]: unknown field 'op' (did you mean 'result'?)" },
 		{ { compare = { key = "k" } }, "txn: field 'compare' must be a list, with the keys 1 to n only, but has 'key'" },

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use anyhow::Result;
-use silly_etcd::etcd::Rpc;
-
 use crate::messages::{Call, Field, Messages, prefixed};
+use anyhow::Result;
 
 /// The classes of all requests and responses, and of what is in them.
 pub(crate) fn classes(messages: &Messages) -> Result<String> {
     let mut text = "--- How a call behaves that fails. Requests override the client's own.\n".to_owned();
     let mut seen = BTreeSet::new();
     add(messages, "lua.Options", &mut seen, &mut text)?;
+    text += "--- What every request may say beside what it is for.\n";
+    add(messages, "lua.Request", &mut seen, &mut text)?;
     for call in &messages.calls {
         for message in [&call.request, &call.response] {
             add(messages, message, &mut seen, &mut text)?;
@@ -26,10 +26,10 @@ fn add(messages: &Messages, message: &str, seen: &mut BTreeSet<String>, text: &m
     if messages.is_union(message) || !seen.insert(message.to_owned()) {
         return Ok(());
     }
-    let options = if messages.call(message).is_some() {
-        ": silly.store.etcd.options"
-    } else {
-        ""
+    let options = match message {
+        "lua.Request" => ": silly.store.etcd.options",
+        _ if messages.call(message).is_some() => ": silly.store.etcd.request",
+        _ => "",
     };
     let _ = writeln!(text, "---@class {}{options}", prefixed(&messages.class(message)));
     for field in messages.fields(message)? {
@@ -56,21 +56,26 @@ fn line(field: &Field) -> String {
     format!("{}\n", said.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// The methods of the client that are rows of the table.
-pub(crate) fn calls(messages: &Messages) -> Result<String> {
+/// The methods of the client, or of one of its services, that are not written by hand.
+pub(crate) fn calls(messages: &Messages, service: Option<&str>) -> Result<String> {
     let mut text = String::new();
     for call in &messages.calls {
-        if let Some(row) = call.row {
-            text += &method(messages, call, row)?;
+        let (of, name) = match call.name.split_once('.') {
+            Some((of, name)) => (Some(of), name),
+            None => (None, call.name),
+        };
+        if of == service && !call.doc.is_empty() {
+            let function = format!("{}:{name}", of.unwrap_or("client"));
+            text += &method(messages, call, &function)?;
         }
     }
     Ok(text)
 }
 
-fn method(messages: &Messages, call: &Call, row: &Rpc) -> Result<String> {
+fn method(messages: &Messages, call: &Call, function: &str) -> Result<String> {
     let request = prefixed(&messages.class(&call.request));
     let response = prefixed(&messages.class(&call.response));
-    let nodiscard = if row.writes() { "" } else { "---@nodiscard\n" };
+    let nodiscard = if call.writes { "" } else { "---@nodiscard\n" };
     let fields = messages.fields(&call.request)?;
     // What a call requires alone may stand in the place of the table.
     let alone = match call.required[..] {
@@ -91,9 +96,9 @@ fn method(messages: &Messages, call: &Call, row: &Rpc) -> Result<String> {
 ---@return silly.store.etcd.info? info
 ---@return_overload {response}
 ---@return_overload nil, string, silly.store.etcd.info
-function client:{}(req) end
+function {function}(req) end
 
 ",
-        row.doc, call.name
+        call.doc
     ))
 }

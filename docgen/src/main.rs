@@ -60,7 +60,8 @@ fn fill(text: &str, messages: &Messages) -> Result<String> {
         let Some(name) = mark(line) else { continue };
         match name {
             "classes" => filled += &definitions::classes(messages)?,
-            "calls" => filled += &definitions::calls(messages)?,
+            "calls" => filled += &definitions::calls(messages, None)?,
+            service @ ("auth" | "cluster" | "maintenance") => filled += &definitions::calls(messages, Some(service))?,
             "requests" => filled += &requests::requests(messages)?,
             message => {
                 filled += &pages::table(messages, message)?;

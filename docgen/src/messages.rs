@@ -5,21 +5,64 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use prost_types::FileDescriptorSet;
-use silly_etcd::etcd::{RPCS, Rpc};
+use silly_etcd::etcd::RPCS;
 
 use crate::schema::{self, Kind, Schema};
 
-/// Calls that are no row of the table: their name, request and response, and what they require.
-const BY_HAND: [(&str, &str, &str, &[&str]); 4] = [
-    ("txn", "TxnRequest", "TxnResponse", &[]),
-    ("grant", "LeaseGrantRequest", "LeaseGrantResponse", &["TTL"]),
-    ("keepalive", "LeaseKeepAliveRequest", "LeaseKeepAliveResponse", &["ID"]),
-    ("watch", "WatchCreateRequest", "WatchResponse", &["key"]),
+/// Calls that are no row of the table: their name, request and response, what they require, and what they do, where
+/// the definition of the method is not written by hand.
+const BY_HAND: [(&str, &str, &str, &[&str], &str); 9] = [
+    ("txn", "TxnRequest", "TxnResponse", &[], ""),
+    ("grant", "LeaseGrantRequest", "LeaseGrantResponse", &["TTL"], ""),
+    (
+        "keepalive",
+        "LeaseKeepAliveRequest",
+        "LeaseKeepAliveResponse",
+        &["ID"],
+        "",
+    ),
+    ("watch", "WatchCreateRequest", "WatchResponse", &["key"], ""),
+    (
+        "swap",
+        "lua.SwapRequest",
+        "lua.SwapResponse",
+        &["key", "mod_revision"],
+        " Changes a key if it is still as it was, else returns what is there.",
+    ),
+    (
+        "increment",
+        "lua.IncrementRequest",
+        "lua.IncrementResponse",
+        &["key"],
+        " Adds to a number, however many others do so.",
+    ),
+    (
+        "maintenance.disarm",
+        "lua.DisarmRequest",
+        "AlarmResponse",
+        &[],
+        " Ends alarms, and returns those that were raised.",
+    ),
+    (
+        "maintenance.defragment",
+        "lua.DefragmentRequest",
+        "lua.DefragmentResponse",
+        &[],
+        " Gives the free space of a member's store back to its file system.",
+    ),
+    (
+        "maintenance.compare",
+        "lua.CompareRequest",
+        "lua.CompareResponse",
+        &[],
+        " Compares what all members have stored.",
+    ),
 ];
 /// Calls that return an object, whose name is theirs.
 const OBJECTS: [&str; 2] = ["keepalive", "watch"];
 /// Messages whose class has another name than theirs.
-const CLASSES: [(&str, &str); 7] = [
+const CLASSES: [(&str, &str); 14] = [
+    ("lua.Request", "request"),
     ("lua.Options", "options"),
     ("ResponseHeader", "header"),
     ("KeyValue", "kv"),
@@ -27,9 +70,40 @@ const CLASSES: [(&str, &str); 7] = [
     ("RequestOp", "txn.operation"),
     ("ResponseOp", "txn.result"),
     ("LeaseStatus", "leases.lease"),
+    ("Permission", "auth.permission"),
+    ("Member", "cluster.member"),
+    ("AlarmMember", "maintenance.alarm"),
+    ("DowngradeInfo", "maintenance.status.downgrade"),
+    ("lua.Defragmented", "maintenance.defragment.member"),
+    ("lua.Hashed", "maintenance.compare.member"),
 ];
-/// Fields that Lua does not have: the client chooses what they say.
-const HIDDEN: [(&str, &str); 2] = [("WatchCreateRequest", "watch_id"), ("WatchCreateRequest", "fragment")];
+/// Fields that Lua does not have.
+const HIDDEN: [(&str, &str); 12] = [
+    ("WatchCreateRequest", "watch_id"),
+    ("WatchCreateRequest", "fragment"),
+    // Lua has others for these.
+    ("AuthUserAddRequest", "options"),
+    ("AuthUserRevokeRoleRequest", "name"),
+    ("AuthRoleGrantPermissionRequest", "name"),
+    ("AuthRoleGrantPermissionRequest", "perm"),
+    ("MemberListRequest", "linearizable"),
+    ("AlarmRequest", "action"),
+    ("AlarmRequest", "memberID"),
+    ("AlarmRequest", "alarm"),
+    // Servers make it themselves, and take no other.
+    ("AuthUserAddRequest", "hashedPassword"),
+    ("AuthUserChangePasswordRequest", "hashedPassword"),
+];
+/// Fields of another type than the schema has: for a language server, and in words.
+const TYPES: [(&str, &str, &str, &str); 2] = [
+    ("lua.Options", "headers", "table<string, string>", "table"),
+    (
+        "Compare",
+        "result",
+        "\"EQUAL\"|\"GREATER\"|\"LESS\"|\"NOT_EQUAL\"|\"=\"|\">\"|\"<\"|\"!=\"",
+        "`\"EQUAL\"`, `\"GREATER\"`, `\"LESS\"`, `\"NOT_EQUAL\"`",
+    ),
+];
 
 /// A call, with the names of its messages.
 pub(crate) struct Call {
@@ -37,8 +111,10 @@ pub(crate) struct Call {
     pub(crate) request: String,
     pub(crate) response: String,
     pub(crate) required: &'static [&'static str],
-    /// Its row of the table, if it is one.
-    pub(crate) row: Option<&'static Rpc>,
+    /// What it does; empty where its method is defined by hand.
+    pub(crate) doc: &'static str,
+    /// May it change something?
+    pub(crate) writes: bool,
 }
 
 /// A field, as Lua has it.
@@ -48,6 +124,8 @@ pub(crate) struct Field {
     pub(crate) class: String,
     /// Its type in words: `list of kv`.
     pub(crate) kind: String,
+    /// Is it a text, in UTF-8, and not any bytes?
+    pub(crate) is_text: bool,
     pub(crate) is_optional: bool,
     /// What it means, in whole sentences.
     pub(crate) meaning: String,
@@ -88,16 +166,18 @@ impl Messages {
                 request,
                 response,
                 required: rpc.required,
-                row: Some(rpc),
+                doc: rpc.doc,
+                writes: rpc.writes(),
             });
         }
-        for (name, request, response, required) in BY_HAND {
+        for (name, request, response, required, doc) in BY_HAND {
             messages.calls.push(Call {
                 name,
                 request: request.to_owned(),
                 response: response.to_owned(),
                 required,
-                row: None,
+                doc,
+                writes: !["watch", "maintenance.compare"].contains(&name),
             });
         }
         Ok(messages)
@@ -110,8 +190,8 @@ impl Messages {
 
     /// Has the message both ends of a range of keys?
     pub(crate) fn is_range(&self, message: &str) -> bool {
-        let message = self.schema.message(&self.full[message]);
-        message.has("key") && message.has("range_end")
+        let fields = self.schema.message(&self.full[message]);
+        self.is_request(message) && fields.has("key") && fields.has("range_end")
     }
 
     /// The fields of a message: `RangeRequest`, or `lua.Options`.
@@ -122,7 +202,8 @@ impl Messages {
             .with_context(|| format!("no message {message}"))?;
         let mut fields = Vec::new();
         for field in &self.schema.message(full).fields {
-            if !HIDDEN.contains(&(message, &field.name)) && field.name != "range_end" {
+            let is_end = field.name == "range_end" && self.is_range(message);
+            if !HIDDEN.contains(&(message, &field.name)) && !is_end {
                 fields.push(self.field(message, full, field));
             }
             if field.name == "key" && self.is_range(message) {
@@ -145,10 +226,18 @@ impl Messages {
     /// The messages that the fields of one name, in their order.
     pub(crate) fn inner(&self, message: &str) -> impl Iterator<Item = &str> {
         let fields = &self.schema.message(&self.full[message]).fields;
-        fields.iter().filter_map(|field| match &field.kind {
-            Kind::Message(full) => Some(self.schema.message(full).name.as_str()),
+        let hidden = HIDDEN.iter().filter(move |(of, _)| *of == message);
+        let hidden: Vec<_> = hidden.map(|(_, name)| *name).collect();
+        fields.iter().filter_map(move |field| match &field.kind {
+            Kind::Message(full) if !hidden.contains(&field.name.as_str()) => Some(self.name(full)),
             _ => None,
         })
+    }
+
+    /// The message of this full name, as it is named here: `RangeRequest`, or `lua.Options`.
+    fn name(&self, full: &str) -> &str {
+        let found = self.full.iter().find(|(_, other)| *other == full);
+        found.map_or("", |(name, _)| name)
     }
 
     /// Is it one of several things? Then its class is written by hand.
@@ -157,7 +246,13 @@ impl Messages {
     }
 
     fn field(&self, message: &str, full: &str, field: &schema::Field) -> Field {
+        let other = TYPES
+            .iter()
+            .find(|(of, name, ..)| (*of, *name) == (message, &field.name));
         let (class, kind) = match &field.kind {
+            _ if other.is_some() => other.map_or_else(Default::default, |(_, _, class, kind)| {
+                ((*class).to_owned(), (*kind).to_owned())
+            }),
             Kind::Bool => ("boolean".to_owned(), "boolean".to_owned()),
             Kind::Bytes | Kind::Text => ("string".to_owned(), "string".to_owned()),
             Kind::Integer | Kind::Unsigned => ("integer".to_owned(), "integer".to_owned()),
@@ -170,7 +265,7 @@ impl Messages {
                 (choices.join("|"), shown.join(", "))
             }
             Kind::Message(inner) => {
-                let class = self.class(&self.schema.message(inner).name);
+                let class = self.class(self.name(inner));
                 (
                     prefixed(&class),
                     class.rsplit('.').next().unwrap_or_default().to_owned(),
@@ -183,12 +278,14 @@ impl Messages {
             (true, true) => (format!("({class})[]"), format!("list of {kind}")),
         };
         let text = self.comments.get(&(full.to_owned(), field.name.clone()));
-        let (meaning, default) = parted(text.map_or("", String::as_str));
-        let (is_optional, default) = self.presence(message, field, default);
+        let text = text.map_or("", String::as_str);
+        let (meaning, default) = parted(text);
+        let (is_optional, default) = self.presence(message, field, text, default);
         Field {
             name: field.name.clone(),
             class,
             kind,
+            is_text: matches!(field.kind, Kind::Text),
             is_optional,
             meaning,
             default,
@@ -196,7 +293,13 @@ impl Messages {
     }
 
     /// May a field be absent, and what holds then?
-    fn presence(&self, message: &str, field: &schema::Field, default: Option<String>) -> (bool, Option<String>) {
+    fn presence(
+        &self,
+        message: &str,
+        field: &schema::Field,
+        text: &str,
+        default: Option<String>,
+    ) -> (bool, Option<String>) {
         match default.as_deref() {
             Some("required") => (false, default),
             Some(_) => (true, default),
@@ -209,7 +312,11 @@ impl Messages {
             None if self.is_request(message) => (true, None),
             None => {
                 let inside = matches!(field.kind, Kind::Message(_)) && !field.is_repeated;
-                let always = ["header", "kv"].contains(&field.name.as_str());
+                let always = match field.name.as_str() {
+                    "header" => !text.starts_with("Absent"),
+                    "kv" => !message.starts_with("lua."),
+                    _ => false,
+                };
                 (inside && !always || field.name == "error", None)
             }
         }
@@ -217,7 +324,16 @@ impl Messages {
 
     /// Is it, or a part of it, sent?
     pub(crate) fn is_request(&self, message: &str) -> bool {
-        message.starts_with("lua.") || message == "Compare" || self.call(message).is_some()
+        message == "Compare"
+            || self.call(message).is_some()
+            || message.starts_with("lua.") && !self.is_response(message)
+    }
+
+    /// Is it, or a part of it, one of Lua's own responses?
+    fn is_response(&self, message: &str) -> bool {
+        let answers = self.calls.iter().map(|call| call.response.as_str());
+        let mut own = answers.filter(|answer| answer.starts_with("lua."));
+        own.any(|answer| answer == message || self.inner(answer).any(|inner| inner == message))
     }
 
     /// The name of the class of a message, without what all have: `get.response`.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::messages::{Field, Messages};
 
 /// What all requests may have beside.
-const OPTIONS: &str = "| `timeout`, `retry`, `retry_sleep`, `retry_unknown` | | | see [Retry and deadlines](errors.md#retry-and-deadlines) |\n";
+const OPTIONS: &str = "| `timeout`, `deadline`, `retry`, `retry_sleep`, `retry_unknown`, `endpoint`, `headers` | | | see [Retry and deadlines](errors.md#retry-and-deadlines) |\n";
 /// The fields of a range, which have a table of their own.
 const RANGE: [&str; 4] = ["key", "prefix", "fromkey", "range_end"];
 
@@ -19,7 +19,11 @@ pub(crate) fn table(messages: &Messages, name: &str) -> Result<String> {
             fields.retain(|field| RANGE.contains(&field.name.as_str()));
             Ok(request("field", &fields))
         }
-        "Options" => Ok(request("field", &messages.fields("lua.Options")?)),
+        "Options" => {
+            let mut fields = messages.fields("lua.Options")?;
+            fields.extend(messages.fields("lua.Request")?);
+            Ok(request("field", &fields))
+        }
         _ if messages.is_request(name) => {
             let mut fields = messages.fields(name)?;
             if messages.is_range(name) {
@@ -46,6 +50,7 @@ fn folded(fields: Vec<Field>) -> Vec<Field> {
         name: names.join("`, `"),
         class: String::new(),
         kind: String::new(),
+        is_text: false,
         is_optional: false,
         meaning: format!("{}; see [Keys](keys.md)", range[0].meaning.trim_end_matches('.')),
         default: Some("`key` is required".to_owned()),

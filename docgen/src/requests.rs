@@ -17,6 +17,7 @@ fn request(messages: &Messages, call: &Call) -> Result<String> {
     for field in messages.fields(&call.request)? {
         let kind = match field.class.as_str() {
             choices if choices.starts_with('"') => format!("{{ {} }}", choices.replace('|', ", ")),
+            "string" if field.is_text => "\"text\"".to_owned(),
             list if list.ends_with("[]") => "\"list\"".to_owned(),
             class => format!("{:?}", class.rsplit('.').next().unwrap_or_default()),
         };
@@ -27,9 +28,13 @@ fn request(messages: &Messages, call: &Call) -> Result<String> {
     } else {
         format!("{{\n{fields}\t\t}}")
     };
+    let name = match call.name {
+        name if name.contains('.') => format!("[{name:?}]"),
+        name => name.to_owned(),
+    };
     Ok(format!(
-        "\t{} = {{\n\t\trequired = {{{} }},\n\t\tfields = {fields},\n\t}},\n",
-        call.name,
+        "\t{name} = {{\n\t\twrites = {},\n\t\trequired = {{{} }},\n\t\tfields = {fields},\n\t}},\n",
+        call.writes,
         required.join(",")
     ))
 }

@@ -175,10 +175,8 @@ fn check(done: Result<()>) {
 
 fn client(endpoints: &[Address]) -> Client {
     Client::new(Config {
-        endpoints: endpoints.to_vec(),
-        tls: None,
-        credentials: None,
         options: traffic::options(PATIENCE, 3),
+        ..Config::new(endpoints.to_vec())
     })
 }
 

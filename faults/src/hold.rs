@@ -41,10 +41,8 @@ pub async fn run(endpoints: impl Iterator<Item = String>) -> Result<()> {
     let endpoints = endpoints.map(|text| text.parse::<Address>().map_err(anyhow::Error::msg));
     let options = traffic::options(PATIENCE, 3);
     let client = Client::new(Config {
-        endpoints: endpoints.collect::<Result<_>>()?,
-        tls: None,
-        credentials: None,
-        options,
+        options: options.clone(),
+        ..Config::new(endpoints.collect::<Result<_>>()?)
     });
     for i in 0..COUNT {
         let granted = client

@@ -128,10 +128,10 @@ impl Stage {
             ..TlsConfig::default()
         };
         Client::new(Config {
-            endpoints: self.front.addresses(members),
             tls: (self.cell.way == Way::Tls).then_some(trusting),
             credentials: self.cell.users.then(|| users::credentials(number)),
             options: traffic::options(patience, self.cell.retry),
+            ..Config::new(self.front.addresses(members))
         })
     }
 

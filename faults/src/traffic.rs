@@ -36,7 +36,7 @@ pub const fn options(patience: Duration, retry: u32) -> CallOptions {
         timeout: patience,
         retry,
         retry_sleep: Duration::from_millis(100),
-        retry_unknown: false,
+        ..CallOptions::DEFAULT
     }
 }
 

@@ -87,7 +87,7 @@ return function(text)
 	local call = CALLS[choice]
 	local argument = value(0)
 	if call then
-		local answer, message, info = client[call](client, argument)
+		local answer, message, info = schema.run(client, call, argument)
 		assert(answer == nil, "answered")
 		assert(type(message) == "string" and type(info.code) == "string" and info.applied)
 	elseif choice == #CALLS + 1 then

@@ -15,7 +15,7 @@ use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Response};
 use libfuzzer_sys::fuzz_target;
 use silly_etcd::etcd::pb::*;
-use silly_etcd::etcd::{CallOptions, Client, Config, Credentials, RPCS, Readable};
+use silly_etcd::etcd::{CallOptions, Client, Config, Credentials, RPCS, Readable, Unary};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -42,21 +42,21 @@ const OPTIONS: CallOptions = CallOptions {
     timeout: Duration::from_millis(100),
     retry: 0,
     retry_sleep: Duration::ZERO,
-    retry_unknown: false,
+    ..CallOptions::DEFAULT
 };
 
 macro_rules! call_rows {
-    ($($(#[doc = $doc:literal])* $name:ident($($field:ident),*) {
-        $request:ident => $response:ident, $path:literal, $kind:ident $(, by $hand:ident)?
+    ($($service:ident of $handle:ident, $prefix:literal {
+        $($(#[$doc:meta])* $name:ident $required:tt { $request:ident $($row:tt)* })*
     })*) => {
         /// Makes the call of this row of the table.
         async fn call_row(client: &Client, row: usize) {
             let mut rows = 0..;
-            $(
+            $($(
                 if rows.next() == Some(row) {
-                    return drop(client.$name($request::default(), &OPTIONS).await);
+                    return drop($request::default().run(client.clone(), OPTIONS).await);
                 }
-            )*
+            )*)*
         }
     };
 }
@@ -74,10 +74,8 @@ impl Fixture {
         let address = listener.local_addr().unwrap().to_string().parse().unwrap();
         runtime.spawn(listen(listener, answer.clone()));
         let config = Config {
-            endpoints: vec![address],
-            tls: None,
-            credentials: None,
             options: OPTIONS,
+            ..Config::new(vec![address])
         };
         let client = Client::new(config.clone());
         Self {

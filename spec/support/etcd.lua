@@ -109,6 +109,31 @@ function etcd.start(options)
 	return self
 end
 
+--- A node that is not started yet, to be added to a cluster first; `peer` is its URL for the other members.
+---@return spec.etcd.node
+function etcd.prepare()
+	local dir = must("mktemp", "-d", environment("ETCD_SUITE_DIR") .. "/node.XXXXXX"):gsub("\n", "")
+	must(script, "ports", dir)
+	local file = assert(io.open(dir .. "/ports"))
+	local port, peer = file:read("*l"):match("^(%d+) (%d+)")
+	file:close()
+	return setmetatable({
+		dir = dir, flags = {}, endpoint = "127.0.0.1:" .. port, peer = "http://127.0.0.1:" .. peer,
+	}, node)
+end
+
+--- Starts a node that was prepared and added.
+---@param members silly.store.etcd.cluster.member[]  those that there are, itself among them
+function node:join(members)
+	local cluster = {}
+	for i, member in ipairs(members) do
+		local name = member.peerURLs[1] == self.peer and self.dir:match("[^/]+$") or member.name
+		cluster[i] = name .. "=" .. member.peerURLs[1]
+	end
+	self.flags = { "--initial-cluster=" .. table.concat(cluster, ","), "--initial-cluster-state=existing" }
+	self:start()
+end
+
 --- Starts etcd's own gRPC proxy before an endpoint and returns once it listens.
 ---@param endpoint string
 ---@return spec.etcd.node

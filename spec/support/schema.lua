@@ -1,9 +1,11 @@
--- The requests of all calls: what they require, and what their fields hold: `boolean`, `string`, `integer`, `id`, one
--- of several words, or `list`. Beside them each takes the options of failures.
+-- The requests of all calls: whether they may change something, what they require, and what their fields hold:
+-- `boolean`, `string`, `text`, `integer`, `id`, one of several words, or `list`. Beside them each takes the options of
+-- failures.
 
 local requests = {
 -- docs: requests
 	put = {
+		writes = true,
 		required = { "key", "value" },
 		fields = {
 			key = "string",
@@ -15,6 +17,7 @@ local requests = {
 		},
 	},
 	get = {
+		writes = false,
 		required = { "key" },
 		fields = {
 			key = "string",
@@ -32,9 +35,11 @@ local requests = {
 			max_mod_revision = "integer",
 			min_create_revision = "integer",
 			max_create_revision = "integer",
+			min_revision = "integer",
 		},
 	},
 	delete = {
+		writes = true,
 		required = { "key" },
 		fields = {
 			key = "string",
@@ -45,6 +50,7 @@ local requests = {
 		},
 	},
 	compact = {
+		writes = true,
 		required = { "revision" },
 		fields = {
 			revision = "integer",
@@ -52,12 +58,14 @@ local requests = {
 		},
 	},
 	revoke = {
+		writes = true,
 		required = { "ID" },
 		fields = {
 			ID = "id",
 		},
 	},
 	ttl = {
+		writes = false,
 		required = { "ID" },
 		fields = {
 			ID = "id",
@@ -65,18 +73,212 @@ local requests = {
 		},
 	},
 	leases = {
+		writes = false,
 		required = { },
 		fields = {},
 	},
+	["auth.enable"] = {
+		writes = true,
+		required = { },
+		fields = {},
+	},
+	["auth.disable"] = {
+		writes = true,
+		required = { },
+		fields = {},
+	},
+	["auth.status"] = {
+		writes = false,
+		required = { },
+		fields = {},
+	},
+	["auth.useradd"] = {
+		writes = true,
+		required = { "name", "password" },
+		fields = {
+			name = "text",
+			password = "text",
+			nopassword = "boolean",
+		},
+	},
+	["auth.userget"] = {
+		writes = false,
+		required = { "name" },
+		fields = {
+			name = "text",
+		},
+	},
+	["auth.userlist"] = {
+		writes = false,
+		required = { },
+		fields = {},
+	},
+	["auth.userdelete"] = {
+		writes = true,
+		required = { "name" },
+		fields = {
+			name = "text",
+		},
+	},
+	["auth.userpassword"] = {
+		writes = true,
+		required = { "name", "password" },
+		fields = {
+			name = "text",
+			password = "text",
+		},
+	},
+	["auth.usergrant"] = {
+		writes = true,
+		required = { "user", "role" },
+		fields = {
+			user = "text",
+			role = "text",
+		},
+	},
+	["auth.userrevoke"] = {
+		writes = true,
+		required = { "user", "role" },
+		fields = {
+			role = "text",
+			user = "text",
+		},
+	},
+	["auth.roleadd"] = {
+		writes = true,
+		required = { "name" },
+		fields = {
+			name = "text",
+		},
+	},
+	["auth.roleget"] = {
+		writes = false,
+		required = { "role" },
+		fields = {
+			role = "text",
+		},
+	},
+	["auth.rolelist"] = {
+		writes = false,
+		required = { },
+		fields = {},
+	},
+	["auth.roledelete"] = {
+		writes = true,
+		required = { "role" },
+		fields = {
+			role = "text",
+		},
+	},
+	["auth.rolegrant"] = {
+		writes = true,
+		required = { "role", "permission", "key" },
+		fields = {
+			role = "text",
+			permission = { "READ", "WRITE", "READWRITE" },
+			key = "string",
+			prefix = "boolean",
+			fromkey = "boolean",
+			range_end = "string",
+		},
+	},
+	["auth.rolerevoke"] = {
+		writes = true,
+		required = { "role", "key" },
+		fields = {
+			role = "text",
+			key = "string",
+			prefix = "boolean",
+			fromkey = "boolean",
+			range_end = "string",
+		},
+	},
+	["cluster.members"] = {
+		writes = false,
+		required = { },
+		fields = {
+			serializable = "boolean",
+		},
+	},
+	["cluster.add"] = {
+		writes = true,
+		required = { "peerURLs" },
+		fields = {
+			peerURLs = "list",
+			isLearner = "boolean",
+		},
+	},
+	["cluster.update"] = {
+		writes = true,
+		required = { "ID", "peerURLs" },
+		fields = {
+			ID = "id",
+			peerURLs = "list",
+		},
+	},
+	["cluster.remove"] = {
+		writes = true,
+		required = { "ID" },
+		fields = {
+			ID = "id",
+		},
+	},
+	["cluster.promote"] = {
+		writes = true,
+		required = { "ID" },
+		fields = {
+			ID = "id",
+		},
+	},
+	["maintenance.status"] = {
+		writes = false,
+		required = { },
+		fields = {},
+	},
+	["maintenance.alarms"] = {
+		writes = false,
+		required = { },
+		fields = {},
+	},
+	["maintenance.hash"] = {
+		writes = false,
+		required = { },
+		fields = {},
+	},
+	["maintenance.hashkv"] = {
+		writes = false,
+		required = { },
+		fields = {
+			revision = "integer",
+		},
+	},
+	["maintenance.moveleader"] = {
+		writes = true,
+		required = { "targetID" },
+		fields = {
+			targetID = "id",
+		},
+	},
+	["maintenance.downgrade"] = {
+		writes = true,
+		required = { "action" },
+		fields = {
+			action = { "VALIDATE", "ENABLE", "CANCEL" },
+			version = "text",
+		},
+	},
 	txn = {
+		writes = true,
 		required = { },
 		fields = {
 			compare = "list",
 			success = "list",
 			failure = "list",
+			min_revision = "integer",
 		},
 	},
 	grant = {
+		writes = true,
 		required = { "TTL" },
 		fields = {
 			TTL = "integer",
@@ -85,6 +287,7 @@ local requests = {
 		},
 	},
 	keepalive = {
+		writes = true,
 		required = { "ID" },
 		fields = {
 			ID = "id",
@@ -92,6 +295,7 @@ local requests = {
 		},
 	},
 	watch = {
+		writes = false,
 		required = { "key" },
 		fields = {
 			key = "string",
@@ -107,6 +311,48 @@ local requests = {
 			NODELETE = "boolean",
 		},
 	},
+	swap = {
+		writes = true,
+		required = { "key", "mod_revision" },
+		fields = {
+			key = "string",
+			mod_revision = "integer",
+			value = "string",
+			delete = "boolean",
+			lease = "id",
+			ignore_lease = "boolean",
+		},
+	},
+	increment = {
+		writes = true,
+		required = { "key" },
+		fields = {
+			key = "string",
+			by = "integer",
+			initial = "integer",
+			lease = "id",
+		},
+	},
+	["maintenance.disarm"] = {
+		writes = true,
+		required = { },
+		fields = {
+			memberID = "id",
+			alarm = { "NONE", "NOSPACE", "CORRUPT" },
+		},
+	},
+	["maintenance.defragment"] = {
+		writes = true,
+		required = { },
+		fields = {
+			all = "boolean",
+		},
+	},
+	["maintenance.compare"] = {
+		writes = false,
+		required = { },
+		fields = {},
+	},
 -- docs: end
 }
 
@@ -121,16 +367,38 @@ end
 table.sort(calls)
 table.sort(fields)
 
--- The least that each call needs, from a value for each field that some call requires.
+-- A good value for each field that some call requires, and what some require that may leave it out with another.
+local GOOD = {
+	key = "k", value = "v", revision = 1, mod_revision = 1, TTL = 60, ID = 1, targetID = 1, name = "n", user = "u",
+	role = "r", password = "p", permission = "READ", peerURLs = { "http://127.0.0.1:2380" }, action = "VALIDATE",
+}
+local ALSO = { swap = { "value" } }
+
+-- The least that each call needs: the name of the call -> a request. Some values may be others than the good ones.
 local function least(values)
 	local all = {}
 	for call, request in pairs(requests) do
 		all[call] = {}
-		for _, field in ipairs(request.required) do
-			all[call][field] = values[field]
+		for _, list in ipairs { request.required, ALSO[call] or {} } do
+			for _, field in ipairs(list) do
+				all[call][field] = values and values[field] or GOOD[field]
+			end
 		end
 	end
 	return all
 end
 
-return { requests = requests, calls = calls, fields = fields, least = least }
+-- The method of a call, and the object that it belongs to: the client, or one of its services.
+local function method(client, call)
+	local service, name = call:match "^(%w+)%.(%w+)$"
+	local owner = service and client[service] or client
+	return owner[name or call], owner
+end
+
+-- Makes a call by its name.
+local function run(client, call, ...)
+	local f, owner = method(client, call)
+	return f(owner, ...)
+end
+
+return { requests = requests, calls = calls, fields = fields, least = least, method = method, run = run }

@@ -14,6 +14,11 @@ pub(crate) fn pause(failures: u32) -> Duration {
     full.mul_f64(0.5 + random::fraction() / 2.0)
 }
 
+/// A pause of `length` and up to a fifth more: many clients that failed together do not come back together.
+pub(crate) fn at_least(length: Duration) -> Duration {
+    length.mul_f64(1.0 + random::fraction() / 5.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +29,18 @@ mod tests {
         for failures in [10, 1000, u32::MAX] {
             assert!((LAST / 2..=LAST).contains(&pause(failures)));
         }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_exceeded_by_a_fifth_at_most() {
+        let length = Duration::from_secs(1);
+        let pauses: Vec<_> = (0..100).map(|_| at_least(length)).collect();
+        assert!(
+            pauses.iter().all(|pause| (length..=length * 6 / 5).contains(pause)),
+            "{pauses:?}"
+        );
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+        assert_eq!(at_least(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

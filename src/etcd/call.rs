@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::backoff;
 use super::cause::{Cause, Retry};
 use super::clock::Moment;
 use super::config::CallOptions;
 use super::endpoint::Route;
-use super::error::{Applied, Attempts, Error, Result};
+use super::error::{Applied, Attempts, Code, Error, Result};
 use super::failure::Failure;
-use super::pb::Response;
+use super::pb::{self, Response};
 use super::servers::{Authorized, Servers};
 use super::transport::grpc::{HalfClose, pack, unary};
 use super::transport::liveness::DOUBT_LIMIT;
@@ -78,6 +78,36 @@ pub(crate) struct Answered<R> {
     pub(crate) earlier: Applied,
 }
 
+/// When an attempt began, and when it ends at the latest.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) began: Instant,
+    pub(crate) end: Instant,
+}
+
+impl Window {
+    /// That of an attempt which begins now.
+    pub(crate) fn open(options: &CallOptions) -> Self {
+        let began = Instant::now();
+        let end = began + options.timeout;
+        Self {
+            began,
+            end: options.deadline.map_or(end, |deadline| end.min(deadline)),
+        }
+    }
+
+    pub(crate) fn length(self) -> Duration {
+        self.end.saturating_duration_since(self.began)
+    }
+
+    /// Does the deadline leave no time for another attempt after a pause?
+    pub(crate) fn is_last(options: &CallOptions, pause: Duration) -> bool {
+        options
+            .deadline
+            .is_some_and(|deadline| Instant::now() + pause >= deadline)
+    }
+}
+
 /// What a call has to say.
 struct Request<'a> {
     kind: Kind,
@@ -92,7 +122,7 @@ impl Servers {
         &self,
         kind: Kind,
         method: &'static str,
-        message: impl Message,
+        message: impl pb::Request,
         options: &CallOptions,
     ) -> impl Future<Output = Result<Answered<R>>> {
         // Packed now, since a future has room for all that it was given as long as it lives.
@@ -103,13 +133,16 @@ impl Servers {
             options,
         };
         async move {
-            let mut route = self.endpoints.route();
-            let began = Instant::now();
-            let mut end = began + options.timeout;
+            if request.message.len() > self.max_request {
+                return Err(too_long(request.message.len(), self.max_request));
+            }
+            let mut route = self.endpoints.route(options.endpoint);
+            let mut window = Window::open(options);
+            let began = window.began;
             let (mut retries, mut repairs) = (0, 0);
             let mut past = Past::default();
             loop {
-                let failure = match self.attempt(&route, &request, end).await {
+                let failure = match self.attempt(&route, &request, window).await {
                     Ok((sent, response)) => {
                         route.keep();
                         let earlier = past.applied(kind);
@@ -130,32 +163,35 @@ impl Servers {
                     Retry::Login | Retry::Reconnect => {}
                 }
                 if !kind.repeats(&failure, options) {
-                    return Err(past.error(kind, failure.error, began));
+                    return Err(past.error(&request, failure.error, began));
                 }
                 if matches!(failure.retry, Retry::Login | Retry::Reconnect)
                     && (repairs < REPAIRS || failure.progress && failure.retry == Retry::Reconnect)
-                    && Instant::now() < end
+                    && Instant::now() < window.end
                 {
                     repairs = if failure.progress { 0 } else { repairs + 1 };
                     past.repaired();
                     continue;
                 }
                 repairs = 0;
-                match failure.retry {
-                    Retry::Elsewhere | Retry::Reconnect | Retry::Later if route.advance() => {
-                        end = Instant::now() + options.timeout;
-                        continue;
-                    }
+                let pause = match failure.retry {
+                    Retry::Elsewhere | Retry::Reconnect | Retry::Later if route.advance() => None,
                     Retry::Elsewhere | Retry::Reconnect | Retry::Later if past.hope && retries < options.retry => {
                         retries += 1;
+                        Some(backoff::at_least(options.retry_sleep))
                     }
-                    _ => return Err(past.error(kind, failure.error, began)),
+                    _ => return Err(past.error(&request, failure.error, began)),
+                };
+                if Window::is_last(options, pause.unwrap_or_default()) {
+                    return Err(past.error(&request, late(failure.error), began));
                 }
-                tokio::select! {
-                    () = self.closed.cancelled() => return Err(past.error(kind, Error::closed(), began)),
-                    () = sleep(options.retry_sleep) => {}
+                if let Some(pause) = pause {
+                    tokio::select! {
+                        () = self.closed.cancelled() => return Err(past.error(&request, Error::closed(), began)),
+                        () = sleep(pause) => {}
+                    }
                 }
-                end = Instant::now() + options.timeout;
+                window = Window::open(options);
             }
         }
     }
@@ -165,16 +201,16 @@ impl Servers {
         &self,
         route: &Route<'_>,
         request: &Request<'_>,
-        end: Instant,
+        window: Window,
     ) -> Result<(Moment, R), Failure> {
         let endpoint = route.endpoint();
-        let timeout = request.options.timeout;
-        let authorized = match self.ready(endpoint, end - timeout) {
+        let Window { began, end } = window;
+        let authorized = match self.ready(endpoint, began) {
             Some(authorized) => authorized,
             // Boxed, since it happens once and would make every call larger.
-            None => Box::pin(self.get_ready(route, request.options, end)).await?,
+            None => Box::pin(self.get_ready(route, request.options, window)).await?,
         };
-        let mut sent = Moment::not_after(end - timeout);
+        let mut sent = Moment::not_after(began);
         let left = AtomicBool::new(false);
         let headers = || {
             left.store(true, Ordering::Relaxed);
@@ -182,7 +218,11 @@ impl Servers {
                 sent = Moment::now();
             }
             let leader = request.kind != Kind::SerializableRead;
-            (authorized.headers(leader), request.message.clone())
+            let mut headers = authorized.headers(&self.headers, leader);
+            if let Some(more) = &request.options.headers {
+                headers.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+            }
+            (headers, request.message.clone())
         };
         let connection = &authorized.connection;
         let answers = connection.answers();
@@ -203,6 +243,7 @@ impl Servers {
             }
             Ok(Err(cause)) => cause,
             Err(_) => {
+                let timeout = window.length();
                 connection.doubt(timeout);
                 // A short deadline says nothing of the member, nor does one where other calls were answered meanwhile.
                 if timeout < connection.patience(DOUBT_LIMIT) || connection.answers() > answers {
@@ -215,12 +256,13 @@ impl Servers {
     }
 
     /// Connects and logs in.
-    async fn get_ready(&self, route: &Route<'_>, options: &CallOptions, end: Instant) -> Result<Authorized, Failure> {
+    async fn get_ready(&self, route: &Route<'_>, options: &CallOptions, window: Window) -> Result<Authorized, Failure> {
         let endpoint = route.endpoint();
-        let limit = if self.endpoints.are_several() {
-            options.timeout.min(CONNECT_LIMIT)
+        let whole = window.length();
+        let limit = if route.is_single() {
+            whole
         } else {
-            options.timeout
+            whole.min(CONNECT_LIMIT)
         };
         // Nobody waits for a server that has just refused while there are others, or for longer than a pause lasts.
         let patience = Instant::now() + limit.min(options.retry_sleep);
@@ -228,10 +270,34 @@ impl Servers {
         tokio::select! {
             biased;
             () = self.closed.cancelled() => Err(Failure::closed(Applied::No)),
-            ready = timeout_at(end, self.connect_and_login(endpoint, limit, patience)) => {
-                ready.unwrap_or_else(|_| Err(Failure::new(&endpoint.name, &Cause::ConnectTimeout(options.timeout))))
+            ready = timeout_at(window.end, self.connect_and_login(endpoint, limit, patience)) => {
+                ready.unwrap_or_else(|_| Err(Failure::new(&endpoint.name, &Cause::ConnectTimeout(whole))))
             }
         }
+    }
+}
+
+/// The error of a request that no server would take.
+fn too_long(bytes: usize, limit: usize) -> Error {
+    let text = format!("the request has {bytes} bytes, more than the {limit} of the client's 'max_request'");
+    Error::new(Code::ResourceExhausted, text)
+}
+
+/// The error of a call that has no time left, whose last attempt failed with `error`.
+pub(crate) fn late(error: Error) -> Error {
+    if error.code == Code::DeadlineExceeded {
+        return error;
+    }
+    let text = format!(
+        "the deadline leaves no time for another attempt after {}: {}",
+        error.code.name(),
+        error.message
+    );
+    Error {
+        code: Code::DeadlineExceeded,
+        message: text,
+        from_server: false,
+        ..error
     }
 }
 
@@ -272,8 +338,14 @@ impl Past {
     }
 
     /// The error of the call, whose last attempt failed with `error`.
-    fn error(self, kind: Kind, error: Error, began: Instant) -> Error {
-        let applied = self.applied(kind);
+    fn error(self, request: &Request<'_>, mut error: Error, began: Instant) -> Error {
+        let applied = self.applied(request.kind);
+        if error.code == Code::Unimplemented
+            && let Some(release) = pb::since(request.method)
+        {
+            error.message += &format!(" (etcd has it from {release} on)");
+            error.from_server = false;
+        }
         let attempts = self.attempts.map(|mut attempts| {
             attempts.elapsed = began.elapsed();
             attempts

@@ -4,14 +4,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{CallOptions, Config};
 use super::endpoint::Endpoints;
 use super::leases::Keeper;
 use super::login::Login;
-use super::servers::Servers;
+use super::servers::{Servers, identity};
+use super::transport::address::Address;
 use super::transport::tls::Tls;
 use super::watches::Hub;
 
@@ -25,6 +28,7 @@ pub struct Client {
 pub(super) struct Parts {
     servers: Arc<Servers>,
     options: CallOptions,
+    deadline: Option<Duration>,
     pub(super) keeper: Keeper,
     pub(super) watches: Arc<Hub>,
 }
@@ -36,6 +40,8 @@ impl Client {
         let servers = Arc::new(Servers {
             endpoints: Endpoints::new(config.endpoints, tls),
             login: Login::new(config.credentials),
+            headers: identity(config.name.as_deref()),
+            max_request: config.max_request,
             closed: CancellationToken::new(),
         });
         let (keeper, watches) = (Keeper::new(servers.clone()), Hub::new(servers.clone()));
@@ -43,18 +49,26 @@ impl Client {
             parts: Arc::new(Parts {
                 servers,
                 options: config.options,
+                deadline: config.deadline,
                 keeper,
                 watches,
             }),
         }
     }
 
-    /// How calls behave that do not say otherwise.
+    /// How a call behaves that begins now and does not say otherwise.
     pub fn options(&self) -> CallOptions {
-        self.parts.options
+        let mut options = self.parts.options.clone();
+        options.deadline = self.parts.deadline.map(|limit| Instant::now() + limit);
+        options
     }
 
-    /// Ends everything that is under way; later calls answer [`Code::Closed`](super::Code::Closed). Leases live on
+    /// The place of an endpoint in the list, for [`CallOptions::endpoint`].
+    pub fn endpoint(&self, address: &Address) -> Option<usize> {
+        self.servers().endpoints.find(address)
+    }
+
+    /// Ends everything that is under way; later calls fail with [`Code::Closed`](super::Code::Closed). Leases live on
     /// until their TTL is over. May be called from any thread, and again.
     pub fn close(&self) {
         self.servers().closed.cancel();

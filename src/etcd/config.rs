@@ -1,6 +1,10 @@
 //! What a client is made from, and what each call may choose for itself.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::Instant;
 
 use super::login::Credentials;
 use super::transport::address::Address;
@@ -17,10 +21,34 @@ pub struct Config {
     pub credentials: Option<Credentials>,
     /// How calls behave that do not say otherwise.
     pub options: CallOptions,
+    /// How long a whole call may take that does not say otherwise. Default: as long as its attempts and pauses do.
+    pub deadline: Option<Duration>,
+    /// What the program calls itself towards the servers.
+    pub name: Option<String>,
+    /// The bytes that a request may have. Default: [`MAX_REQUEST`].
+    pub max_request: usize,
 }
 
+impl Config {
+    /// Servers without encryption and login, and nothing else said.
+    pub fn new(endpoints: Vec<Address>) -> Self {
+        Self {
+            endpoints,
+            tls: None,
+            credentials: None,
+            options: CallOptions::DEFAULT,
+            deadline: None,
+            name: None,
+            max_request: MAX_REQUEST,
+        }
+    }
+}
+
+/// The longest request, where nothing else is said. etcd's own limit is 1.5 MiB, unless it is started with another.
+pub const MAX_REQUEST: usize = 2 << 20;
+
 /// How one call behaves when an attempt fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallOptions {
     /// The deadline of one attempt. Default: 5 s.
     pub timeout: Duration,
@@ -30,15 +58,32 @@ pub struct CallOptions {
     pub retry_sleep: Duration,
     /// Repeat a write whose response was lost? It may then happen twice. Default: no.
     pub retry_unknown: bool,
+    /// When the whole call ends, with its attempts, pauses and logins. Default: when they do.
+    pub deadline: Option<Instant>,
+    /// Ask no other than the endpoint at this place in the list. Default: whichever serves.
+    pub endpoint: Option<usize>,
+    /// The store that responds must have had this revision. For reads of keys; 0 where it does not matter.
+    pub min_revision: i64,
+    /// Goes along with each request: for proxies, and for tracing.
+    pub headers: Option<Arc<HeaderMap>>,
+}
+
+impl CallOptions {
+    /// Those of a call that says nothing.
+    pub const DEFAULT: Self = Self {
+        timeout: Duration::from_secs(5),
+        retry: 5,
+        retry_sleep: Duration::from_secs(1),
+        retry_unknown: false,
+        deadline: None,
+        endpoint: None,
+        min_revision: 0,
+        headers: None,
+    };
 }
 
 impl Default for CallOptions {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(5),
-            retry: 5,
-            retry_sleep: Duration::from_secs(1),
-            retry_unknown: false,
-        }
+        Self::DEFAULT
     }
 }

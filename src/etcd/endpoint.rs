@@ -250,14 +250,40 @@ impl Endpoints {
         Ok(())
     }
 
-    /// The order in which one call tries the servers.
-    pub(crate) fn route(&self) -> Route<'_> {
-        let first = self.current.load(Ordering::Relaxed) % self.list.len();
+    /// The order in which one call tries the servers: all of them, or `only` the one at this place.
+    pub(crate) fn route(&self, only: Option<usize>) -> Route<'_> {
+        let count = self.list.len();
+        let first = only.unwrap_or_else(|| self.current.load(Ordering::Relaxed));
         Route {
             endpoints: self,
-            at: first,
-            untried: self.list.len() - 1,
+            at: first % count,
+            untried: if only.is_some() { 0 } else { count - 1 },
+            stays: only.is_some(),
         }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The place of the server at this address.
+    pub(crate) fn find(&self, address: &Address) -> Option<usize> {
+        self.list.iter().position(|endpoint| endpoint.address == *address)
+    }
+
+    /// How messages name the server at this place.
+    pub(crate) fn name(&self, place: usize) -> Arc<str> {
+        self.list[place].name.clone()
+    }
+
+    /// Later calls do not start with the server at this place, if there is another.
+    pub(crate) fn avoid(&self, place: usize) {
+        let next = (place + 1) % self.list.len();
+        // Whoever has found a better one is right.
+        let _ = self
+            .current
+            .compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -276,6 +302,8 @@ pub(crate) struct Route<'a> {
     endpoints: &'a Endpoints,
     at: usize,
     untried: usize,
+    /// It goes to one server, and says nothing of where others should.
+    stays: bool,
 }
 
 impl<'a> Route<'a> {
@@ -286,20 +314,26 @@ impl<'a> Route<'a> {
 
     /// The server answered: later calls start with it.
     pub(crate) fn keep(&self) {
-        self.endpoints.current.store(self.at, Ordering::Relaxed);
+        if !self.stays {
+            self.endpoints.current.store(self.at, Ordering::Relaxed);
+        }
     }
 
     /// The server failed: later calls start with the next one, unless one of them has found a better by now.
     pub(crate) fn leave(&self) {
-        let next = (self.at + 1) % self.endpoints.list.len();
-        let current = &self.endpoints.current;
-        // The faster one is right.
-        let _ = current.compare_exchange(self.at, next, Ordering::Relaxed, Ordering::Relaxed);
+        if !self.stays {
+            self.endpoints.avoid(self.at);
+        }
     }
 
     /// Counts all other servers as untried again.
     pub(crate) fn restart(&mut self) {
         self.untried = self.endpoints.list.len() - 1;
+    }
+
+    /// Does it lead to one server only?
+    pub(crate) fn is_single(&self) -> bool {
+        self.stays || self.endpoints.list.len() == 1
     }
 
     /// Have all servers been asked?
@@ -309,6 +343,9 @@ impl<'a> Route<'a> {
 
     /// Goes on to the next server. Says whether this call has not asked it yet.
     pub(crate) fn advance(&mut self) -> bool {
+        if self.stays {
+            return false;
+        }
         self.at = (self.at + 1) % self.endpoints.list.len();
         let untried = self.untried > 0;
         self.untried = self.untried.saturating_sub(1);

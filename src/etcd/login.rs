@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout_at};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::cause::{Cause, Retry};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::pb::{AuthenticateRequest, AuthenticateResponse};
 use super::transport::connection::Connection;
-use super::transport::grpc::{HalfClose, headers, pack_secret, unary};
+use super::transport::grpc::{HalfClose, pack, unary};
 
 /// Who the client is.
 #[derive(Clone)]
@@ -80,8 +80,13 @@ impl Login {
         self.slot().as_ref()?.login.peek()?.clone().ok()
     }
 
-    /// The token for a call to `endpoint`. Logs in, over `connection`, if there is none.
-    pub(crate) async fn token(&self, endpoint: &Endpoint, connection: &Connection) -> Result<Token, Failure> {
+    /// The token for a call to `endpoint`. Logs in, over `connection`, if there is none; `identity` goes along.
+    pub(crate) async fn token(
+        &self,
+        endpoint: &Endpoint,
+        connection: &Connection,
+        identity: &HeaderMap,
+    ) -> Result<Token, Failure> {
         let Some(credentials) = self.credentials() else {
             return Ok(None);
         };
@@ -102,7 +107,7 @@ impl Login {
                 Attempt {
                     began: Instant::now(),
                     endpoint: endpoint.name.clone(),
-                    login: begin(credentials, connection.clone()),
+                    login: begin(credentials, connection.clone(), identity.clone()),
                 }
             });
             attempt.login.clone()
@@ -159,29 +164,27 @@ impl Login {
 
 /// A login as a task of its own, so that it comes to an end whether or not anyone waits for it; by its limit at the
 /// latest.
-fn begin(credentials: Arc<Credentials>, connection: Connection) -> Authentication {
-    let ended = tokio::spawn(login(credentials, connection));
+fn begin(credentials: Arc<Credentials>, connection: Connection, headers: HeaderMap) -> Authentication {
+    let ended = tokio::spawn(login(credentials, connection, headers));
     ended
         .map(|ended| ended.unwrap_or_else(|error| Err(Cause::Malformed(error.to_string()))))
         .boxed()
         .shared()
 }
 
-async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<Token, Cause> {
+async fn login(credentials: Arc<Credentials>, connection: Connection, headers: HeaderMap) -> Result<Token, Cause> {
     let (user, password) = match &*credentials {
         Credentials::Token(token) => return sensitive(token),
         Credentials::Password { user, password } => (user, password),
     };
     // Never a token here: servers refuse a login that carries a stale one.
-    let mut request = AuthenticateRequest {
+    let message = pack(&AuthenticateRequest {
         name: user.clone(),
         password: password.to_string(),
-    };
-    let message = pack_secret(&request);
-    request.password.zeroize();
+    });
     let end = Instant::now() + connection.patience(LOGIN_LIMIT);
     let answers = connection.answers();
-    let request = || (headers(), message);
+    let request = || (headers, message);
     let answer = unary::<AuthenticateResponse>(&connection, AUTHENTICATE, HalfClose::Request, end, request);
     match timeout_at(end, answer).await {
         Ok(Ok(answer)) => sensitive(&answer.token),

@@ -31,14 +31,17 @@ pub mod pb;
 pub mod range;
 
 pub use client::Client;
-pub use config::{CallOptions, Config};
+pub use config::{CallOptions, Config, MAX_REQUEST};
 pub use error::{Applied, Attempts, Code, Error, Result};
 pub use leases::Renewals;
 pub use login::Credentials;
 pub use readable::Readable;
 #[cfg(feature = "lua")]
 pub(crate) use rpc::rpcs;
-pub use rpc::{RPCS, Rpc, Unary};
+pub use rpc::{
+    Auth, Change, Cluster, Comparison, Defragmented, Increment, Incremented, Maintenance, MemberHash, RPCS, Rpc, Swap,
+    Swapped, Unary,
+};
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};
 #[cfg(any(test, feature = "fuzzing"))]

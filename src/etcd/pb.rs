@@ -60,7 +60,15 @@ pub trait Response: prost::Message + Default {
     }
 }
 
+/// What a client sends.
+pub trait Request: prost::Message + Default {
+    /// Does it hold a secret? Then it is wiped when it is dropped, and so is what was sent of it.
+    const IS_SECRET: bool;
+}
+
+include!(concat!(env!("OUT_DIR"), "/requests.rs"));
 include!(concat!(env!("OUT_DIR"), "/responses.rs"));
+include!(concat!(env!("OUT_DIR"), "/since.rs"));
 
 /// The fields of a message that may stand there many times: number, bytes in memory, and what is in them.
 pub struct Shape(&'static [(u64, usize, Option<&'static Shape>)]);

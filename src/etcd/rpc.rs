@@ -4,28 +4,33 @@
 //! A row of the table is a call: it makes the method of the client here and, on the floor above, that of Lua's. What
 //! more there is to a call is in the file of its service.
 
+mod cluster;
 mod kv;
 mod lease;
+mod maintenance;
 mod watch;
-
-use futures_util::TryFutureExt;
-use prost::Message;
 
 use super::call::Kind;
 use super::client::Client;
 use super::config::CallOptions;
 use super::error::Result;
 use super::pb;
+use futures_util::TryFutureExt;
 
-/// Hands the rows of the table to the macro `$use`. A row is
+pub use kv::{Change, Increment, Incremented, Swap, Swapped};
+pub use maintenance::{Comparison, Defragmented, MemberHash};
+
+/// Hands the rows of the table to the macro `$use`, service by service. A row is
 ///
 /// ```text
 /// /// What it does.
-/// name(required, fields) { Request => Response, "Service/Method", Kind }
+/// name(required, fields) { Request => Response, "Method", Kind }
 /// ```
 ///
 /// The name and the fields are those of Lua. Where exactly one field is required, Lua may give that alone. The kind
-/// says what a repetition may do; `by hand` follows where the client's method is written out in the service's file.
+/// says what a repetition may do; `by hand` follows where the client's method is written out in the service's file, and
+/// `of keys` where a request may say how new the store must be that responds.
+/// Before the rows stand the service, the handle that has the methods, and what Lua puts before their names.
 ///
 /// Beside this library tests and fuzz targets use it, which call every row.
 #[doc(hidden)]
@@ -33,21 +38,96 @@ use super::pb;
 macro_rules! rpcs {
     ($use:ident) => {
         $use! {
-            /// Stores a value under a key. Not under a lease that this client knows to be lost.
-            put(key, value) { PutRequest => PutResponse, "KV/Put", Write, by hand }
-            /// Reads a key or a range of keys.
-            get(key) { RangeRequest => RangeResponse, "KV/Range", Read, by hand }
-            /// Deletes a key or a range of keys.
-            delete(key) { DeleteRangeRequest => DeleteRangeResponse, "KV/DeleteRange", Write }
-            /// Forgets the history before a revision.
-            compact(revision) { CompactionRequest => CompactionResponse, "KV/Compact", Write }
+            KV of Client, "" {
+                /// Stores a value under a key. Not under a lease that this client knows to be lost.
+                put(key, value) { PutRequest => PutResponse, "Put", Write, by hand }
+                /// Reads a key or a range of keys.
+                get(key) { RangeRequest => RangeResponse, "Range", Read, by hand, of keys }
+                /// Deletes a key or a range of keys.
+                delete(key) { DeleteRangeRequest => DeleteRangeResponse, "DeleteRange", Write }
+                /// Forgets the history before a revision.
+                compact(revision) { CompactionRequest => CompactionResponse, "Compact", Write }
+            }
 
-            /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the server responds.
-            revoke(ID) { LeaseRevokeRequest => LeaseRevokeResponse, "Lease/LeaseRevoke", Write, by hand }
-            /// How long a lease still lives, in seconds; -1 for one that does not exist.
-            ttl(ID) { LeaseTimeToLiveRequest => LeaseTimeToLiveResponse, "Lease/LeaseTimeToLive", Read }
-            /// All leases of the cluster.
-            leases() { LeaseLeasesRequest => LeaseLeasesResponse, "Lease/LeaseLeases", Read }
+            Lease of Client, "" {
+                /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the server responds.
+                revoke(ID) { LeaseRevokeRequest => LeaseRevokeResponse, "LeaseRevoke", Write, by hand }
+                /// How long a lease still lives, in seconds; -1 for one that does not exist.
+                ttl(ID) { LeaseTimeToLiveRequest => LeaseTimeToLiveResponse, "LeaseTimeToLive", Read }
+                /// All leases of the cluster.
+                leases() { LeaseLeasesRequest => LeaseLeasesResponse, "LeaseLeases", Read }
+            }
+
+            Auth of Auth, "auth." {
+                /// Switches authentication on. There must be a user `root` with the role `root`.
+                enable() { AuthEnableRequest => AuthEnableResponse, "AuthEnable", Write }
+                /// Switches authentication off.
+                disable() { AuthDisableRequest => AuthDisableResponse, "AuthDisable", Write }
+                /// Is authentication switched on?
+                status() { AuthStatusRequest => AuthStatusResponse, "AuthStatus", Read }
+                /// Adds a user.
+                useradd(name, password) { AuthUserAddRequest => AuthUserAddResponse, "UserAdd", Write }
+                /// The roles of a user.
+                userget(name) { AuthUserGetRequest => AuthUserGetResponse, "UserGet", Read }
+                /// All users.
+                userlist() { AuthUserListRequest => AuthUserListResponse, "UserList", Read }
+                /// Deletes a user.
+                userdelete(name) { AuthUserDeleteRequest => AuthUserDeleteResponse, "UserDelete", Write }
+                /// Gives a user another password.
+                userpassword(name, password) {
+                    AuthUserChangePasswordRequest => AuthUserChangePasswordResponse, "UserChangePassword", Write
+                }
+                /// Gives a role to a user.
+                usergrant(user, role) { AuthUserGrantRoleRequest => AuthUserGrantRoleResponse, "UserGrantRole", Write }
+                /// Takes a role from a user.
+                userrevoke(user, role) {
+                    AuthUserRevokeRoleRequest => AuthUserRevokeRoleResponse, "UserRevokeRole", Write
+                }
+                /// Adds a role, which permits nothing yet.
+                roleadd(name) { AuthRoleAddRequest => AuthRoleAddResponse, "RoleAdd", Write }
+                /// What a role permits.
+                roleget(role) { AuthRoleGetRequest => AuthRoleGetResponse, "RoleGet", Read }
+                /// All roles.
+                rolelist() { AuthRoleListRequest => AuthRoleListResponse, "RoleList", Read }
+                /// Deletes a role, and takes it from all users.
+                roledelete(role) { AuthRoleDeleteRequest => AuthRoleDeleteResponse, "RoleDelete", Write }
+                /// Permits a role to read or write a key or a range of keys.
+                rolegrant(role, permission, key) {
+                    AuthRoleGrantPermissionRequest => AuthRoleGrantPermissionResponse, "RoleGrantPermission", Write
+                }
+                /// Takes from a role what was granted for exactly this key or range.
+                rolerevoke(role, key) {
+                    AuthRoleRevokePermissionRequest => AuthRoleRevokePermissionResponse, "RoleRevokePermission", Write
+                }
+            }
+
+            Cluster of Cluster, "cluster." {
+                /// The members of the cluster.
+                members() { MemberListRequest => MemberListResponse, "MemberList", Read, by hand }
+                /// Adds a member, which is started afterwards.
+                add(peerURLs) { MemberAddRequest => MemberAddResponse, "MemberAdd", Write }
+                /// Gives a member other addresses for its peers.
+                update(ID, peerURLs) { MemberUpdateRequest => MemberUpdateResponse, "MemberUpdate", Write }
+                /// Removes a member.
+                remove(ID) { MemberRemoveRequest => MemberRemoveResponse, "MemberRemove", Write }
+                /// Makes a learner a member that votes.
+                promote(ID) { MemberPromoteRequest => MemberPromoteResponse, "MemberPromote", Write }
+            }
+
+            Maintenance of Maintenance, "maintenance." {
+                /// What a member says of itself.
+                status() { StatusRequest => StatusResponse, "Status", SerializableRead }
+                /// The alarms that are raised.
+                alarms() { AlarmRequest => AlarmResponse, "Alarm", Read }
+                /// A hash of all that a member has stored.
+                hash() { HashRequest => HashResponse, "Hash", SerializableRead }
+                /// A hash of the keys of a member, as they were at a revision.
+                hashkv() { HashKvRequest => HashKvResponse, "HashKV", SerializableRead }
+                /// Makes another member the leader.
+                moveleader(targetID) { MoveLeaderRequest => MoveLeaderResponse, "MoveLeader", Write, by hand }
+                /// Prepares the cluster for an older version, or ends that.
+                downgrade(action) { DowngradeRequest => DowngradeResponse, "Downgrade", Write }
+            }
         }
     };
 }
@@ -55,8 +135,57 @@ macro_rules! rpcs {
 #[cfg(feature = "lua")]
 pub(crate) use rpcs;
 
+/// What has the calls of a service as its methods: the client, or a handle on it.
+trait Service {
+    fn of(client: Client) -> Self;
+    fn client(&self) -> &Client;
+}
+
+impl Service for Client {
+    fn of(client: Client) -> Self {
+        client
+    }
+
+    fn client(&self) -> &Client {
+        self
+    }
+}
+
+macro_rules! handles {
+    ($($(#[$doc:meta])* $handle:ident by $name:ident)*) => {$(
+        $(#[$doc])*
+        pub struct $handle(Client);
+
+        impl Service for $handle {
+            fn of(client: Client) -> Self {
+                Self(client)
+            }
+
+            fn client(&self) -> &Client {
+                &self.0
+            }
+        }
+
+        impl Client {
+            $(#[$doc])*
+            pub fn $name(&self) -> $handle {
+                $handle(self.clone())
+            }
+        }
+    )*};
+}
+
+handles! {
+    /// Users, roles, and whether anybody must log in.
+    Auth by auth
+    /// The members of the cluster.
+    Cluster by cluster
+    /// The state of each member, and what is done about it.
+    Maintenance by maintenance
+}
+
 /// A call that is one request and one response, by its request.
-pub trait Unary: Message + Default + 'static {
+pub trait Unary: pb::Request + 'static {
     /// What the server responds.
     type Response: pb::Response + 'static;
 
@@ -78,6 +207,8 @@ pub struct Rpc {
     /// Its path on the wire.
     pub path: &'static str,
     pub(crate) kind: Kind,
+    /// Does it read keys? Then it takes `min_revision`.
+    pub reads_keys: bool,
 }
 
 impl Rpc {
@@ -88,41 +219,45 @@ impl Rpc {
 }
 
 macro_rules! define {
-    ($($(#[doc = $doc:literal])* $name:ident($($field:ident),*) {
-        $request:ident => $response:ident, $path:literal, $kind:ident $(, by $hand:ident)?
-    })*) => {$(
-        impl Unary for pb::$request {
-            type Response = pb::$response;
+    ($($service:ident of $handle:ident, $prefix:literal {
+        $($(#[doc = $doc:literal])* $name:ident($($field:ident),*) {
+            $request:ident => $response:ident, $method:literal, $kind:ident $(, by $hand:ident)? $(, of $keys:ident)?
+        })*
+    })*) => {
+        $($(
+            impl Unary for pb::$request {
+                type Response = pb::$response;
 
-            const RPC: Rpc = Rpc {
-                name: stringify!($name),
-                doc: concat!($($doc),*),
-                required: &[$(stringify!($field)),*],
-                path: concat!("/etcdserverpb.", $path),
-                kind: Kind::$kind,
-            };
+                const RPC: Rpc = Rpc {
+                    name: concat!($prefix, stringify!($name)),
+                    doc: concat!($($doc),*),
+                    required: &[$(stringify!($field)),*],
+                    path: concat!("/etcdserverpb.", stringify!($service), "/", $method),
+                    kind: Kind::$kind,
+                    reads_keys: false $(|| !stringify!($keys).is_empty())?,
+                };
 
-            async fn run(self, client: Client, options: CallOptions) -> Result<pb::$response> {
-                client.$name(self, &options).await
+                async fn run(self, client: Client, options: CallOptions) -> Result<pb::$response> {
+                    <$handle as Service>::of(client).$name(self, &options).await
+                }
             }
-        }
 
-        define!(@ $($hand)? $(#[doc = $doc])* $name $request $response);
-    )*
+            define!(@ $($hand)? $(#[doc = $doc])* $handle $name $request $response);
+        )*)*
 
         /// All rows.
-        pub const RPCS: &[Rpc] = &[$(pb::$request::RPC),*];
+        pub const RPCS: &[Rpc] = &[$($(pb::$request::RPC),*),*];
     };
     (@ hand $($row:tt)*) => {};
-    (@ $(#[$doc:meta])* $name:ident $request:ident $response:ident) => {
-        impl Client {
+    (@ $(#[$doc:meta])* $handle:ident $name:ident $request:ident $response:ident) => {
+        impl $handle {
             $(#[$doc])*
             pub fn $name(
                 &self,
                 request: pb::$request,
                 options: &CallOptions,
             ) -> impl Future<Output = Result<pb::$response>> {
-                self.call(request, options)
+                Service::client(self).call(request, options)
             }
         }
     };

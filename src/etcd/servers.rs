@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -15,11 +16,19 @@ use super::transport::grpc::headers;
 
 const TOKEN: HeaderName = HeaderName::from_static("token");
 const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
+const API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
+
+/// The release of etcd whose API this client speaks. Servers count requests by it.
+const API: &str = "3.7";
 
 /// Shared by the client and its long-lived streams.
 pub(crate) struct Servers {
     pub(crate) endpoints: Endpoints,
     pub(crate) login: Login,
+    /// What every request says of the client.
+    pub(crate) headers: HeaderMap,
+    /// The bytes that a request may have.
+    pub(crate) max_request: usize,
     /// Cancelled once, by `Client::close` or with the last handle. Ends every call, stream and task of the client.
     pub(crate) closed: CancellationToken,
 }
@@ -29,6 +38,18 @@ pub(crate) struct Servers {
 pub(crate) struct Authorized {
     pub(crate) connection: Connection,
     pub(crate) token: Token,
+}
+
+/// The headers of every request of a client: those of gRPC, and who is asking. `name` is what the program calls itself.
+pub(crate) fn identity(name: Option<&str>) -> HeaderMap {
+    let library = concat!("silly-etcd/", env!("CARGO_PKG_VERSION"));
+    let agent = name.map_or_else(|| library.to_owned(), |name| format!("{name} {library}"));
+    let mut headers = headers();
+    // A name that no header can hold is left out.
+    let agent = HeaderValue::try_from(agent).unwrap_or_else(|_| HeaderValue::from_static(library));
+    headers.insert(USER_AGENT, agent);
+    headers.insert(API_VERSION, HeaderValue::from_static(API));
+    headers
 }
 
 impl Servers {
@@ -51,11 +72,15 @@ impl Servers {
             .await
             .map_err(|_| Failure::new(&endpoint.name, &Cause::ConnectTimeout(limit)))?
             .map_err(|error| Failure::new(&endpoint.name, &Cause::Unreachable(error)))?;
-        let token = self.login.token(endpoint, &connection).await.inspect_err(|failure| {
-            if !self.endpoints.are_several() {
-                leave(&connection, failure);
-            }
-        })?;
+        let token = self
+            .login
+            .token(endpoint, &connection, &self.headers)
+            .await
+            .inspect_err(|failure| {
+                if !self.endpoints.are_several() {
+                    leave(&connection, failure);
+                }
+            })?;
         Ok(Authorized { connection, token })
     }
 
@@ -79,10 +104,10 @@ fn leave(connection: &Connection, failure: &Failure) {
 }
 
 impl Authorized {
-    /// The headers of a request: the token and, where a `leader` is asked for, the wish to be refused at once by a
-    /// member that knows none.
-    pub(crate) fn headers(&self, leader: bool) -> HeaderMap {
-        let mut headers = headers();
+    /// The headers of a request: those of the client, `identity`, the token and, where a `leader` is asked for, the
+    /// wish to be refused at once by a member that knows none.
+    pub(crate) fn headers(&self, identity: &HeaderMap, leader: bool) -> HeaderMap {
+        let mut headers = identity.clone();
         if let Some(token) = &self.token {
             headers.insert(TOKEN, token.clone());
         }

@@ -15,7 +15,7 @@ use super::cause::{Cause, Retry};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::failure::Failure;
-use super::pb::Response;
+use super::pb::{Request, Response};
 use super::servers::{Authorized, Servers};
 use super::transport::gate::Purpose;
 use super::transport::grpc::{self, HalfClose, open, pack, unary};
@@ -77,7 +77,7 @@ impl<S: Persistent> Drop for Ending<'_, S> {
 async fn serve(stream: &impl Persistent, servers: &Servers) {
     loop {
         stream.wanted().await;
-        let mut route = servers.endpoints.route();
+        let mut route = servers.endpoints.route(None);
         let mut failures = 0;
         let mut repairs = 0;
         // The failure of a server that may yet answer.
@@ -142,7 +142,14 @@ impl Line {
             authorized,
         };
         let end = Instant::now() + connection.patience(ANSWER_LIMIT);
-        let opened = open(&connection, method, purpose, end, line.authorized.headers(true)).await;
+        let opened = open(
+            &connection,
+            method,
+            purpose,
+            end,
+            line.authorized.headers(&line.servers.headers, true),
+        )
+        .await;
         let (requests, responses) = opened.map_err(|cause| line.failed(&cause))?;
         Ok((line, Requests(requests), Responses(responses)))
     }
@@ -159,7 +166,7 @@ impl Line {
 
     /// One call on the same connection, with the same token; on another where this one takes no more requests, or none
     /// beside the streams that last.
-    pub(crate) async fn call<R: Response>(&self, method: &'static str, request: &impl Message) -> Result<R, Failure> {
+    pub(crate) async fn call<R: Response>(&self, method: &'static str, request: &impl Request) -> Result<R, Failure> {
         let authorized = if self.authorized.connection.is_closed() {
             let ready = self.servers.connect_and_login(&self.endpoint, CONNECT_LIMIT, None);
             ready.await?
@@ -168,7 +175,7 @@ impl Line {
         };
         let connection = &authorized.connection;
         let end = Instant::now() + connection.patience(CALL_LIMIT);
-        let message = || (authorized.headers(true), pack(request));
+        let message = || (authorized.headers(&self.servers.headers, true), pack(request));
         let answer = unary::<R>(connection, method, HalfClose::Request, end, message);
         let answered = timeout_at(end, answer).await.unwrap_or_else(|_| {
             let silence = connection.patience(CALL_LIMIT);

@@ -8,6 +8,7 @@ use mlua::prelude::*;
 use super::failure;
 use super::fields::{Decode, Fields};
 use super::operation::{Answer, Unwritten, run};
+use super::options;
 use super::table::{Encode, build};
 use crate::etcd::{self, Applied, CallOptions, Client, Unary};
 
@@ -19,10 +20,24 @@ pub(super) trait Call: Send + 'static {
     const REQUIRED: &'static [&'static str] = &[];
     /// Can it be called without a request?
     const BARE: bool = false;
+    /// Is what it returns a stream, which may be on any endpoint?
+    const STREAMS: bool = false;
+    /// Does it read keys, as a store must have had them that was at some revision?
+    const READS_KEYS: bool = false;
     /// What goes down. Fields that its decoder does not ask for are errors.
     type Request: Decode + Send + 'static;
     /// What comes up.
     type Response: Send + 'static;
+
+    /// The options of a request that does not say otherwise, from those of its client.
+    fn defaults(options: CallOptions) -> CallOptions {
+        options
+    }
+
+    /// Do the request and its options go together? Else the field that is too much, and why.
+    fn check(_: &Self::Request, _: &CallOptions) -> Result<(), (&'static str, &'static str)> {
+        Ok(())
+    }
 
     /// May it change something on the server?
     fn writes(request: &Self::Request) -> bool;
@@ -45,6 +60,7 @@ where
     const NAME: &'static str = R::RPC.name;
     const REQUIRED: &'static [&'static str] = R::RPC.required;
     const BARE: bool = R::RPC.required.is_empty();
+    const READS_KEYS: bool = R::RPC.reads_keys;
     type Request = R;
     type Response = R::Response;
 
@@ -75,8 +91,9 @@ pub(super) fn submit<C: Call>(
     };
     let decoded = fields.and_then(|mut fields| {
         let request = C::Request::decode(&mut fields)?;
-        let options = fields.options(client.options())?;
+        let options = options::request::<C>(&mut fields, client)?;
         fields.check()?;
+        C::check(&request, &options).map_err(|(field, reason)| fields.field(field, reason))?;
         Ok((request, options))
     });
     let (request, options) = match decoded {

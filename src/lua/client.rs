@@ -3,9 +3,9 @@
 use mlua::prelude::*;
 
 use super::call::{Call, submit};
-use super::{failure, lease, txn, watch};
+use super::{failure, lease, maintenance, txn, watch};
 use crate::bridge::Owned;
-use crate::etcd::{Client, pb, rpcs};
+use crate::etcd::{Client, Increment, Swap, pb, rpcs};
 
 #[derive(Default)]
 pub(super) struct NativeClient {
@@ -41,8 +41,10 @@ impl Drop for Handle {
 impl LuaUserData for NativeClient {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         macro_rules! register {
-            ($($(#[$doc:meta])* $name:ident $required:tt { $request:ident $($row:tt)* })*) => {
-                $(add::<pb::$request, M>(methods);)*
+            ($($service:ident of $handle:ident, $prefix:literal {
+                $($(#[$doc:meta])* $name:ident $required:tt { $request:ident $($row:tt)* })*
+            })*) => {
+                $($(add::<pb::$request, M>(methods);)*)*
             };
         }
         rpcs!(register);
@@ -50,6 +52,11 @@ impl LuaUserData for NativeClient {
         add::<lease::Grant, M>(methods);
         add::<lease::Keepalive, M>(methods);
         add::<watch::Watch, M>(methods);
+        add::<Swap, M>(methods);
+        add::<Increment, M>(methods);
+        add::<maintenance::Disarm, M>(methods);
+        add::<maintenance::Defragment, M>(methods);
+        add::<maintenance::Compare, M>(methods);
 
         methods.add_method("close", |_, client, ()| {
             if let Some(client) = client.client() {

@@ -4,9 +4,13 @@ use mlua::prelude::*;
 
 use super::failure::Invalid;
 use super::fields::Fields;
+use super::options;
 use super::text::excerpt;
 use super::value::Value;
-use crate::etcd::{Address, CallOptions, Config, Credentials, Pem, TlsConfig, Unusable};
+use crate::etcd::{Address, CallOptions, Config, Credentials, MAX_REQUEST, Pem, TlsConfig, Unusable};
+
+/// Of host names, and of a program.
+const LONGEST_NAME: usize = 255;
 
 /// The configuration in `conf`, or what is wrong with it.
 pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
@@ -14,7 +18,10 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     let (endpoints, encrypted) = endpoints(lua, &mut fields)?;
     let tls = tls(&mut fields, &encrypted)?;
     let credentials = credentials(&mut fields)?;
-    let options = fields.options(CallOptions::default())?;
+    let options = options::general(&mut fields, CallOptions::DEFAULT)?;
+    let deadline = options::deadline(&mut fields)?.flatten();
+    let name = name(&mut fields)?;
+    let max_request = max_request(&mut fields)?;
     // The Lua half has read it.
     fields.value("loop")?;
     fields.check()?;
@@ -26,7 +33,34 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
         tls,
         credentials,
         options,
+        deadline,
+        name,
+        max_request,
     })
+}
+
+/// Reads `name`: what the program calls itself towards the servers.
+fn name(conf: &mut Fields<'_>) -> Result<Option<String>, Invalid> {
+    let name = conf.optional_text("name")?;
+    let is_good = |name: &String| {
+        !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    };
+    match name {
+        Some(name) if !is_good(&name) => Err(conf.field("name", "must be 1 to 255 printable ASCII characters")),
+        name => Ok(name),
+    }
+}
+
+/// Reads `max_request`, in bytes.
+fn max_request(conf: &mut Fields<'_>) -> Result<usize, Invalid> {
+    match conf
+        .optional_natural("max_request")
+        .map_err(|invalid| invalid.with("in bytes"))?
+    {
+        None => Ok(MAX_REQUEST),
+        Some(0) => Err(conf.field("max_request", "must be more than 0 bytes")),
+        Some(bytes) => Ok(usize::try_from(bytes).unwrap_or(usize::MAX)),
+    }
 }
 
 /// Reads `endpoints`: the servers, each of them once, and what each item says about encryption.
@@ -57,7 +91,6 @@ fn endpoint(value: &Value) -> Result<(Address, Option<bool>), String> {
 
 /// Could a text that is no address be a password, or a key?
 fn is_private(text: &str) -> bool {
-    const LONGEST_NAME: usize = 255;
     text.contains(['@', '\n']) || text.len() > LONGEST_NAME
 }
 

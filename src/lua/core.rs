@@ -10,7 +10,7 @@ use mlua::prelude::*;
 use super::client::NativeClient;
 use super::operation::{self, bridge};
 use super::yieldable::IsYieldable;
-use super::{cdata, config, failure, json};
+use super::{cdata, config, failure, json, maintenance, update};
 use crate::bridge::{self, SubmitError};
 use crate::etcd::{Applied, Client, Code, Error, RPCS};
 
@@ -43,9 +43,11 @@ impl LuaUserData for Core {
         // version() -> the library's
         methods.add_method("version", |_, _, ()| Ok(env!("CARGO_PKG_VERSION")));
 
-        // calls() -> the names of a client's methods that are one request and one response
+        // calls() -> the names of a client's methods that take a request and return the response, and nothing else;
+        // those of a service that has a name of its own stand behind that: `auth.enable`
         methods.add_method("calls", |lua, _, ()| {
-            lua.create_sequence_from(RPCS.iter().map(|rpc| rpc.name))
+            let rows = RPCS.iter().map(|rpc| rpc.name);
+            lua.create_sequence_from(rows.chain(update::CALLS).chain(maintenance::CALLS))
         });
 
         // newclient(conf) -> client | nil, message

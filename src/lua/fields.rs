@@ -13,19 +13,13 @@ use mlua::prelude::*;
 
 use super::cdata::Cdata;
 use super::failure::Invalid;
+use super::options::OPTIONS;
 use super::text::{excerpt, one_line};
 use super::value::{self, Field, Value};
 use super::{hint, integer};
-use crate::etcd::CallOptions;
 
 /// No server takes a list as long as that.
 const MAX_ITEMS: usize = 1 << 16;
-
-/// The fields that every call takes.
-const OPTIONS: [&str; 4] = ["timeout", "retry", "retry_sleep", "retry_unknown"];
-
-/// A longer time than anyone waits; the clocks can still add it.
-const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
 /// What can be read from the fields of a table.
 pub(super) trait Decode: Sized {
@@ -114,6 +108,9 @@ impl Unknown {
 }
 
 impl<'a> Fields<'a> {
+    /// A longer time than anyone waits; the clocks can still add it.
+    const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+
     /// The fields of a request of `call`. Where one alone is `required` it may stand in the request's place.
     pub(super) fn new(
         lua: &'a Lua,
@@ -213,6 +210,18 @@ impl<'a> Fields<'a> {
         self.table.is_none()
     }
 
+    /// Is the field there? It still has to be asked for.
+    pub(super) fn has(&self, name: &'static str) -> Result<bool, Invalid> {
+        match (&self.table, self.own.iter().find(|field| field.name.is(name))) {
+            (_, Some(field)) => Ok(!matches!(field.value, Value::Nil)),
+            (Some(table), None) if self.inherits => {
+                let value: LuaResult<LuaValue> = table.get(name);
+                Ok(!value.map_err(|error| self.raised(name, &error))?.is_nil())
+            }
+            (_, None) => Ok(false),
+        }
+    }
+
     /// A field's value, nil if it is absent. To be asked for once.
     pub(super) fn value(&mut self, name: &'static str) -> Result<Value, Invalid> {
         debug_assert!(!self.known.contains(&name), "{name} was asked for before");
@@ -234,6 +243,11 @@ impl<'a> Fields<'a> {
     /// The required field `name` need not be there after all.
     pub(super) fn spare(&mut self, name: &str) {
         self.missing = self.missing.filter(|missing| *missing != name);
+    }
+
+    /// Is something missing that must be there?
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.missing.is_some()
     }
 
     /// What stands for a field that must be there and is not, until [`check`](Self::check) tells it.
@@ -452,28 +466,15 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number of milliseconds that may be absent.
-    fn milliseconds(&mut self, name: &'static str) -> Result<Option<Duration>, Invalid> {
+    pub(super) fn milliseconds(&mut self, name: &'static str) -> Result<Option<Duration>, Invalid> {
         let given = self.optional_natural(name);
         let given = given.map_err(|invalid| invalid.with("in milliseconds"))?;
-        Ok(given.map(|given| Duration::from_millis(given).min(FOREVER)))
+        Ok(given.map(|given| Duration::from_millis(given).min(Self::FOREVER)))
     }
 
     /// A whole number of seconds that must be there.
     pub(super) fn whole_seconds(&mut self, name: &'static str) -> Result<i64, Invalid> {
         self.integer(name).map_err(|invalid| invalid.with("in seconds"))
-    }
-
-    /// The fields that every call takes, those of [`OPTIONS`], over the client's `defaults`.
-    pub(super) fn options(&mut self, defaults: CallOptions) -> Result<CallOptions, Invalid> {
-        let timeout = self.seconds("timeout")?;
-        let retry = self.optional_natural("retry")?;
-        let sleep = self.milliseconds("retry_sleep")?;
-        Ok(CallOptions {
-            timeout: timeout.unwrap_or(defaults.timeout),
-            retry: retry.map_or(defaults.retry, |retry| u32::try_from(retry).unwrap_or(u32::MAX)),
-            retry_sleep: sleep.unwrap_or(defaults.retry_sleep),
-            retry_unknown: self.optional_flag("retry_unknown")?.unwrap_or(defaults.retry_unknown),
-        })
     }
 
     /// All fields have been asked for: an error if the table has others, or lacks one that must be there.
@@ -634,8 +635,8 @@ pub(super) fn seconds(value: &Value) -> Result<Option<Duration>, String> {
         _ => None,
     };
     let seconds = seconds.ok_or_else(|| format!("must be a number of seconds, got {}", value.article()))?;
-    if seconds >= FOREVER.as_secs_f64() {
-        return Ok(Some(FOREVER));
+    if seconds >= Fields::FOREVER.as_secs_f64() {
+        return Ok(Some(Fields::FOREVER));
     }
     let duration = Duration::try_from_secs_f64(seconds);
     duration

@@ -69,7 +69,6 @@ const ELSEWHERE: &[(&[&str], &str, Option<&str>)] = &[
             "requesttimeout",
             "readtimeout",
             "timeoutms",
-            "deadline",
         ],
         "timeout",
         Some("did you mean 'timeout', in seconds?"),

@@ -3,15 +3,17 @@
 //! A [`call`] decodes its request, submits an `operation` and encodes its response. Those of the table in
 //! `src/etcd/rpc.rs` do so by rule; `txn`, `lease` and `watch` have the others, and `read` is how what they return is
 //! read from. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config`
-//! make sense of them, with a `hint` for who is wrong; `messages` has the requests that are decoded by hand. `table`
+//! make sense of them, `options` of what every request may say, with a `hint` for who is wrong; `messages` has the requests that are decoded by hand. `table`
 //! writes responses, `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of
 //! them, `text` shortens what others say. `core` and `client` are what the Lua half of the module, in
 //! `lua/silly/store/etcd/`, is built on; `embed` holds that half, `json` serves the standalone runtime, `yieldable`
 //! tells whether a caller can be suspended. `entry` is what Lua calls first; `pin` keeps the library loaded.
 
+mod auth;
 mod call;
 mod cdata;
 mod client;
+mod cluster;
 mod config;
 mod core;
 mod embed;
@@ -22,13 +24,16 @@ mod hint;
 mod integer;
 mod json;
 mod lease;
+mod maintenance;
 mod messages;
 mod operation;
+mod options;
 mod pin;
 mod read;
 mod table;
 mod text;
 mod txn;
+mod update;
 mod value;
 mod watch;
 mod yieldable;

@@ -32,8 +32,16 @@ pub(super) struct Txn;
 
 impl Call for Txn {
     const NAME: &'static str = "txn";
+    const READS_KEYS: bool = true;
     type Request = TxnRequest;
     type Response = TxnResponse;
+
+    fn check(request: &TxnRequest, options: &CallOptions) -> std::result::Result<(), (&'static str, &'static str)> {
+        if options.min_revision > 0 && request.writes() {
+            return Err(("min_revision", "is for a transaction that only reads"));
+        }
+        Ok(())
+    }
 
     fn writes(request: &TxnRequest) -> bool {
         request.writes()
@@ -136,10 +144,37 @@ impl Reader {
 const TARGETS: [&str; 5] = ["VERSION", "CREATE", "MOD", "VALUE", "LEASE"];
 const OPERANDS: [&str; 5] = ["version", "create_revision", "mod_revision", "value", "lease"];
 
+/// How it is compared, in words and in signs.
+const RESULTS: [&str; 8] = ["EQUAL", "GREATER", "LESS", "NOT_EQUAL", "=", ">", "<", "!="];
+
+/// The target of the only operand, where none is given.
+fn implied(fields: &mut Fields<'_>) -> Result<Option<i32>, Invalid> {
+    if fields.has("target")? {
+        return Ok(None);
+    }
+    let mut found = None;
+    for (target, operand) in (0..).zip(OPERANDS) {
+        if fields.has(operand)? && found.replace(target).is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(found)
+}
+
 fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
     let (key, range_end) = key_range(fields)?;
-    let target = fields.required_choice("target", &TARGETS)?;
-    let result = fields.required_choice("result", &["EQUAL", "GREATER", "LESS", "NOT_EQUAL"])?;
+    // A comparison with one operand needs no target, and is for equality unless it says otherwise.
+    let implied = implied(fields)?;
+    let (target, result) = match implied {
+        Some(target) => {
+            fields.value("target")?;
+            (Some(target), Some(fields.choice("result", &RESULTS)?))
+        }
+        None => (
+            fields.required_choice("target", &TARGETS)?,
+            fields.required_choice("result", &RESULTS)?,
+        ),
+    };
     let Some(target) = target else {
         for operand in OPERANDS {
             fields.value(operand)?;
@@ -159,7 +194,8 @@ fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
         OPERANDS.contains(&name).then(takes)
     })?;
     Ok(Compare {
-        result: result.unwrap_or_default(),
+        // Each has a second name.
+        result: result.unwrap_or_default() % 4,
         target,
         key,
         range_end,

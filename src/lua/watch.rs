@@ -14,6 +14,7 @@ pub(super) struct Watch;
 impl Call for Watch {
     const NAME: &'static str = "watch";
     const REQUIRED: &'static [&'static str] = &["key"];
+    const STREAMS: bool = true;
     type Request = WatchCreateRequest;
     type Response = Watcher;
 

@@ -17,13 +17,12 @@ use support::{Call, Cluster, ONCE};
 fn client(etcd: &Cluster) -> Client {
     let endpoints = etcd.addresses.iter().map(|server| server.to_string().parse().unwrap());
     Client::new(Config {
-        endpoints: endpoints.collect(),
-        tls: None,
         credentials: Some(Credentials::Password {
             user: "root".to_owned(),
             password: "hush".to_owned().into(),
         }),
         options: ONCE,
+        ..Config::new(endpoints.collect())
     })
 }
 

@@ -27,6 +27,7 @@ const PATIENT: CallOptions = CallOptions {
     retry: 9,
     retry_sleep: Duration::from_millis(1),
     retry_unknown: true,
+    ..CallOptions::DEFAULT
 };
 
 /// As gRPC's servers say it.

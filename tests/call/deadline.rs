@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use h2::Reason;
-use silly_etcd::etcd::pb::PutRequest;
+use silly_etcd::etcd::pb::{PutRequest, RangeRequest};
 use silly_etcd::etcd::{Applied, CallOptions, Client, Code, Config, Credentials, Error, TlsConfig};
 use tokio::io::AsyncReadExt;
 use tokio::join;
@@ -211,5 +211,73 @@ fn c5_only_the_request_is_given_up_not_its_connection() {
         });
         assert_eq!(late.unwrap_err().code, Code::DeadlineExceeded);
         assert_eq!(outcome(in_time), Ok(()));
+    });
+}
+
+/// Options with a deadline so long from now.
+fn within(limit: Duration, options: CallOptions) -> CallOptions {
+    CallOptions {
+        deadline: Some(Instant::now() + limit),
+        ..options
+    }
+}
+
+#[test]
+fn a_deadline_cuts_the_attempt_that_is_under_way() {
+    run(async {
+        let etcd = silent_at_first(1, |_| {}).await;
+        let client = etcd.client(ONCE);
+        let (began, limit) = (Instant::now(), Duration::from_secs(2));
+        let error = until(client.get(RangeRequest::default(), &within(limit, ONCE)))
+            .await
+            .unwrap_err();
+        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
+        assert_eq!(error.message, "no response within 2 s");
+        assert!(began.elapsed() <= limit + Duration::from_millis(50));
+    });
+}
+
+#[test]
+fn a_deadline_allows_no_pause_that_would_outlast_it() {
+    run(async {
+        let etcd = Cluster::start(1, |mut call: Call| async move { call.finish("14", "busy") }).await;
+        let options = CallOptions {
+            retry: 9,
+            retry_sleep: Duration::from_secs(1),
+            ..ONCE
+        };
+        let client = etcd.client(ONCE);
+        let limit = Duration::from_millis(2500);
+        let began = Instant::now();
+        let error = until(client.get(RangeRequest::default(), &within(limit, options)))
+            .await
+            .unwrap_err();
+        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
+        assert_eq!(
+            error.message,
+            "the deadline leaves no time for another attempt after unavailable: busy"
+        );
+        assert_eq!(etcd.methods().len(), 3);
+        assert_eq!(error.attempts.unwrap().count, 3);
+        assert!(began.elapsed() <= limit);
+    });
+}
+
+#[test]
+fn a_deadline_holds_for_the_connection_and_the_login_too() {
+    run(async {
+        let (silent, _full) = unreachable().await;
+        let client = client(&[silent], ONCE);
+        let limit = Duration::from_secs(1);
+        let began = Instant::now();
+        let error = until(client.get(RangeRequest::default(), &within(limit, ONCE)))
+            .await
+            .unwrap_err();
+        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
+        assert!(
+            began.elapsed() <= limit + Duration::from_millis(50),
+            "{:?}",
+            began.elapsed()
+        );
     });
 }

@@ -179,7 +179,7 @@ fn so_is_a_renewal_and_a_grant_whose_lease_the_client_names() {
             let expected = (again, if again { 2 } else { 1 });
             let options = CallOptions { retry: 3, ..ONCE };
             let etcd = case.cluster().await;
-            let renewed = keepalive(&etcd.client(options)).await.is_ok();
+            let renewed = keepalive(&etcd.client(options.clone())).await.is_ok();
             assert_eq!((renewed, etcd.methods().len()), expected, "{}", case.text);
             // The client asks about a lease that exists: it may be its own.
             if case.text == "etcdserver: lease already exists" {
@@ -187,7 +187,7 @@ fn so_is_a_renewal_and_a_grant_whose_lease_the_client_names() {
             }
             let etcd = case.cluster().await;
             let granted = etcd
-                .client(options)
+                .client(options.clone())
                 .grant(LeaseGrantRequest::default(), false, &options)
                 .await;
             assert_eq!((granted.is_ok(), etcd.methods().len()), expected, "{}", case.text);

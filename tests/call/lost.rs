@@ -266,7 +266,7 @@ fn a_comparison_that_fails_after_a_lost_attempt_says_nothing_for_certain() {
                 success: vec![put],
                 ..TxnRequest::default()
             };
-            let done = outcome(etcd.client(options).txn(request, &options).await);
+            let done = outcome(etcd.client(options.clone()).txn(request, &options).await);
             let expected = if known {
                 Ok(())
             } else {

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use silly_etcd::etcd::pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use silly_etcd::etcd::pb::mvccpb::event::EventType;
 use silly_etcd::etcd::pb::request_op::Request;
 use silly_etcd::etcd::pb::{Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest};
-use silly_etcd::etcd::{Applied, CallOptions, Client, Readable, range};
+use silly_etcd::etcd::{Applied, CallOptions, Client, Increment, Readable, range};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -190,4 +191,48 @@ async fn c2_no_write_happens_twice_however_many_answers_are_lost() {
     for (value, number) in counted.iter().zip(1..) {
         assert!(value.starts_with(&format!("{number} ")), "{value} is number {number}");
     }
+}
+
+#[tokio::test]
+async fn c2_a_counter_misses_no_increment_that_succeeded() {
+    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
+    let etcd: SocketAddr = etcd.parse().unwrap();
+    let swallowing = listen(ports(1).await, move |_, client| swallow(client, etcd));
+    let key = Bytes::from(format!("once/{}/counter", fastrand::u64(..)));
+    let mut counting = JoinSet::new();
+    for _ in 0..50 {
+        let (client, key) = (client(&swallowing, OPTIONS), key.clone());
+        counting.spawn(async move {
+            let (mut counted, mut unknown) = (0, 0);
+            for _ in 0..20 {
+                let increment = Increment {
+                    key: key.clone(),
+                    by: 1,
+                    initial: 0,
+                    lease: None,
+                };
+                match client.increment(increment, &OPTIONS).await {
+                    Ok(_) => counted += 1,
+                    Err(error) if error.applied == Applied::Maybe => unknown += 1,
+                    Err(_) => {}
+                }
+            }
+            (counted, unknown)
+        });
+    }
+    let counts = counting.join_all().await;
+    let (counted, unknown) = counts
+        .iter()
+        .fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    let request = RangeRequest {
+        key,
+        ..RangeRequest::default()
+    };
+    let kvs = client(&[etcd], OPTIONS).get(request, &OPTIONS).await.unwrap().kvs;
+    let value: i64 = String::from_utf8_lossy(&kvs[0].value).parse().unwrap();
+    assert!(
+        (counted..=counted + unknown).contains(&value),
+        "{counted} + {unknown}: {value}"
+    );
+    assert!(counted > 0 && unknown > 0, "{counted} + {unknown}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use h2::Reason;
 use silly_etcd::etcd::pb::watch_request::RequestUnion;
-use silly_etcd::etcd::pb::{WatchCreateRequest, WatchRequest, WatchResponse};
+use silly_etcd::etcd::pb::{RangeRequest, WatchCreateRequest, WatchRequest, WatchResponse};
 use silly_etcd::etcd::{Applied, CallOptions, Code};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -70,7 +70,7 @@ fn a_server_that_cannot_be_talked_to_does_not_end_the_retries() {
                 }
             })
             .await;
-            let client = client(&[alien, etcd.addresses[0]], options);
+            let client = client(&[alien, etcd.addresses[0]], options.clone());
             assert_eq!(outcome(until(put(&client)).await), Ok(()));
         }
         let error = put(&client(&[alien], options)).await.unwrap_err();
@@ -243,5 +243,42 @@ fn c3_a_write_that_its_connection_hands_back_is_sent_on_another() {
 fn c3_that_costs_no_retry() {
     run(async {
         assert_eq!(put_beside_a_watch(ONCE).await, Ok(()));
+    });
+}
+
+#[test]
+fn a_call_of_one_endpoint_asks_no_other() {
+    run(async {
+        let etcd = Cluster::start(3, refuse).await;
+        let client = etcd.client(ONCE);
+        for place in 0..3 {
+            let options = CallOptions {
+                retry: 2,
+                endpoint: Some(place),
+                ..ONCE
+            };
+            until(client.get(RangeRequest::default(), &options)).await.unwrap_err();
+        }
+        let seen: Vec<_> = etcd.seen().iter().map(|seen| seen.server).collect();
+        assert_eq!(seen, [0, 0, 0, 1, 1, 1, 2, 2, 2]);
+    });
+}
+
+#[test]
+fn what_one_endpoint_says_does_not_move_others() {
+    run(async {
+        let etcd = Cluster::start(2, answer).await;
+        let client = etcd.client(ONCE);
+        get(&client).await.unwrap();
+        let first = etcd.seen()[0].server;
+        for place in [0, 1] {
+            let options = CallOptions {
+                endpoint: Some(place),
+                ..ONCE
+            };
+            client.get(RangeRequest::default(), &options).await.unwrap();
+        }
+        get(&client).await.unwrap();
+        assert_eq!(etcd.seen()[3].server, first);
     });
 }

@@ -32,7 +32,7 @@ pub(crate) const ONCE: CallOptions = CallOptions {
     timeout: Duration::from_secs(5),
     retry: 0,
     retry_sleep: Duration::ZERO,
-    retry_unknown: false,
+    ..CallOptions::DEFAULT
 };
 
 /// A client of these servers.
@@ -44,10 +44,8 @@ pub(crate) fn client(servers: &[SocketAddr], options: CallOptions) -> Client {
 pub(crate) fn config(servers: &[SocketAddr], options: CallOptions) -> Config {
     let address = |server: &SocketAddr| -> Address { server.to_string().parse().unwrap() };
     Config {
-        tls: None,
-        credentials: None,
-        endpoints: servers.iter().map(address).collect(),
         options,
+        ..Config::new(servers.iter().map(address).collect())
     }
 }
 

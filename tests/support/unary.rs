@@ -4,7 +4,7 @@ use silly_etcd::etcd::pb::{
     self, LeaseGrantRequest, LeaseKeepAliveRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest,
     WatchCreateRequest,
 };
-use silly_etcd::etcd::{Applied, Client, Code, Error};
+use silly_etcd::etcd::{Applied, Client, Code, Error, Unary};
 
 use super::{Call, ONCE};
 
@@ -28,11 +28,11 @@ pub(crate) async fn get(client: &Client) -> Result<RangeResponse, Error> {
 }
 
 macro_rules! call_rows {
-    ($($(#[doc = $doc:literal])* $name:ident($($field:ident),*) {
-        $request:ident => $response:ident, $path:literal, $kind:ident $(, by $hand:ident)?
+    ($($service:ident of $handle:ident, $prefix:literal {
+        $($(#[$doc:meta])* $name:ident $required:tt { $request:ident $($row:tt)* })*
     })*) => {
         async fn call_rows(client: &Client) {
-            $(let _ = client.$name(pb::$request::default(), &ONCE).await;)*
+            $($(let _ = pb::$request::default().run(client.clone(), ONCE).await;)*)*
         }
     };
 }

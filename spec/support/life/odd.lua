@@ -94,14 +94,14 @@ for _ = 1, tonumber(times) do
 		request.timeout, request.retry, request.retry_sleep = 0.2, 0, 0
 	end
 	if call ~= "leases" or type(request) == "table" then
-		refused(call, nobody[call](nobody, request))
+		refused(call, schema.run(nobody, call, request))
 	end
 
 	-- With something in it that is certainly wrong, to the real one.
 	call, request = CALLS[random(#CALLS)], object(0)
 	if request ~= nil and not getmetatable(request) then
 		request[({ "nonsense", 1.5, true, print })[random(4)]] = random(2) == 1 or {}
-		local code = refused(call, client[call](client, request))
+		local code = refused(call, schema.run(client, call, request))
 		assert(code == "invalid_argument", code)
 	end
 
@@ -110,7 +110,7 @@ for _ = 1, tonumber(times) do
 	pcall(core.tojson, core, thing(0))
 	pcall(core.fromjson, core, thing(2))
 	pcall(core.wait, core, random(2) == 1 and 0 or object(3))
-	local method = nobody[CALLS[random(#CALLS)]]
+	local method = schema.method(nobody, CALLS[random(#CALLS)])
 	pcall(method, thing(0), thing(0))
 end
 

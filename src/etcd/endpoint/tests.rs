@@ -18,7 +18,7 @@ fn endpoints(count: usize) -> Endpoints {
 #[test]
 fn a_route_visits_each_server_once_before_it_repeats_one() {
     let endpoints = endpoints(3);
-    let mut route = endpoints.route();
+    let mut route = endpoints.route(None);
     let mut seen = vec![route.endpoint().name.clone()];
     while route.advance() {
         seen.push(route.endpoint().name.clone());
@@ -31,10 +31,10 @@ fn a_route_visits_each_server_once_before_it_repeats_one() {
 #[test]
 fn the_server_that_answered_is_asked_first() {
     let endpoints = endpoints(3);
-    let mut route = endpoints.route();
+    let mut route = endpoints.route(None);
     route.advance();
     route.keep();
-    assert_eq!(endpoints.route().endpoint().name, route.endpoint().name);
+    assert_eq!(endpoints.route(None).endpoint().name, route.endpoint().name);
 }
 
 #[test]

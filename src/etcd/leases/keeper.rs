@@ -230,16 +230,11 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use crate::etcd::{CallOptions, Client, Config};
+    use crate::etcd::{Client, Config};
 
     #[test]
     fn a_write_without_a_lease_does_not_wait_for_the_keeper() {
-        let client = Client::new(Config {
-            endpoints: vec!["127.0.0.1:1".parse().unwrap()],
-            options: CallOptions::default(),
-            credentials: None,
-            tls: None,
-        });
+        let client = Client::new(Config::new(vec!["127.0.0.1:1".parse().unwrap()]));
         let (checked, outcome) = mpsc::channel();
         let keeper = &client.parts.keeper;
         let busy = keeper.shared.leases();

@@ -112,7 +112,7 @@ async fn open(servers: Arc<Servers>, endpoint: Arc<Endpoint>) -> Result<Opened, 
 
 /// The endpoint that stands so many places behind this one.
 pub(super) fn behind(servers: &Servers, endpoint: &Arc<Endpoint>, places: usize) -> Arc<Endpoint> {
-    let mut route = servers.endpoints.route();
+    let mut route = servers.endpoints.route(None);
     while !Arc::ptr_eq(route.endpoint(), endpoint) {
         route.advance();
     }

@@ -3,6 +3,12 @@
 //! Each call takes the request as it goes over the wire and returns the response as it came. Those that only pass it on
 //! are not `async`: the future of an `async fn` has room for its arguments as long as it lives.
 
+mod update;
+
+use futures_util::future::Either;
+
+pub use update::{Change, Increment, Incremented, Swap, Swapped};
+
 use crate::etcd::call::Kind;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
@@ -10,7 +16,7 @@ use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::pb::request_op::Request as Op;
 use crate::etcd::pb::response_op::Response as OpResponse;
 use crate::etcd::pb::{
-    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseOp, TxnRequest, TxnResponse,
+    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, Response, ResponseOp, TxnRequest, TxnResponse,
 };
 
 const TXN: &str = "/etcdserverpb.KV/Txn";
@@ -24,6 +30,13 @@ impl Client {
 
     /// Reads a key or a range of keys.
     pub fn get(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
+        if options.min_revision > 0 {
+            return Either::Right(Box::pin(self.get_from(request, options)));
+        }
+        Either::Left(self.range(request, options))
+    }
+
+    fn range(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
         let kind = if request.serializable {
             Kind::SerializableRead
         } else {
@@ -32,8 +45,37 @@ impl Client {
         self.call_as(kind, request, options)
     }
 
+    /// Reads from a store that has had `options.min_revision`. What one member has may be older: then the cluster's
+    /// agreed state is read, which settles in one step what asking member after member might not.
+    async fn get_from(&self, request: RangeRequest, options: &CallOptions) -> Result<RangeResponse> {
+        let mut response = self.range(request.clone(), options).await?;
+        if request.serializable && response.revision() < options.min_revision {
+            let request = RangeRequest {
+                serializable: false,
+                ..request
+            };
+            response = self.range(request, options).await?;
+        }
+        reached(response.revision(), options)?;
+        Ok(response)
+    }
+
     /// Compares, then runs one of two lists of operations, atomically. One that only reads is repeated like a read.
     pub async fn txn(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
+        if options.min_revision == 0 {
+            return self.transact(request, options).await;
+        }
+        let mut response = Box::pin(self.transact(request.clone(), options)).await?;
+        if response.revision() < options.min_revision {
+            // As of a single `get`.
+            let request = linearizable(request);
+            response = Box::pin(self.transact(request, options)).await?;
+        }
+        reached(response.revision(), options)?;
+        Ok(response)
+    }
+
+    async fn transact(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
         self.check_leases(&request)?;
         let kind = if request.writes() { Kind::Write } else { Kind::Read };
         let answered = self.servers().call::<TxnResponse>(kind, TXN, request, options).await?;
@@ -63,6 +105,28 @@ impl Client {
                 Some(Op::RequestRange(_) | Op::RequestDeleteRange(_)) | None => Ok(()),
             })
     }
+}
+
+/// Has the store had the revision that it must have had?
+fn reached(revision: i64, options: &CallOptions) -> Result<()> {
+    let wanted = options.min_revision;
+    if revision >= wanted {
+        return Ok(());
+    }
+    let text = format!("the store is at revision {revision}, before the {wanted} of 'min_revision'");
+    Err(Error::new(Code::OutOfRange, text))
+}
+
+/// The same transaction on the cluster's agreed state.
+fn linearizable(mut txn: TxnRequest) -> TxnRequest {
+    for op in txn.success.iter_mut().chain(&mut txn.failure) {
+        match &mut op.request {
+            Some(Op::RequestRange(range)) => range.serializable = false,
+            Some(Op::RequestTxn(inner)) => *inner = linearizable(std::mem::take(inner)),
+            _ => {}
+        }
+    }
+    txn
 }
 
 /// Did the comparisons hold, those of the transactions in it too?

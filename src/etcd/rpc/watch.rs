@@ -2,8 +2,10 @@
 //! [`Hub`](crate::etcd::watches::Hub).
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::etcd::backoff;
+use crate::etcd::call::{Window, late};
 use crate::etcd::cause::Retry;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
@@ -30,28 +32,33 @@ impl Client {
             let hub = &self.parts.watches;
             let (created, confirmed) = hub.create(request.clone(), first);
             let watcher = Watcher::new(hub.clone(), created);
+            let window = Window::open(options);
             let failure = tokio::select! {
                 () = self.servers().closed.cancelled() => return Err(Error::closed()),
-                answered = timeout(options.timeout, confirmed) => match answered {
+                answered = timeout_at(window.end, confirmed) => match answered {
                     Ok(Ok(Ok(()))) => return Ok(watcher),
                     Ok(Ok(Err(failure))) => failure,
                     Ok(Err(_)) => return Err(Error::closed()),
-                    Err(_) => hub.unanswered(options.timeout),
+                    Err(_) => hub.unanswered(window.length()),
                 }
             };
             attempts.note(&failure.error);
-            if failure.retry == Retry::Never || failure.retry == Retry::Elsewhere || attempts.count > options.retry {
+            let pause = backoff::at_least(options.retry_sleep);
+            let is_final = matches!(failure.retry, Retry::Never | Retry::Elsewhere) || attempts.count > options.retry;
+            let is_late = Window::is_last(options, pause);
+            if is_final || is_late {
                 attempts.elapsed = began.elapsed();
+                let error = if is_final { failure.error } else { late(failure.error) };
                 return Err(Error {
                     applied: Applied::No,
                     attempts: Some(attempts.into()),
-                    ..failure.error
+                    ..error
                 });
             }
             drop(watcher);
             tokio::select! {
                 () = self.servers().closed.cancelled() => return Err(Error::closed()),
-                () = sleep(options.retry_sleep) => {}
+                () = sleep(pause) => {}
             }
         }
     }

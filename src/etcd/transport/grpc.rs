@@ -23,7 +23,7 @@ use super::connection::{Connection, Exchange};
 use super::gate::Purpose;
 use super::permit::Permit;
 use crate::etcd::cause::Cause;
-use crate::etcd::pb::{Response, is_inflated};
+use crate::etcd::pb::{Request, Response, is_inflated};
 use messages::{HEAD, Messages};
 
 /// What stands before a secret: h2 copies short messages, and the first 1,024 bytes of others, to where nothing wipes
@@ -31,23 +31,31 @@ use messages::{HEAD, Messages};
 const SHIELD: usize = 1024;
 const SHIELD_FIELD: u32 = 15;
 
-/// The headers of every request.
+/// The headers of gRPC, with room for those of a client.
 pub(crate) fn headers() -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(4);
+    let mut headers = HeaderMap::with_capacity(6);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers
 }
 
-/// A message with its head.
-pub(crate) fn pack(message: &impl Message) -> Bytes {
+/// A request with its head.
+pub(crate) fn pack<R: Request>(request: &R) -> Bytes {
+    if R::IS_SECRET {
+        pack_secret(request)
+    } else {
+        pack_plain(request)
+    }
+}
+
+fn pack_plain(message: &impl Message) -> Bytes {
     let mut packed = begin(message.encoded_len());
     message.encode_raw(&mut packed);
     packed.into()
 }
 
-/// The same for a message that holds a secret: it is wiped once it was sent.
-pub(crate) fn pack_secret(message: &impl Message) -> Bytes {
+/// What is packed is wiped once it was sent.
+fn pack_secret(message: &impl Message) -> Bytes {
     let shield = vec![0; SHIELD];
     let length = encoding::bytes::encoded_len(SHIELD_FIELD, &shield) + message.encoded_len();
     let mut packed = Zeroizing::new(begin(length));

@@ -119,7 +119,10 @@ impl Hub {
 
     /// The failure of a new watch that no server has confirmed in time.
     pub(crate) fn unanswered(&self, limit: Duration) -> Failure {
-        Failure::new(&self.servers.endpoints.route().endpoint().name, &Cause::Timeout(limit))
+        Failure::new(
+            &self.servers.endpoints.route(None).endpoint().name,
+            &Cause::Timeout(limit),
+        )
     }
 
     fn watches(&self) -> MutexGuard<'_, Watches> {

@@ -12,11 +12,15 @@ local failure = require "silly.store.etcd.failure"
 local keepalive = require "silly.store.etcd.keepalive"
 local object = require "silly.store.etcd.object"
 local promise = require "silly.store.etcd.promise"
+local services = require "silly.store.etcd.services"
 local watch = require "silly.store.etcd.watch"
 
 ---@class silly.store.etcd.client
 ---@field native silly.store.etcd.native.client
 ---@field loop silly.store.etcd.loop
+---@field auth silly.store.etcd.auth
+---@field cluster silly.store.etcd.cluster
+---@field maintenance silly.store.etcd.maintenance
 local client = {}
 
 local mt, check = object.kind("client", client, function(self)
@@ -24,9 +28,11 @@ local mt, check = object.kind("client", client, function(self)
 end)
 
 for _, name in ipairs(core:calls()) do
-	---@async
-	client[name] = function(self, req, more)
-		return await(self, check(self, name).native, name, req, more)
+	if not name:find(".", 1, true) then
+		---@async
+		client[name] = function(self, req, more)
+			return await(self, check(self, name).native, name, req, more)
+		end
 	end
 end
 
@@ -115,7 +121,11 @@ local M = {}
 ---@param loop silly.store.etcd.loop
 ---@return silly.store.etcd.client
 function M.new(native, loop)
-	return setmetatable({ native = native, loop = loop }, mt)
+	local self = setmetatable({ native = native, loop = loop }, mt)
+	for name, new in pairs(services) do
+		self[name] = new(self)
+	end
+	return self
 end
 
 return M

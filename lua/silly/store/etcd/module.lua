@@ -26,6 +26,28 @@ function etcd.newclient(conf)
 	return client.new(native, chosen)
 end
 
+--- A configuration from the variables of etcdctl; without any, that of an etcd on this machine.
+---@nodiscard
+---@return silly.store.etcd.conf
+function etcd.fromenv()
+	local function variable(name)
+		local value = os.getenv("ETCDCTL_" .. name)
+		return value ~= "" and value or nil
+	end
+	local conf = { endpoints = {} }
+	for endpoint in (variable "ENDPOINTS" or "127.0.0.1:2379"):gmatch "[^,%s]+" do
+		conf.endpoints[#conf.endpoints + 1] = endpoint
+	end
+	conf.user, conf.password = variable "USER", variable "PASSWORD"
+	if conf.user and not conf.password then
+		conf.user, conf.password = conf.user:match "^([^:]*):?(.*)$"
+	end
+	local skip = variable "INSECURE_SKIP_TLS_VERIFY" == "true" or nil
+	local tls = { ca = variable "CACERT", cert = variable "CERT", key = variable "KEY", insecure_skip_verify = skip }
+	conf.tls = next(tls) and tls or nil
+	return conf
+end
+
 --- Chooses the loop of the clients that are made from now on in this lua_State: a name or a loop of one's own.
 --- Without it that is the one of the host, found by itself at the first client.
 ---@param name silly.store.etcd.loop|string
