@@ -18,9 +18,6 @@ local watch = require "silly.store.etcd.watch"
 ---@class silly.store.etcd.client
 ---@field native silly.store.etcd.native.client
 ---@field loop silly.store.etcd.loop
----@field auth silly.store.etcd.auth
----@field cluster silly.store.etcd.cluster
----@field maintenance silly.store.etcd.maintenance
 local client = {}
 
 local mt, check = object.kind("client", client, function(self)
@@ -121,10 +118,9 @@ local M = {}
 ---@param loop silly.store.etcd.loop
 ---@return silly.store.etcd.client
 function M.new(native, loop)
+	---@type silly.store.etcd.client
 	local self = setmetatable({ native = native, loop = loop }, mt)
-	for name, new in pairs(services) do
-		self[name] = new(self)
-	end
+	self.auth, self.cluster, self.maintenance = services.auth(self), services.cluster(self), services.maintenance(self)
 	return self
 end
 

@@ -9,7 +9,7 @@ local object = require "silly.store.etcd.object"
 ---@class silly.store.etcd.service
 ---@field client silly.store.etcd.client
 
----@type table<string, fun(client: silly.store.etcd.client): silly.store.etcd.service>
+---@type table<string, fun(client: silly.store.etcd.client): any>
 local services = {}
 
 -- The methods of a service, and the function that makes its objects.
