@@ -33,6 +33,7 @@
 ---| "lease_expired" # the lease is lost, as far as this client kept it
 ---| "tls" # the TLS handshake failed: the message says why
 ---| "protocol" # the server's response makes no sense
+---| "io" # a file of this machine could not be written
 ---| "timeout" # nothing came within the seconds given to `read`; the stream lives on
 
 --- Why a call failed, for programs.
@@ -507,6 +508,19 @@
 ---@field dbSize integer Bytes of its store on disk.
 ---@field freed integer Bytes by which it was larger.
 ---@field seconds number How long that took.
+
+---@class silly.store.etcd.maintenance.snapshot: silly.store.etcd.request
+---@field file? string To this file, which gets its name when all of it is there and checked; before that it is called `FILE.part`. Required, unless `chunk`.
+---@field chunk? fun(bytes: string) Called with each piece, in order. Excludes `file`. Default none.
+---@field progress? fun(done: integer, total: integer) Called with the bytes that have come, and those that there are. Default none.
+---@field idle? number Seconds that the server may be silent between two pieces. Default 30.
+
+---@class silly.store.etcd.maintenance.snapshot.response
+---@field bytes integer How many there were.
+---@field sha256 string The hash of the store, in hexadecimal digits: what the last 32 bytes are.
+---@field version string The version of the store; "" before etcd 3.6.
+---@field seconds number How long it took.
+---@field endpoint string Where it came from.
 
 ---@class silly.store.etcd.maintenance.compare: silly.store.etcd.request
 
@@ -1092,6 +1106,17 @@ function maintenance:disarm(req) end
 ---@return_overload silly.store.etcd.maintenance.defragment.response
 ---@return_overload nil, string, silly.store.etcd.info
 function maintenance:defragment(req) end
+
+--- Copies the whole store of a member, to a file or to a function.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.maintenance.snapshot|string or the `file` alone
+---@return silly.store.etcd.maintenance.snapshot.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.maintenance.snapshot.response
+---@return_overload nil, string, silly.store.etcd.info
+function maintenance:snapshot(req) end
 
 --- Compares what all members have stored.
 ---@async

@@ -199,6 +199,9 @@ describe("the reference", function()
 		local count = 0
 		for name in contents(DEFINITIONS):gmatch "\nfunction ([%w.:]+)" do
 			if not name:match "^core:" then
+				-- A service is a field of the client.
+				name = name:gsub("^(%l+:)", { ["auth:"] = "client.auth:", ["cluster:"] = "client.cluster:",
+					["maintenance:"] = "client.maintenance:" })
 				assert.is_truthy(text:find("\n## " .. name .. "(", 1, true), name)
 				count = count + 1
 			end
@@ -222,11 +225,28 @@ end)
 describe("the examples", function()
 	for path in select(2, support.sh("ls examples/*.lua")):gmatch "%S+" do
 		it(path .. " ends well", function()
-			local status, _, err = run(TASKS, path)
+			local file = os.tmpname() -- for what needs one
+			local status, _, err = run(TASKS, path .. " " .. file)
+			os.remove(file)
 			assert.are.equal("", err)
 			assert.are.equal(0, status)
 		end)
 	end
+
+	it("examples/backup.lua draws a bar on a terminal, and is quiet in cron", function()
+		local file = os.tmpname()
+		local command = ("ETCD_ENDPOINTS=%s %s examples/backup.lua %s"):format(node.endpoint, TASKS, file)
+		local status, out = support.sh(command .. " </dev/null")
+		assert.are.equal(0, status)
+		assert.is_truthy(out:match("^" .. file:gsub("%p", "%%%0") .. ": %d+ bytes from %S+, sha256 %x+\n$"), out)
+		status, out = support.sh(("script -qec '%s' /dev/null"):format(command))
+		assert.are.equal(0, status)
+		assert.is_truthy(out:find(("[%s] "):format(("#"):rep(40)), 1, true), out)
+		status, out = support.sh(("ETCD_ENDPOINTS=%s %s examples/backup.lua /nowhere/x 2>&1"):format(node.endpoint, TASKS))
+		assert.are.equal(1, status)
+		assert.are.equal("maintenance.snapshot: io: /nowhere/x.part: No such file or directory\n", out)
+		os.remove(file)
+	end)
 end)
 
 describe("the table of servers", function()

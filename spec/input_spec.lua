@@ -86,8 +86,13 @@ local ENDPOINT = { good = { "unix:///nowhere/etcd.sock" }, bad = { "", "x", "127
 local RANGE = { key = BYTES, prefix = FLAG, fromkey = FLAG, range_end = BYTES }
 
 -- What a field of a request may be, by what it holds; and those that are stricter or laxer than that.
+local NAME = { good = { "a", "gateway/7 (x)" }, bad = { "", "\n", "\xc3\xbc", ("x"):rep(256), 1, true, {} } }
+-- Of it 0 would let nothing through.
+local SIZE = { good = { 1, 1.0, 2 ^ 53, "1", "0x7f", math.maxinteger }, bad = list({ 0, "0" }, NATURAL.bad) }
 local TEXT = { good = { "", "x", "\xc3\xbc" }, bad = list(BYTES.bad, { "\xff" }) }
-local KINDS = { boolean = FLAG, string = BYTES, text = TEXT, integer = NATURAL, id = ID, list = LIST }
+-- There is something of that kind among the other values.
+local FUNCTION = { good = { noop }, bad = { 1, "x", true, {} }, others = {} }
+local KINDS = { number = TIMEOUT, boolean = FLAG, string = BYTES, text = TEXT, integer = NATURAL, id = ID, list = LIST }
 local PASSWORD = { good = { "x" }, bad = list(TEXT.bad, { "" }) }
 -- Only false goes together with what the least request has.
 local NOT = { good = { false }, bad = FLAG.bad }
@@ -99,7 +104,11 @@ local SPECIAL = {
 	grant = { TTL = INTEGER }, watch = { filters = FILTERS }, increment = { by = INTEGER, initial = INTEGER },
 	swap = { delete = NOT }, ["auth.useradd"] = { password = PASSWORD, nopassword = NOT },
 	["auth.userpassword"] = { password = PASSWORD }, ["cluster.add"] = { peerURLs = URLS },
-	["cluster.update"] = { peerURLs = URLS },
+	["cluster.update"] = { peerURLs = URLS }, ["maintenance.snapshot"] = {
+		file = { good = { "/nowhere/file" }, bad = list(TEXT.bad, { "", "a\0b" }) }, progress = FUNCTION,
+		-- The least request has a file.
+		chunk = { good = {}, bad = FUNCTION.bad, others = {} },
+	},
 }
 local NEEDS = schema.least()
 
@@ -107,7 +116,7 @@ local FIELDS = {}
 for name, request in pairs(schema.requests) do
 	FIELDS[name] = {}
 	for field, kind in pairs(request.fields) do
-		FIELDS[name][field] = KINDS[kind] or choice(table.unpack(kind))
+		FIELDS[name][field] = KINDS[kind] or type(kind) == "table" and choice(table.unpack(kind)) or FUNCTION
 	end
 	FIELDS[name] = with(FIELDS[name], SPECIAL[name] or {})
 end
@@ -123,7 +132,7 @@ end
 -- its path and the request around it.
 local places = {
 	{ "newclient", { endpoints = { "localhost:2379" } },
-		with(OPTIONS, { endpoints = ENDPOINTS, loop = LOOP }) },
+		with(OPTIONS, { endpoints = ENDPOINTS, loop = LOOP, name = NAME, max_request = SIZE }) },
 	{ "txn", NEEDS.put, FIELDS.put, "success[1].put.", function(t) return { success = { { put = t } } } end },
 	{ "txn", NEEDS.get, inner(FIELDS.get), "failure[2].get.", function(t)
 		return { failure = { { get = { key = "k" } }, { get = t } } }
@@ -246,7 +255,7 @@ for _, place in ipairs(places) do
 			end)
 
 			it("refuses a wrong " .. field, function()
-				for _, value in ipairs(list(kind.bad, others)) do
+				for _, value in ipairs(list(kind.bad, kind.others or others)) do
 					local ok, problem = pcall(bad, copy(needs, field, value), field, ("field '%s"):format(field))
 					assert(ok, ("%s: %s"):format(shown(value), tostring(problem)))
 				end

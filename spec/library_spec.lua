@@ -353,6 +353,7 @@ describe("the fields of answers", function()
 		responds(owner, "maintenance.hashkv")
 		responds(owner, "maintenance.defragment", { all = true })
 		responds(owner, "maintenance.compare")
+		responds(owner, "maintenance.snapshot", { chunk = function() end })
 		local major, minor = assert(responds(owner, "maintenance.status")).version:match "^(%d+)%.(%d+)"
 		responds(owner, "maintenance.downgrade", { action = "VALIDATE", version = ("%d.%d.0"):format(major, minor - 1) })
 		local members = responds(owner, "cluster.members").members

@@ -11,7 +11,7 @@ use crate::schema::{self, Kind, Schema};
 
 /// Calls that are no row of the table: their name, request and response, what they require, and what they do, where
 /// the definition of the method is not written by hand.
-const BY_HAND: [(&str, &str, &str, &[&str], &str); 9] = [
+const BY_HAND: [(&str, &str, &str, &[&str], &str); 10] = [
     ("txn", "TxnRequest", "TxnResponse", &[], ""),
     ("grant", "LeaseGrantRequest", "LeaseGrantResponse", &["TTL"], ""),
     (
@@ -49,6 +49,13 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 9] = [
         "lua.DefragmentResponse",
         &[],
         " Gives the free space of a member's store back to its file system.",
+    ),
+    (
+        "maintenance.snapshot",
+        "lua.SnapshotRequest",
+        "lua.SnapshotResponse",
+        &["file"],
+        " Copies the whole store of a member, to a file or to a function.",
     ),
     (
         "maintenance.compare",
@@ -95,7 +102,14 @@ const HIDDEN: [(&str, &str); 12] = [
     ("AuthUserChangePasswordRequest", "hashedPassword"),
 ];
 /// Fields of another type than the schema has: for a language server, and in words.
-const TYPES: [(&str, &str, &str, &str); 2] = [
+const TYPES: [(&str, &str, &str, &str); 4] = [
+    ("lua.SnapshotRequest", "chunk", "fun(bytes: string)", "function"),
+    (
+        "lua.SnapshotRequest",
+        "progress",
+        "fun(done: integer, total: integer)",
+        "function",
+    ),
     ("lua.Options", "headers", "table<string, string>", "table"),
     (
         "Compare",
@@ -177,7 +191,7 @@ impl Messages {
                 response: response.to_owned(),
                 required,
                 doc,
-                writes: !["watch", "maintenance.compare"].contains(&name),
+                writes: !["watch", "maintenance.compare", "maintenance.snapshot"].contains(&name),
             });
         }
         Ok(messages)

@@ -348,6 +348,16 @@ local requests = {
 			all = "boolean",
 		},
 	},
+	["maintenance.snapshot"] = {
+		writes = false,
+		required = { "file" },
+		fields = {
+			file = "text",
+			chunk = "fun(bytes: string)",
+			progress = "fun(done: integer, total: integer)",
+			idle = "number",
+		},
+	},
 	["maintenance.compare"] = {
 		writes = false,
 		required = { },
@@ -370,7 +380,8 @@ table.sort(fields)
 -- A good value for each field that some call requires, and what some require that may leave it out with another.
 local GOOD = {
 	key = "k", value = "v", revision = 1, mod_revision = 1, TTL = 60, ID = 1, targetID = 1, name = "n", user = "u",
-	role = "r", password = "p", permission = "READ", peerURLs = { "http://127.0.0.1:2380" }, action = "VALIDATE",
+	role = "r", password = "p", file = "/nowhere/file", permission = "READ", action = "VALIDATE",
+	peerURLs = { "http://127.0.0.1:2380" },
 }
 local ALSO = { swap = { "value" } }
 

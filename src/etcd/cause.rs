@@ -173,10 +173,7 @@ pub(crate) fn refuses_token(text: &str) -> bool {
     matches!(
         own_words(text),
         // 3.5.1 has the last for the one before it.
-        "invalid auth token"
-            | "user name is empty"
-            | "revision of auth store is old"
-            | "auth: revision in header is old"
+        "invalid auth token" | "user name is empty" | "revision of auth store is old" | "revision in header is old"
     )
 }
 
@@ -213,8 +210,10 @@ fn status(code: Grpc, text: &str) -> Verdict {
     }
 }
 
+/// Without what says which part of etcd speaks.
 fn own_words(text: &str) -> &str {
-    text.strip_prefix("etcdserver: ").unwrap_or(text)
+    let text = text.strip_prefix("etcdserver: ").unwrap_or(text);
+    text.strip_prefix("auth: ").unwrap_or(text)
 }
 
 /// A text of others as one line of at most 4 KiB.

@@ -76,6 +76,11 @@ impl Endpoint {
         }
     }
 
+    /// The same server, with a connection of its own.
+    pub(crate) fn apart(&self) -> Self {
+        Self::new(self.address.clone(), self.tls.clone())
+    }
+
     /// The connection to this server, if there is one that lives and need not be asked first.
     pub(crate) fn connected(&self, now: Instant) -> Option<Connection> {
         let slot = self.slot();

@@ -141,6 +141,8 @@ pub enum Code {
     Tls,
     /// The server's response makes no sense.
     Protocol,
+    /// A file of this machine could not be written.
+    Io,
 }
 
 impl Code {
@@ -168,6 +170,7 @@ impl Code {
             Self::LeaseExpired => "lease_expired",
             Self::Tls => "tls",
             Self::Protocol => "protocol",
+            Self::Io => "io",
         }
     }
 }

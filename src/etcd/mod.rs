@@ -39,8 +39,8 @@ pub use readable::Readable;
 #[cfg(feature = "lua")]
 pub(crate) use rpc::rpcs;
 pub use rpc::{
-    Auth, Change, Cluster, Comparison, Defragmented, Increment, Incremented, Maintenance, MemberHash, RPCS, Rpc, Swap,
-    Swapped, Unary,
+    Auth, Change, Cluster, Comparison, Complete, Defragmented, Increment, Incremented, Maintenance, MemberHash, Piece,
+    RPCS, Rpc, Snapshot, SnapshotTo, Swap, Swapped, Unary,
 };
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};

@@ -18,7 +18,7 @@ use super::pb;
 use futures_util::TryFutureExt;
 
 pub use kv::{Change, Increment, Incremented, Swap, Swapped};
-pub use maintenance::{Comparison, Defragmented, MemberHash};
+pub use maintenance::{Comparison, Complete, Defragmented, MemberHash, Piece, Snapshot, SnapshotTo};
 
 /// Hands the rows of the table to the macro `$use`, service by service. A row is
 ///

@@ -57,6 +57,7 @@ impl LuaUserData for NativeClient {
         add::<maintenance::Disarm, M>(methods);
         add::<maintenance::Defragment, M>(methods);
         add::<maintenance::Compare, M>(methods);
+        add::<maintenance::TakeSnapshot, M>(methods);
 
         methods.add_method("close", |_, client, ()| {
             if let Some(client) = client.client() {

@@ -321,6 +321,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Is there a function? It is for the Lua half to call.
+    pub(super) fn has_function(&mut self, name: &'static str) -> Result<bool, Invalid> {
+        match self.value(name)? {
+            Value::Nil => Ok(false),
+            Value::Other(LuaValue::Function(_)) => Ok(true),
+            other => Err(self.field(name, &format!("must be a function, got {}", other.article()))),
+        }
+    }
+
     /// An int64 that must be there.
     pub(super) fn integer(&mut self, name: &'static str) -> Result<i64, Invalid> {
         Ok(self.optional_integer(name)?.unwrap_or_else(|| self.missing(name)))

@@ -138,6 +138,12 @@ const ELSEWHERE: &[(&[&str], &str, Option<&str>)] = &[
 /// A remark on `name`, if it looks like something that is known, or is known elsewhere.
 pub(super) fn of(name: &str, known: &[&'static str]) -> Option<String> {
     let plain = name.to_lowercase().replace(['_', '-'], "");
+    if let Some(field) = known
+        .iter()
+        .find(|field| field.to_lowercase().replace('_', "") == plain)
+    {
+        return Some(meant(field));
+    }
     let elsewhere = ELSEWHERE
         .iter()
         .find(|(names, field, _)| names.contains(&plain.as_str()) && known.contains(field));

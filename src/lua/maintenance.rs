@@ -1,5 +1,6 @@
 //! The Maintenance service: the calls that are more than a request and a response.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mlua::prelude::*;
@@ -7,12 +8,16 @@ use mlua::prelude::*;
 use super::call::Call;
 use super::failure::Invalid;
 use super::fields::{Decode, Fields};
+use super::read::Reader;
 use super::table::{Encode, Table, build};
 use crate::etcd::pb::{AlarmRequest, AlarmResponse, AlarmType};
-use crate::etcd::{CallOptions, Client, Comparison, Defragmented, MemberHash, Result};
+use crate::etcd::{self, CallOptions, Client, Comparison, Defragmented, MemberHash, Piece, Snapshot, SnapshotTo};
 
 /// Their names.
 pub(super) const CALLS: [&str; 3] = [Disarm::NAME, Defragment::NAME, Compare::NAME];
+
+/// How long a server may be silent between two pieces of a snapshot, where nothing else is said.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// How long a member may take to defragment its store, where nothing else is said.
 const DEFRAGMENTING: Duration = Duration::from_secs(300);
@@ -53,7 +58,7 @@ impl Call for Disarm {
         true
     }
 
-    async fn run(client: Client, request: Alarms, options: CallOptions) -> Result<AlarmResponse> {
+    async fn run(client: Client, request: Alarms, options: CallOptions) -> etcd::Result<AlarmResponse> {
         let Alarms { member_id, alarm } = request;
         client.maintenance().disarm(member_id, alarm, &options).await
     }
@@ -91,7 +96,7 @@ impl Call for Defragment {
         }
     }
 
-    fn check(All(all): &All, options: &CallOptions) -> std::result::Result<(), (&'static str, &'static str)> {
+    fn check(All(all): &All, options: &CallOptions) -> Result<(), (&'static str, &'static str)> {
         match (all, options.endpoint) {
             (true, Some(_)) => Err(("endpoint", "excludes 'all'")),
             _ => Ok(()),
@@ -102,7 +107,7 @@ impl Call for Defragment {
         true
     }
 
-    async fn run(client: Client, All(all): All, options: CallOptions) -> Result<Defragmentation> {
+    async fn run(client: Client, All(all): All, options: CallOptions) -> etcd::Result<Defragmentation> {
         let maintenance = client.maintenance();
         if all {
             return maintenance.defragment_all(&options).await.map(Defragmentation);
@@ -136,6 +141,72 @@ unsafe impl Encode for Defragmented {
     }
 }
 
+/// The native half of `client.maintenance:snapshot(req)`: the Lua half reads its pieces.
+pub(super) struct TakeSnapshot;
+
+impl Decode for SnapshotTo {
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+        let file = fields.optional_text("file")?;
+        let chunk = fields.has_function("chunk")?;
+        fields.has_function("progress")?;
+        let idle = fields.seconds("idle")?.unwrap_or(IDLE);
+        match (&file, chunk) {
+            (Some(_), true) => return Err(fields.field("chunk", "excludes 'file'")),
+            (None, true) => fields.spare("file"),
+            (Some(file), _) if file.is_empty() || file.contains(char::is_control) => {
+                return Err(fields.field("file", "must be a path"));
+            }
+            _ => {}
+        }
+        Ok(Self {
+            file: file.map(PathBuf::from),
+            idle,
+        })
+    }
+}
+
+impl Call for TakeSnapshot {
+    const NAME: &'static str = "maintenance.snapshot";
+    const REQUIRED: &'static [&'static str] = &["file"];
+    type Request = SnapshotTo;
+    type Response = Snapshot;
+
+    fn writes(_: &SnapshotTo) -> bool {
+        false
+    }
+
+    async fn run(client: Client, request: SnapshotTo, options: CallOptions) -> etcd::Result<Snapshot> {
+        Ok(client.maintenance().snapshot(request, options))
+    }
+
+    fn encode(lua: &Lua, snapshot: Snapshot) -> LuaResult<LuaValue> {
+        Reader::new(Self::NAME, snapshot, Snapshot::close).into_lua(lua)
+    }
+}
+
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for Piece {
+    fn encode(&self, table: &mut Table) {
+        match self {
+            Self::Came { done, total, chunk } => {
+                table.integer(c"done", done.cast_signed());
+                table.integer(c"total", total.cast_signed());
+                if let Some(chunk) = chunk {
+                    table.bytes(c"chunk", chunk);
+                }
+            }
+            Self::Complete(complete) => {
+                table.integer(c"bytes", complete.bytes.cast_signed());
+                table.text(c"sha256", &complete.sha256);
+                table.text(c"version", &complete.version);
+                table.number(c"seconds", complete.took.as_secs_f64());
+                table.text(c"endpoint", &complete.endpoint);
+            }
+        }
+    }
+}
+
 /// `client.maintenance:compare(req)`
 pub(super) struct Compare;
 
@@ -158,7 +229,7 @@ impl Call for Compare {
         false
     }
 
-    async fn run(client: Client, _: Nothing, options: CallOptions) -> Result<Comparison> {
+    async fn run(client: Client, _: Nothing, options: CallOptions) -> etcd::Result<Comparison> {
         client.maintenance().compare(&options).await
     }
 

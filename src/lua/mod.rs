@@ -40,7 +40,7 @@ mod yieldable;
 
 use mlua::prelude::*;
 
-use crate::etcd::{Renewals, Watcher};
+use crate::etcd::{Renewals, Snapshot, Watcher};
 
 /// `require "silly.store.etcd"`.
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
@@ -61,6 +61,7 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
     lua.create_userdata(client::NativeClient::default())?;
     lua.create_userdata(read::Reader::<Watcher>::nothing())?;
     lua.create_userdata(read::Reader::<Renewals>::nothing())?;
+    lua.create_userdata(read::Reader::<Snapshot>::nothing())?;
     embed::provide(lua, core.clone())?;
     let module = embed::load(lua)?;
     lua.set_named_registry_value("silly.store.etcd.core", core)?;

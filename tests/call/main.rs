@@ -29,6 +29,7 @@ mod pages;
 mod ping;
 mod room;
 mod route;
+mod snapshot;
 mod streams;
 mod tls;
 mod token;

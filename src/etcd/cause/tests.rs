@@ -205,3 +205,21 @@ fn a_deadline_is_shown_in_seconds() {
         assert_eq!(cause.message(), format!("no response within {shown} s"));
     }
 }
+
+#[test]
+fn a_refusal_by_the_maintenance_service_is_one_though_it_has_no_code() {
+    for (text, code, retry) in [
+        ("auth: permission denied", Code::PermissionDenied, Retry::Never),
+        ("auth: invalid auth token", Code::Unauthenticated, Retry::Login),
+        ("auth: user name is empty", Code::InvalidArgument, Retry::Login),
+        ("auth: revision in header is old", Code::InvalidArgument, Retry::Login),
+        ("auth: user not found", Code::FailedPrecondition, Retry::Never),
+    ] {
+        let verdict = Cause::Status(Grpc::Unknown, text.to_owned()).verdict();
+        assert_eq!(
+            (verdict.code, verdict.applied, verdict.retry),
+            (code, Applied::No, retry),
+            "{text}"
+        );
+    }
+}

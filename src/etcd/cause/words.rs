@@ -1,12 +1,16 @@
 //! The codes of etcd's own errors, by their words.
 //!
-//! etcd's proxy passes the words of an error on, and loses its code. The words are those of etcd's `rpctypes`.
+//! etcd's proxy passes the words of an error on, and loses its code. The words are those of etcd's `rpctypes`. The
+//! Maintenance service has lost the code too where it refuses a user, in the words of etcd's `auth`.
 
 use tonic::Code;
 
 /// The code with which etcd sends these words, if they are its own.
 pub(crate) fn code(text: &str) -> Option<Code> {
-    Some(match text.strip_prefix("etcdserver: ")? {
+    let words = text
+        .strip_prefix("etcdserver: ")
+        .or_else(|| text.strip_prefix("auth: "));
+    Some(match words? {
         "watch canceled" | "request canceled" => Code::Cancelled,
         "key is not provided"
         | "key not found"
@@ -23,7 +27,9 @@ pub(crate) fn code(text: &str) -> Option<Code> {
         | "authentication failed, invalid user ID or password"
         | "permission not given"
         | "invalid auth management"
+        | "authentication failed, password was given for no password user"
         | "revision of auth store is old"
+        | "revision in header is old"
         | "wrong downgrade target version format"
         | "invalid downgrade target version" => Code::InvalidArgument,
         "context deadline exceeded" => Code::DeadlineExceeded,
@@ -40,6 +46,10 @@ pub(crate) fn code(text: &str) -> Option<Code> {
         | "cluster ID mismatch"
         | "root user does not exist"
         | "root user does not have root role"
+        | "user already exists"
+        | "user not found"
+        | "role already exists"
+        | "role not found"
         | "user name already exists"
         | "user name not found"
         | "role name already exists"

@@ -1,11 +1,16 @@
 //! The Maintenance service: what is more than a row of the table. Much of it is about one member: the leader, or each
 //! in turn. Members are found among the endpoints of the client; addresses that the cluster names are not used.
 
+mod file;
+mod snapshot;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::time::sleep;
+
+pub use snapshot::{Complete, Piece, Snapshot, SnapshotTo};
 
 use super::{Maintenance, Service};
 use crate::etcd::call::Kind;

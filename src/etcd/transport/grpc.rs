@@ -13,6 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use h2::SendStream;
+use h2::client::ResponseFuture;
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue};
 use prost::{Message, encoding};
@@ -144,13 +145,23 @@ pub(crate) async fn open<R: Response>(
         body: exchange.body,
         waiting: BytesMut::new(),
     };
-    let begins = Messages::begin(connection.clone(), exchange.response, R::LIMIT);
-    let incoming = Incoming {
-        state: State::Begins(begins.boxed()),
-        _permit: exchange.permit,
-        message: PhantomData,
-    };
+    let incoming = Incoming::new(connection, exchange.response, exchange.permit);
     Ok((outgoing, incoming))
+}
+
+/// Sends a packed message to `method` and opens the stream of its responses.
+pub(crate) async fn ask<R: Response>(
+    connection: &Connection,
+    method: &'static str,
+    end: Instant,
+    headers: HeaderMap,
+    message: Bytes,
+) -> Result<Incoming<R>, Cause> {
+    let permit = connection.permit(Purpose::Call, end).await?;
+    let mut exchange = connection.send(permit, method, headers)?;
+    let sent = exchange.body.send_data(message, true);
+    sent.map_err(|error| connection.broken(&error, false))?;
+    Ok(Incoming::new(connection, exchange.response, exchange.permit))
 }
 
 /// The client's half of a stream.
@@ -209,6 +220,24 @@ enum State {
 }
 
 impl<R: Response> Incoming<R> {
+    fn new(connection: &Connection, response: ResponseFuture, permit: Permit) -> Self {
+        let begins = Messages::begin(connection.clone(), response, R::LIMIT);
+        Self {
+            state: State::Begins(begins.boxed()),
+            _permit: permit,
+            message: PhantomData,
+        }
+    }
+
+    /// The next message of a stream that ends; none at its regular end.
+    pub(crate) async fn next(&mut self) -> Result<Option<R>, Cause> {
+        let messages = self.messages().await?;
+        match messages.next().await? {
+            Some(message) => decode(message).map(Some),
+            None => messages.end().await.map(|()| None),
+        }
+    }
+
     /// Waits until some bytes have come that belong to this stream, or its end.
     pub(crate) async fn heard(&mut self) -> Result<(), Cause> {
         self.messages().await?.fill().await.map(drop)

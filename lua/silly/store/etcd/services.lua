@@ -5,6 +5,8 @@
 local await = require "silly.store.etcd.await"
 local core = require "silly.store.etcd.core"
 local object = require "silly.store.etcd.object"
+local pcall = require("silly.store.etcd.protect").pcall
+local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.service
 ---@field client silly.store.etcd.client
@@ -26,6 +28,7 @@ local function service(name)
 	return { methods = methods, check = check }
 end
 
+-- Name -> its methods and its check.
 local kinds = {}
 for _, call in ipairs(core:calls()) do
 	local name, method = call:match("^(%w+)%.(%w+)$")
@@ -36,6 +39,45 @@ for _, call in ipairs(core:calls()) do
 		kinds[name].methods[method] = function(self, req, more)
 			local client = check(self, method).client
 			return await(client, client.native, call, req, more)
+		end
+	end
+end
+
+local maintenance, checkmaintenance = kinds.maintenance.methods, kinds.maintenance.check
+
+--- Copies the whole store of a member, to a file or to a function. Functions of the request run in the caller's own
+--- coroutine, between two pieces; an error in one gives the snapshot up and goes on.
+---@async
+---@param req silly.store.etcd.maintenance.snapshot|string
+---@return silly.store.etcd.maintenance.snapshot.response? response
+---@return string? message
+---@return silly.store.etcd.info? info
+function maintenance:snapshot(req, more)
+	local client = checkmaintenance(self, "snapshot").client
+	local stream, message, info = await(client, client.native, "maintenance.snapshot", req, more)
+	if not stream then
+		return nil, message, info
+	end
+	local progress, chunk
+	if type(req) == "table" then
+		progress, chunk = req.progress, req.chunk
+	end
+	while true do
+		local piece
+		piece, message, info = read(client, stream)
+		if not piece or piece.bytes then
+			return piece, message, info
+		end
+		local ok, problem = true, nil
+		if chunk then
+			ok, problem = pcall(chunk, piece.chunk)
+		end
+		if ok and progress then
+			ok, problem = pcall(progress, piece.done, piece.total)
+		end
+		if not ok then
+			object.close(stream)
+			error(problem, 0)
 		end
 	end
 end

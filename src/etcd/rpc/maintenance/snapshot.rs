@@ -1,0 +1,433 @@
+//! Snapshots: the whole store of a member, as a stream of pieces, to a file or to a reader.
+//!
+//! In: where it is to go. Out: pieces, or how far the file has come, then what it was; or the failure. The stream has a
+//! connection of its own, since the rest of the client must not wait behind it. The task runs on the runtime; it ends
+//! with the snapshot, its failure, its reader, its deadline, or the client.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::super::{Maintenance, Service};
+use super::file::{Checked, Part};
+use crate::etcd::backoff;
+use crate::etcd::call::{REPAIRS, Window, late};
+use crate::etcd::cause::{Cause, Retry};
+use crate::etcd::client::Client;
+use crate::etcd::config::CallOptions;
+use crate::etcd::endpoint::Endpoint;
+use crate::etcd::error::{Attempts, Code, Error, Result};
+use crate::etcd::failure::Failure;
+use crate::etcd::pb::{SnapshotRequest, SnapshotResponse};
+use crate::etcd::readable::Readable;
+use crate::etcd::transport::grpc::{Incoming, ask, pack};
+
+const SNAPSHOT: &str = "/etcdserverpb.Maintenance/Snapshot";
+
+/// The pieces that wait for a reader, or for the disk. etcd sends 32 KiB in each.
+const WAITING: usize = 16;
+
+/// Where a snapshot goes.
+#[derive(Debug, Clone)]
+pub struct SnapshotTo {
+    /// To this file; else to the reader.
+    pub file: Option<PathBuf>,
+    /// How long the server may be silent between two pieces.
+    pub idle: Duration,
+}
+
+/// What a snapshot brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// So many bytes of all have come, and these now where they are for the reader.
+    Came {
+        /// Bytes that have come.
+        done: u64,
+        /// Bytes that there are.
+        total: u64,
+        /// The last of them.
+        chunk: Option<Bytes>,
+    },
+    /// It is complete, and what its hash says.
+    Complete(Complete),
+}
+
+/// A snapshot that is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complete {
+    /// Its length.
+    pub bytes: u64,
+    /// The hash at its end, in hexadecimal digits.
+    pub sha256: String,
+    /// The version of the store; empty before etcd 3.6.
+    pub version: String,
+    /// How long it took.
+    pub took: Duration,
+    /// Where it came from.
+    pub endpoint: Arc<str>,
+}
+
+/// A snapshot that is coming. It is given up when it is closed or dropped.
+pub struct Snapshot {
+    queue: Arc<Queue>,
+    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Held for the look only.
+    state: Mutex<State>,
+    arrived: Notify,
+    taken: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    pieces: VecDeque<Piece>,
+    /// Why there are no more.
+    end: Option<Error>,
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a piece, once there is room for it. How far a file has come is told as it is, not as it was.
+    async fn push(&self, piece: Piece) {
+        loop {
+            let taken = self.taken.notified();
+            {
+                let mut state = self.state();
+                if matches!(state.pieces.back(), Some(Piece::Came { chunk: None, .. })) {
+                    state.pieces.pop_back();
+                }
+                if state.pieces.len() < WAITING {
+                    state.pieces.push_back(piece);
+                    break;
+                }
+            }
+            taken.await;
+        }
+        self.arrived.notify_waiters();
+    }
+
+    fn end(&self, error: Error) {
+        self.state().end.get_or_insert(error);
+        self.arrived.notify_waiters();
+    }
+}
+
+impl Readable for Snapshot {
+    type Item = Piece;
+
+    fn take(&self) -> Option<Result<Piece>> {
+        let mut state = self.queue.state();
+        let piece = state.pieces.pop_front();
+        self.queue.taken.notify_waiters();
+        piece.map(Ok).or_else(|| state.end.clone().map(Err))
+    }
+
+    fn put_back(&self, piece: Piece) {
+        self.queue.state().pieces.push_front(piece);
+    }
+
+    async fn ready(&self) {
+        loop {
+            let arrived = self.queue.arrived.notified();
+            {
+                let state = self.queue.state();
+                if !state.pieces.is_empty() || state.end.is_some() {
+                    return;
+                }
+            }
+            arrived.await;
+        }
+    }
+}
+
+impl Snapshot {
+    /// Gives it up. May be called from any thread, and again.
+    pub fn close(&self) {
+        self.stop.cancel();
+        self.queue.end(Error::new(Code::Closed, "the snapshot is closed"));
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Maintenance {
+    /// Begins a snapshot of a member. A file gets its name only when it is complete.
+    pub fn snapshot(&self, to: SnapshotTo, options: CallOptions) -> Snapshot {
+        let snapshot = Snapshot {
+            queue: Arc::default(),
+            stop: CancellationToken::new(),
+        };
+        let fetch = Fetch {
+            client: self.client().clone(),
+            queue: snapshot.queue.clone(),
+            to,
+            options,
+            given: false,
+        };
+        let (queue, stop) = (snapshot.queue.clone(), snapshot.stop.clone());
+        let closed = self.client().servers().closed.clone();
+        tokio::spawn(async move {
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                () = closed.cancelled() => Err(Error::closed()),
+                ended = fetch.run() => ended,
+            };
+            match ended {
+                Ok(complete) => queue.push(Piece::Complete(complete)).await,
+                Err(error) => queue.end(error),
+            }
+        });
+        snapshot
+    }
+}
+
+/// A snapshot that is fetched.
+struct Fetch {
+    client: Client,
+    queue: Arc<Queue>,
+    to: SnapshotTo,
+    options: CallOptions,
+    /// Has the reader been given some of it? Then it cannot begin anew.
+    given: bool,
+}
+
+impl Fetch {
+    /// Fetches it, from the start each time, until it is complete, fails for good, or has been tried often enough.
+    async fn run(mut self) -> Result<Complete> {
+        let Some(deadline) = self.options.deadline else {
+            return self.attempts().await;
+        };
+        match tokio::time::timeout_at(deadline, self.attempts()).await {
+            Ok(ended) => ended,
+            Err(_) => Err(Error::new(
+                Code::DeadlineExceeded,
+                "the snapshot was not complete within the deadline",
+            )),
+        }
+    }
+
+    async fn attempts(&mut self) -> Result<Complete> {
+        let began = Instant::now();
+        let mut attempts = Attempts::default();
+        self.fetched(&mut attempts).await.map_err(|error| {
+            attempts.elapsed = began.elapsed();
+            let attempts = (attempts.count > 0).then(|| attempts.into());
+            Error { attempts, ..error }
+        })
+    }
+
+    async fn fetched(&mut self, attempts: &mut Attempts) -> Result<Complete> {
+        let client = self.client.clone();
+        let servers = client.servers();
+        let mut route = servers.endpoints.route(self.options.endpoint);
+        let (mut retries, mut repairs) = (0, 0);
+        loop {
+            let failure = match self.attempt(route.endpoint()).await {
+                Ok(complete) => return Ok(complete),
+                Err(failure) => failure,
+            };
+            if failure.error.endpoint.is_some() {
+                attempts.note(&failure.error);
+            }
+            if self.given {
+                return Err(failure.error);
+            }
+            let pause = match failure.retry {
+                Retry::Never => return Err(failure.error),
+                Retry::Login | Retry::Reconnect if repairs < REPAIRS => {
+                    repairs += 1;
+                    continue;
+                }
+                _ if route.advance() => continue,
+                Retry::Elsewhere | Retry::Login => return Err(failure.error),
+                Retry::Reconnect | Retry::Later if retries < self.options.retry => {
+                    retries += 1;
+                    backoff::at_least(self.options.retry_sleep)
+                }
+                Retry::Reconnect | Retry::Later => return Err(failure.error),
+            };
+            if Window::is_last(&self.options, pause) {
+                return Err(late(failure.error));
+            }
+            sleep(pause).await;
+        }
+    }
+
+    async fn attempt(&mut self, endpoint: &Endpoint) -> Result<Complete, Failure> {
+        let began = Instant::now();
+        let window = Window::open(&self.options);
+        let client = self.client.clone();
+        let servers = client.servers();
+        let own = endpoint.apart();
+        let authorized = servers.connect_and_login(&own, window.length(), None).await?;
+        let connection = authorized.connection.clone();
+        let judge = |cause: &Cause| servers.judge(endpoint, &authorized, cause, false);
+        let headers = authorized.headers(&servers.headers, false);
+        let message = pack(&SnapshotRequest {});
+        let asked = ask::<SnapshotResponse>(&connection, SNAPSHOT, window.end, headers, message).await;
+        let mut incoming = asked.map_err(|cause| judge(&cause))?;
+        let received = match self.to.file.clone() {
+            Some(file) => self.write(file, &mut incoming).await,
+            None => self.hand_out(&mut incoming).await,
+        };
+        let (checked, version) = received.map_err(|problem| match problem {
+            Problem::Stream(cause) => judge(&cause),
+            Problem::Other(error) => Failure::last(error),
+        })?;
+        Ok(Complete {
+            bytes: checked.0,
+            sha256: checked.1,
+            version,
+            took: began.elapsed(),
+            endpoint: endpoint.name.clone(),
+        })
+    }
+
+    /// Hands the pieces to the reader, who slows the server down.
+    async fn hand_out(&mut self, incoming: &mut Incoming<SnapshotResponse>) -> Result<(Hashed, String), Problem> {
+        let mut checked = Checked::new();
+        let mut total = 0;
+        let mut version = String::new();
+        while let Some(message) = self.next(incoming, &mut total, checked.bytes).await? {
+            checked.update(&message.blob);
+            keep_version(&mut version, message.version);
+            self.given = true;
+            let piece = Piece::Came {
+                done: checked.bytes,
+                total,
+                chunk: Some(message.blob),
+            };
+            self.queue.push(piece).await;
+        }
+        let bytes = checked.bytes;
+        Ok(((bytes, checked.finish()?), version))
+    }
+
+    /// Has the pieces written by a thread that may wait for the disk, which slows the server down too.
+    async fn write(
+        &mut self,
+        file: PathBuf,
+        incoming: &mut Incoming<SnapshotResponse>,
+    ) -> Result<(Hashed, String), Problem> {
+        let (pieces, mut arrived) = mpsc::channel::<Bytes>(WAITING);
+        // It ends with `pieces`, or before that with a failure of its own.
+        let writing = spawn_blocking(move || -> Result<Option<Hashed>> {
+            let mut part = Part::open(&file)?;
+            let mut checked = Checked::new();
+            let mut is_whole = false;
+            while let Some(piece) = arrived.blocking_recv() {
+                // What is empty says that this was the last.
+                is_whole = piece.is_empty();
+                checked.update(&piece);
+                part.write(&piece)?;
+            }
+            if !is_whole {
+                return Ok(None);
+            }
+            let bytes = checked.bytes;
+            let sha256 = checked.finish()?;
+            part.keep()?;
+            Ok(Some((bytes, sha256)))
+        });
+        let mut done = 0;
+        let mut total = 0;
+        let mut version = String::new();
+        let received: Result<(), Problem> = async {
+            while let Some(message) = self.next(incoming, &mut total, done).await? {
+                done += message.blob.len() as u64;
+                keep_version(&mut version, message.version);
+                // Where the writer has failed, it says so below.
+                if !message.blob.is_empty() && pieces.send(message.blob).await.is_err() {
+                    return Ok(());
+                }
+                let piece = Piece::Came {
+                    done,
+                    total,
+                    chunk: None,
+                };
+                self.queue.push(piece).await;
+            }
+            let _ = pieces.send(Bytes::new()).await;
+            Ok(())
+        }
+        .await;
+        drop(pieces);
+        let written = writing
+            .await
+            .unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())));
+        received?;
+        match written? {
+            Some(hashed) => Ok((hashed, version)),
+            None => Err(Error::new(Code::Internal, "the writer has stopped").into()),
+        }
+    }
+
+    /// The next message; none where the last has said that it is.
+    async fn next(
+        &self,
+        incoming: &mut Incoming<SnapshotResponse>,
+        total: &mut u64,
+        done: u64,
+    ) -> Result<Option<SnapshotResponse>, Problem> {
+        let next = timeout(self.to.idle, incoming.next()).await;
+        match next.unwrap_or(Err(Cause::Timeout(self.to.idle)))? {
+            Some(message) => {
+                let here = done.saturating_add(message.blob.len() as u64);
+                *total = here.saturating_add(message.remaining_bytes);
+                Ok(Some(message))
+            }
+            None if done == *total && done > 0 => Ok(None),
+            None => Err(Error::new(
+                Code::DataLoss,
+                format!("the stream ended after {done} of {total} bytes"),
+            )
+            .into()),
+        }
+    }
+}
+
+/// Bytes, and their hash.
+type Hashed = (u64, String);
+
+/// Why a snapshot does not come to its end.
+enum Problem {
+    Stream(Cause),
+    /// What no repetition would help against.
+    Other(Error),
+}
+
+impl From<Cause> for Problem {
+    fn from(cause: Cause) -> Self {
+        Self::Stream(cause)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// The first message that says it will do.
+fn keep_version(version: &mut String, said: String) {
+    if version.is_empty() {
+        *version = said;
+    }
+}
