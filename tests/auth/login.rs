@@ -31,10 +31,10 @@ fn a4_the_token_goes_with_every_call_but_the_login() {
         let (login, others) = seen.split_first().unwrap();
         assert_eq!(login.method, "Authenticate");
         assert!(!login.metadata.contains_key("token"));
-        // The rows, txn, grant, keepalive, whether the range may be watched, and the watch.
+        // The rows, moveleader with two questions; txn, grant, keepalive, may the range be watched, and the watch.
         assert_eq!(
             (others.len(), others[others.len() - 1].method.as_str()),
-            (RPCS.len() + 5, "Watch")
+            (RPCS.len() + 6, "Watch")
         );
         for call in others {
             assert_eq!(call.metadata["token"], "token 0", "{}", call.method);
