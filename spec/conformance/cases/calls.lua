@@ -110,4 +110,54 @@ return {
 		assert(client:put(request))
 		t.equal({ key = t.prefix, value = "1", prev_kv = true }, request)
 	end },
+
+	{ name = "swap and increment change what is as it was", run = function(t, client)
+		local key = t.prefix .. "n"
+		t.equal(5, assert(client:increment { key = key, by = 5 }).value)
+		t.equal(6, assert(client:increment(key)).value)
+		local seen = assert(client:get(key)).kvs[1]
+		t.equal(false, assert(client:swap { key = key, mod_revision = seen.create_revision, value = "" }).succeeded)
+		t.equal(true, assert(client:swap { key = key, mod_revision = seen.mod_revision, delete = true }).succeeded)
+		t.equal({}, assert(client:get(key)).kvs)
+	end },
+
+	{ name = "a number beyond 2^53 is exact", run = function(t, client)
+		local key = t.prefix .. "n"
+		assert(client:put { key = key, value = "9007199254740992" })
+		t.equal("9007199254740993", tostring(assert(client:increment(key)).value))
+	end },
+
+	{ name = "services are parts of the client", run = function(t, client)
+		local status = assert(client.maintenance:status())
+		local member = assert(client.cluster:members()).members[1]
+		t.equal(status.header.member_id, member.ID)
+		local one = assert(client.maintenance:status { endpoint = member.clientURLs[1] })
+		t.equal(status.header.member_id, one.header.member_id)
+		local name = t.prefix:gsub("%W", "")
+		assert(client.auth:useradd { name = name, password = "p" })
+		t.equal({}, assert(client.auth:userget(name)).roles)
+		assert(client.auth:userdelete(name))
+		t.fails("failed_precondition", client.auth:userget(name))
+		t.equal(false, (pcall(client.auth.userlist, client)))
+	end },
+
+	{ name = "a deadline ends a call", run = function(t)
+		local nobody = t.client { endpoints = { "127.0.0.1:1" }, retry = 1000000, retry_sleep = 10 }
+		t.fails("deadline_exceeded", nobody:get { key = "k", deadline = 0.1 })
+		nobody:close()
+	end },
+
+	{ name = "a snapshot runs its functions in the caller, and is given up by an error", run = function(t, client)
+		local bytes, last = 0, 0
+		local copied = assert(client.maintenance:snapshot {
+			chunk = function(piece) bytes = bytes + #piece end,
+			progress = function(done) last = done end,
+		})
+		t.equal({ copied.bytes, copied.bytes }, { bytes, last })
+		local ok, problem = t.etcd.pcall(function()
+			return client.maintenance:snapshot { chunk = function() error("enough", 0) end }
+		end)
+		t.equal({ false, "enough" }, { ok, problem })
+		t.equal({}, assert(client:get(t.prefix .. "x")).kvs)
+	end },
 }
