@@ -54,6 +54,7 @@
 ---@field password? string
 ---@field token? string a token from elsewhere, instead of `user` and `password`
 ---@field name? string what the program calls itself towards the servers, before `silly-etcd/VERSION`
+---@field min_version? string the oldest version that a server may have, such as "3.5"
 ---@field max_request? integer bytes that a request may have; default 2 MiB
 ---@field tls? silly.store.etcd.tls encrypts the connections; default: only those to `https://`
 ---@field loop? silly.store.etcd.loop.name|silly.store.etcd.loop who suspends the callers; default: as `etcd.use` chose

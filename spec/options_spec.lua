@@ -106,6 +106,28 @@ describe("max_request", function()
 	end)
 end)
 
+describe("min_version", function()
+	it("takes a server that is as new, and no older one", function()
+		local version = server.version()
+		local major, minor = version:match "^(%d+)%.(%d+)"
+		for _, wanted in ipairs { "3.0", version, major .. "." .. minor } do
+			local client <close> = etcd.newclient { endpoints = { server.endpoint() }, min_version = wanted }
+			assert(client:put { key = prefix, value = wanted })
+			assert(client:watch(prefix)):close()
+			assert(client:grant { TTL = 60 })
+		end
+		local newer = ("%d.%d"):format(major, minor + 1)
+		local client <close> = etcd.newclient { endpoints = { server.endpoint() }, min_version = newer }
+		for _, call in ipairs { "get", "watch" } do
+			local _, message, info = client[call](client, { key = prefix })
+			assert.are.same({ "failed_precondition", "no" }, { info.code, info.applied })
+			local text = ("the server is etcd %s, older than the %s of 'min_version' (%s)"):format(version, newer,
+				server.endpoint())
+			assert.is_truthy(message:find(text, 1, true), message)
+		end
+	end)
+end)
+
 describe("fromenv", function()
 	-- What a script sees with these variables.
 	local function conf(variables)

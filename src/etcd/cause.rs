@@ -13,6 +13,7 @@ use tonic::Code as Grpc;
 
 use super::error::{Applied, Code};
 use super::transport::error::ConnectError;
+use super::version::Version;
 
 /// Why a request brought no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(crate) enum Cause {
     Malformed(String),
     /// The response comes from a server of another cluster.
     Foreign,
+    /// The server has this version, and must have that; none where it does not tell its own.
+    TooOld(Option<Version>, Version),
     /// The server responded with an error.
     Status(Grpc, String),
     /// The token is no text that a header can carry.
@@ -115,6 +118,7 @@ impl Cause {
             Self::Compressed(_) => Verdict::new(Code::Protocol, Maybe, Never),
             Self::Malformed(_) => Verdict::new(Code::Internal, Maybe, Later),
             Self::Foreign => Verdict::new(Code::Protocol, Maybe, Later),
+            Self::TooOld(..) => Verdict::new(Code::FailedPrecondition, No, Elsewhere),
             Self::Status(code, text) => status(*code, text),
             Self::Unsendable => Verdict::new(Code::Unauthenticated, No, Never),
         }
@@ -136,6 +140,12 @@ impl Cause {
             Self::Compressed(encoding) => one_line(&format!(
                 "the response is compressed with {encoding}, which nobody asked for"
             )),
+            Self::TooOld(Some(version), wanted) => {
+                format!("the server is etcd {version}, older than the {wanted} of 'min_version'")
+            }
+            Self::TooOld(None, wanted) => {
+                format!("the server does not tell this user its version, which 'min_version' wants to be {wanted}")
+            }
             Self::Foreign => "this server belongs to another cluster than the others".to_owned(),
             Self::Status(_, text) if text.is_empty() => "the server did not say why".to_owned(),
             Self::Status(_, text) => one_line(text),

@@ -42,6 +42,7 @@ impl Client {
             login: Login::new(config.credentials),
             headers: identity(config.name.as_deref()),
             max_request: config.max_request,
+            min_version: config.min_version,
             closed: CancellationToken::new(),
         });
         let (keeper, watches) = (Keeper::new(servers.clone()), Hub::new(servers.clone()));

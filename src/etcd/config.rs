@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::login::Credentials;
 use super::transport::address::Address;
 use super::transport::tls::TlsConfig;
+use super::version::Version;
 
 /// The configuration of a client.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub struct Config {
     pub deadline: Option<Duration>,
     /// What the program calls itself towards the servers.
     pub name: Option<String>,
+    /// The oldest version that a server may have. Default: any.
+    pub min_version: Option<Version>,
     /// The bytes that a request may have. Default: [`MAX_REQUEST`].
     pub max_request: usize,
 }
@@ -39,6 +42,7 @@ impl Config {
             options: CallOptions::DEFAULT,
             deadline: None,
             name: None,
+            min_version: None,
             max_request: MAX_REQUEST,
         }
     }

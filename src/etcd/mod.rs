@@ -25,6 +25,7 @@ mod rpc;
 mod servers;
 mod stream;
 mod transport;
+mod version;
 mod watches;
 
 pub mod pb;
@@ -44,6 +45,7 @@ pub use rpc::{
 };
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};
+pub use version::Version;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use watches::fuzz;
 pub use watches::{State, Status, Watcher};

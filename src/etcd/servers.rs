@@ -4,15 +4,26 @@ use std::time::Duration;
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::cause::Cause;
 use super::endpoint::{Endpoint, Endpoints};
+use super::error::{Applied, Code};
 use super::failure::Failure;
 use super::login::{Login, Token};
+use super::pb::{StatusRequest, StatusResponse};
 use super::transport::connection::Connection;
-use super::transport::grpc::headers;
+use super::transport::grpc::{HalfClose, headers, pack, unary};
+use super::version::Version;
+
+const STATUS: &str = "/etcdserverpb.Maintenance/Status";
+
+/// How long a server may take to tell its version.
+const VERSION_LIMIT: Duration = Duration::from_secs(2);
+
+/// From this version on Status is for root alone.
+const KEEPS_STATUS: Version = Version::new(3, 5, 32);
 
 const TOKEN: HeaderName = HeaderName::from_static("token");
 const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
@@ -27,6 +38,8 @@ pub(crate) struct Servers {
     pub(crate) login: Login,
     /// What every request says of the client.
     pub(crate) headers: HeaderMap,
+    /// The oldest version that a server may have.
+    pub(crate) min_version: Option<Version>,
     /// The bytes that a request may have.
     pub(crate) max_request: usize,
     /// Cancelled once, by `Client::close` or with the last handle. Ends every call, stream and task of the client.
@@ -57,7 +70,8 @@ impl Servers {
     pub(crate) fn ready(&self, endpoint: &Endpoint, now: Instant) -> Option<Authorized> {
         let token = self.login.present()?;
         let connection = endpoint.connected(now)?;
-        Some(Authorized { connection, token })
+        let is_good = self.min_version.is_none() || connection.is_verified();
+        is_good.then_some(Authorized { connection, token })
     }
 
     /// Connects to a server, within `limit`, and logs in, as far as that is not done already. Nothing of the call is
@@ -81,7 +95,41 @@ impl Servers {
                     leave(&connection, failure);
                 }
             })?;
-        Ok(Authorized { connection, token })
+        let authorized = Authorized { connection, token };
+        if let Some(wanted) = self.min_version
+            && !authorized.connection.is_verified()
+        {
+            self.verify(endpoint, &authorized, wanted).await?;
+        }
+        Ok(authorized)
+    }
+
+    /// Asks a server for its version, which must not be older than that. Nothing of the call was sent before.
+    async fn verify(&self, endpoint: &Endpoint, authorized: &Authorized, wanted: Version) -> Result<(), Failure> {
+        let connection = &authorized.connection;
+        let limit = connection.patience(VERSION_LIMIT);
+        let end = Instant::now() + limit;
+        let request = || (authorized.headers(&self.headers, false), pack(&StatusRequest {}));
+        let answer = unary::<StatusResponse>(connection, STATUS, HalfClose::Request, end, request);
+        let cause = match timeout_at(end, answer).await.unwrap_or(Err(Cause::Timeout(limit))) {
+            Ok(status) => match status.version.parse() {
+                Ok(version) if version >= wanted => {
+                    connection.verified();
+                    return Ok(());
+                }
+                version => Cause::TooOld(version.ok(), wanted),
+            },
+            // Only etcd 3.5.32 and later keep it from users who are not root.
+            Err(cause) if cause.verdict().code == Code::PermissionDenied && wanted <= KEEPS_STATUS => {
+                connection.verified();
+                return Ok(());
+            }
+            Err(cause) if cause.verdict().code == Code::PermissionDenied => Cause::TooOld(None, wanted),
+            Err(cause) => cause,
+        };
+        let mut failure = self.judge(endpoint, authorized, &cause, false);
+        failure.error.applied = Applied::No;
+        Err(failure)
     }
 
     /// The failure of a request that was made on `authorized` and brought no response: what it says of the token and of

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::options;
 use super::text::excerpt;
 use super::value::Value;
-use crate::etcd::{Address, CallOptions, Config, Credentials, MAX_REQUEST, Pem, TlsConfig, Unusable};
+use crate::etcd::{Address, CallOptions, Config, Credentials, MAX_REQUEST, Pem, TlsConfig, Unusable, Version};
 
 /// Of host names, and of a program.
 const LONGEST_NAME: usize = 255;
@@ -22,6 +22,7 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     let deadline = options::deadline(&mut fields)?.flatten();
     let name = name(&mut fields)?;
     let max_request = max_request(&mut fields)?;
+    let min_version = min_version(&mut fields)?;
     // The Lua half has read it.
     fields.value("loop")?;
     fields.check()?;
@@ -36,6 +37,7 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
         deadline,
         name,
         max_request,
+        min_version,
     })
 }
 
@@ -49,6 +51,15 @@ fn name(conf: &mut Fields<'_>) -> Result<Option<String>, Invalid> {
         Some(name) if !is_good(&name) => Err(conf.field("name", "must be 1 to 255 printable ASCII characters")),
         name => Ok(name),
     }
+}
+
+/// Reads `min_version`: `3.5`, or `3.5.1`.
+fn min_version(conf: &mut Fields<'_>) -> Result<Option<Version>, Invalid> {
+    let text = conf.optional_text("min_version")?;
+    let version = text.map(|text| text.parse().map_err(|()| excerpt(&text)));
+    version
+        .transpose()
+        .map_err(|text| conf.field("min_version", &format!("must be a version such as 3.5, got '{text}'")))
 }
 
 /// Reads `max_request`, in bytes.

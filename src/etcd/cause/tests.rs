@@ -140,6 +140,13 @@ fn the_page_shows_this_table() {
         ),
         ("a response from a server of another cluster", vec![Cause::Foreign]),
         (
+            "the server is older than `min_version`",
+            vec![
+                Cause::TooOld("3.4".parse().ok(), "3.5".parse().unwrap()),
+                Cause::TooOld(None, "3.5".parse().unwrap()),
+            ],
+        ),
+        (
             "the configured token is no text that a header can carry",
             vec![Cause::Unsendable],
         ),

@@ -7,6 +7,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -78,6 +79,7 @@ impl Connection {
             Arc::new(State {
                 liveness: Liveness::new(pace.clone()),
                 gate: Gate::new(),
+                is_verified: AtomicBool::new(false),
             })
         };
         let (requests, state, peer) = match address {
@@ -119,6 +121,16 @@ impl Connection {
     /// Is it to take no more requests: it has ended, has been given up, or has all its streams taken for long?
     pub(crate) fn is_closed(&self) -> bool {
         self.0.state.is_closed()
+    }
+
+    /// Is the server known to be as new as it must be?
+    pub(crate) fn is_verified(&self) -> bool {
+        self.0.state.is_verified.load(Ordering::Relaxed)
+    }
+
+    /// It is.
+    pub(crate) fn verified(&self) {
+        self.0.state.is_verified.store(true, Ordering::Relaxed);
     }
 
     /// Has nothing come from the server for so long that it must be asked first whether it is there?

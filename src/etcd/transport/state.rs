@@ -1,6 +1,8 @@
 //! What is known of a connection, beside what h2 knows. Shared by its task, its handles and the permits of its
 //! requests.
 
+use std::sync::atomic::AtomicBool;
+
 use super::gate::Gate;
 use super::liveness::Liveness;
 
@@ -8,6 +10,8 @@ use super::liveness::Liveness;
 pub(super) struct State {
     pub(super) liveness: Liveness,
     pub(super) gate: Gate,
+    /// The server has told its version, and it will do.
+    pub(super) is_verified: AtomicBool,
 }
 
 impl State {

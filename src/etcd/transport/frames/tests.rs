@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use crate::etcd::transport::gate::Gate;
 use crate::etcd::transport::liveness::{Liveness, Pace};
@@ -47,6 +49,7 @@ fn read(pieces: impl IntoIterator<Item = Option<Vec<u8>>>, mut room: impl FnMut(
     let state = Arc::new(State {
         liveness: Liveness::new(pace.clone()),
         gate: Gate::new(),
+        is_verified: AtomicBool::new(false),
     });
     let (mut frames, mut heard) = Frames::new(Pieces(pieces.into_iter().collect()), state.clone());
     let mut cx = Context::from_waker(Waker::noop());
@@ -216,6 +219,7 @@ fn a_server_counts_as_heard_once_its_settings_are_complete() {
     let state = Arc::new(State {
         liveness: Liveness::new(pace),
         gate: Gate::new(),
+        is_verified: AtomicBool::new(false),
     });
     let (mut frames, mut heard) = Frames::new(Pieces(waits.into()), state);
     let mut space = [0; 64];

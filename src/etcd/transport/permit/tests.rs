@@ -3,6 +3,8 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use crate::etcd::transport::liveness::{Liveness, Pace};
 
@@ -10,6 +12,7 @@ fn connection(limit: usize) -> Arc<State> {
     let state = State {
         liveness: Liveness::new(Pace::default()),
         gate: Gate::new(),
+        is_verified: AtomicBool::new(false),
     };
     state.gate.limit(limit);
     Arc::new(state)
