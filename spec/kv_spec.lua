@@ -456,7 +456,8 @@ end)
 
 describe("a request that no server takes in", function()
 	it("C10: is refused in gRPC's words", function()
-		local answer, message, info = own:put { key = "a", value = ("x"):rep(3 * 1024 * 1024) }
+		local large <close> = etcd.newclient { endpoints = { node.endpoint }, max_request = 4 << 20 }
+		local answer, message, info = large:put { key = "a", value = ("x"):rep(3 * 1024 * 1024) }
 		assert.is_nil(answer)
 		assert.matches("^put: resource_exhausted: grpc: received message larger than max", message)
 		assert.matches("^grpc: received message larger than max", info.server_message)

@@ -110,8 +110,11 @@ for _ = 1, tonumber(times) do
 	pcall(core.tojson, core, thing(0))
 	pcall(core.fromjson, core, thing(2))
 	pcall(core.wait, core, random(2) == 1 and 0 or object(3))
-	local method = schema.method(nobody, CALLS[random(#CALLS)])
-	pcall(method, thing(0), thing(0))
+	-- On whatever there is, the real client too; to that a text alone is a good request to increment.
+	call = CALLS[random(#CALLS)]
+	if call ~= "increment" then
+		pcall(schema.method(nobody, call), thing(0), thing(0))
+	end
 end
 
 local stream = assert(client:watch { key = "a" })
