@@ -74,7 +74,7 @@ test: deps build $(if $(filter spec spec/hosts_spec.lua,$(SPEC)),libraries) $(OT
 	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock
 	spec/support/etcd run $(BUSTED)
-	.ci/servers "$(OTHER_ETCD) $(GO_ETCDS:%=build/etcd-%/etcd)" $(BUSTED) --exclude-pattern=life --exclude-tags=hosts
+	.ci/servers "$(OTHER_ETCD) $(GO_ETCDS:%=build/etcd-%/etcd)" $(BUSTED) --exclude-pattern=life --exclude-tags=hosts,memory
 
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)

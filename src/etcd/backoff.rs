@@ -16,7 +16,7 @@ pub(crate) fn pause(failures: u32) -> Duration {
 
 /// A pause of `length` and up to a fifth more: many clients that failed together do not come back together.
 pub(crate) fn at_least(length: Duration) -> Duration {
-    length.mul_f64(1.0 + random::fraction() / 5.0)
+    length.saturating_add(length.mul_f64(random::fraction() / 5.0))
 }
 
 #[cfg(test)]
@@ -41,6 +41,7 @@ mod tests {
         );
         assert!(pauses.iter().any(|pause| *pause != pauses[0]));
         assert_eq!(at_least(Duration::ZERO), Duration::ZERO);
+        assert_eq!(at_least(Duration::MAX), Duration::MAX);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Window {
     pub(crate) fn is_last(options: &CallOptions, pause: Duration) -> bool {
         options
             .deadline
-            .is_some_and(|deadline| Instant::now() + pause >= deadline)
+            .is_some_and(|deadline| deadline.saturating_duration_since(Instant::now()) <= pause)
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 
@@ -71,8 +72,10 @@ impl Part {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
         let file = options.open(&part).map_err(|error| failed(&part, &error))?;
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| failed(&part, &"another snapshot is being written there"))?;
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => failed(&part, &"another snapshot is being written there"),
+            errno => failed(&part, &errno.desc()),
+        })?;
         file.set_len(0).map_err(|error| failed(&part, &error))?;
         Ok(Self {
             name: name.to_owned(),
