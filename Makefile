@@ -55,6 +55,9 @@ ABIS := 5.1 5.2 5.3 5.4 5.5
 LIBRARIES ?= dev
 HOSTS := spec/support/etcd run spec/conformance/run
 
+# Specs that are the same whatever the server is: the library alone, and requests that it refuses.
+ANYWHERE := life input messages
+
 # A short cell of each kind of fault, for `make test`.
 QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
@@ -74,7 +77,8 @@ test: deps build $(if $(filter spec spec/hosts_spec.lua,$(SPEC)),libraries) $(OT
 	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock
 	spec/support/etcd run $(BUSTED)
-	.ci/servers "$(OTHER_ETCD) $(GO_ETCDS:%=build/etcd-%/etcd)" $(BUSTED) --exclude-pattern=life --exclude-tags=hosts,memory
+	.ci/servers "$(OTHER_ETCD) $(GO_ETCDS:%=build/etcd-%/etcd)" $(BUSTED) \
+		$(addprefix --exclude-pattern=,$(ANYWHERE)) --exclude-tags=hosts,memory
 
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
