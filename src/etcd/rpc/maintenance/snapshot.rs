@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -327,9 +327,12 @@ impl Fetch {
         incoming: &mut Incoming<SnapshotResponse>,
     ) -> Result<(Hashed, String), Problem> {
         let (pieces, mut arrived) = mpsc::channel::<Bytes>(WAITING);
+        let (open, opened) = oneshot::channel();
         // It ends with `pieces`, or before that with a failure of its own.
         let writing = spawn_blocking(move || -> Result<Option<Hashed>> {
             let mut part = Part::open(&file)?;
+            // Nobody is there to hear it where the snapshot was given up.
+            let _ = open.send(());
             let mut checked = Checked::new();
             let mut is_whole = false;
             while let Some(piece) = arrived.blocking_recv() {
@@ -350,6 +353,10 @@ impl Fetch {
         let mut total = 0;
         let mut version = String::new();
         let received: Result<(), Problem> = async {
+            // Where it cannot be opened, the writer says so below.
+            if opened.await.is_err() {
+                return Ok(());
+            }
             while let Some(message) = self.next(incoming, &mut total, done).await? {
                 done += message.blob.len() as u64;
                 keep_version(&mut version, message.version);
