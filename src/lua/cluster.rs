@@ -1,6 +1,8 @@
 //! Requests of the Cluster service that take other fields than their messages have, or are checked here since servers
 //! do not: a member with an address that is none has brought clusters down.
 
+use std::net::Ipv6Addr;
+
 use super::failure::Invalid;
 use super::fields::{Decode, Fields};
 use super::text::excerpt;
@@ -45,7 +47,13 @@ fn peer_urls(fields: &mut Fields<'_>) -> Result<Vec<String>, Invalid> {
     }
     for (at, url) in urls.iter().enumerate() {
         if !is_peer_url(url) {
-            let text = format!("must be a URL such as http://10.0.0.1:2380, got '{}'", excerpt(url));
+            // It may hold a password, which is not shown.
+            let got = if url.contains('@') {
+                String::new()
+            } else {
+                format!(", got '{}'", excerpt(url))
+            };
+            let text = format!("must be a URL such as http://10.0.0.1:2380{got}");
             let name = if fields.is_alone() {
                 NAME.to_owned()
             } else {
@@ -57,17 +65,24 @@ fn peer_urls(fields: &mut Fields<'_>) -> Result<Vec<String>, Invalid> {
     Ok(urls)
 }
 
-/// Scheme, host and port, as the server wants it, and no path.
+/// Scheme, host and port, and no path. Only what Go's parser of URLs takes: a member with another address panics when
+/// it applies the change, and again at each start.
 fn is_peer_url(url: &str) -> bool {
     let rest = ["http://", "https://", "unix://", "unixs://"]
         .iter()
         .find_map(|scheme| url.strip_prefix(scheme));
-    let port = rest.and_then(|rest| rest.rsplit_once(':'));
-    port.is_some_and(|(host, port)| {
-        let is_bare = !host.contains(['/', '@', '?', '#', ' ']);
-        let is_host = host.starts_with('[') == host.ends_with(']') && (host.starts_with('[') || !host.contains(':'));
-        !host.is_empty() && is_bare && is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
-    })
+    let Some((host, port)) = rest.and_then(|rest| rest.rsplit_once(':')) else {
+        return false;
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            !host.is_empty() && host.bytes().all(is_part)
+        }
+    };
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    is_host && is_port
 }
 
 #[cfg(test)]
@@ -99,6 +114,18 @@ mod tests {
             "http://user@10.0.0.1:2380",
             "http://a b:2380",
             " http://10.0.0.1:2380",
+            "http://a%zz:2380",
+            "http://a{b:2380",
+            "http://a\u{7f}b:2380",
+            "http://a\\b:2380",
+            "http://a^b:2380",
+            "http://a|b:2380",
+            "http://a`b:2380",
+            "http://[zz]:2380",
+            "http://[]:2380",
+            "http://[::1%25eth0]:2380",
+            "http://10.0.0.1:+2380",
+            "http://\u{fc}:2380",
         ] {
             assert!(!is_peer_url(url), "{url}");
         }
