@@ -161,10 +161,11 @@ describe("a password #memory", function()
 		local node = server.start()
 		finally(function() node:kill() end)
 		local ctl = "ETCDCTL_API=3 etcdctl --endpoints " .. node.endpoint
-		local enable = "%s user add root:open-sesame-1001 && %s user grant-role root root && %s auth enable"
-		local status, output = server.sh(enable:format(ctl, ctl, ctl))
+		local password = "open-sesame-1001-and-a-good-deal-more"
+		local enable = "%s user add root:%s && %s user grant-role root root && %s auth enable"
+		local status, output = server.sh(enable:format(ctl, password, ctl, ctl))
 		assert(status == 0, output)
-		output = run("secret", node.endpoint, endpoint, ("open-sesame-1001"):reverse())
+		output = run("secret", node.endpoint, endpoint, password:reverse())
 		assert.is_nil(output:find("sesame", 1, true))
 		-- It said what there is to say.
 		for _, expected in ipairs {

@@ -134,7 +134,8 @@ static int usage(lua_State *L) {
 	return 4;
 }
 
-/* scan(text) -> how often the text stands backwards in the memory that this process can write */
+/* scan(text) -> how often the text stands backwards in the memory that this process can write, but for the stack of its
+ * main thread, which later calls overwrite */
 static int scan(lua_State *L) {
 	size_t length;
 	const char *text = luaL_checklstring(L, 1, &length);
@@ -143,7 +144,8 @@ static int scan(lua_State *L) {
 	long found = 0;
 	FILE *maps = fopen("/proc/self/maps", "r");
 	while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
-		if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3 || strncmp(mode, "rw", 2) != 0)
+		if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3 || strncmp(mode, "rw", 2) != 0 ||
+		    strstr(line, "[stack]") != NULL)
 			continue;
 		for (const char *at = (const char *)from; at + length <= (const char *)to; at++) {
 			size_t same = 0;

@@ -1,6 +1,10 @@
 //! Requests of the Auth service that take other fields than their messages have: one name for a user and one for a
 //! role throughout, and permissions in the words of ranges.
 
+use std::mem;
+
+use zeroize::Zeroizing;
+
 use super::failure::Invalid;
 use super::fields::{Decode, Fields};
 use super::messages::key_range;
@@ -17,7 +21,7 @@ impl Decode for AuthUserAddRequest {
     fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
         let name = fields.optional_text("name")?.unwrap_or_default();
         let without = fields.flag("nopassword")?;
-        let password = password(fields)?;
+        let mut password = password(fields)?;
         match (&password, without) {
             (Some(_), true) => return Err(fields.field("nopassword", "excludes 'password'")),
             (None, true) => fields.spare("password"),
@@ -25,7 +29,7 @@ impl Decode for AuthUserAddRequest {
         }
         Ok(Self {
             name,
-            password: password.unwrap_or_default(),
+            password: password.as_deref_mut().map(mem::take).unwrap_or_default(),
             options: without.then_some(UserAddOptions { no_password: true }),
             hashed_password: String::new(),
         })
@@ -34,17 +38,19 @@ impl Decode for AuthUserAddRequest {
 
 impl Decode for AuthUserChangePasswordRequest {
     fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+        let name = fields.optional_text("name")?.unwrap_or_default();
+        let mut password = password(fields)?;
         Ok(Self {
-            name: fields.optional_text("name")?.unwrap_or_default(),
-            password: password(fields)?.unwrap_or_default(),
+            name,
+            password: password.as_deref_mut().map(mem::take).unwrap_or_default(),
             hashed_password: String::new(),
         })
     }
 }
 
 /// An empty password would let everybody in.
-fn password(fields: &mut Fields<'_>) -> Result<Option<String>, Invalid> {
-    match fields.optional_text("password")? {
+fn password(fields: &mut Fields<'_>) -> Result<Option<Zeroizing<String>>, Invalid> {
+    match fields.secret("password")? {
         Some(password) if password.is_empty() => Err(fields.field("password", "must not be empty")),
         password => Ok(password),
     }

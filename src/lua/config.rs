@@ -78,7 +78,9 @@ fn max_request(conf: &mut Fields<'_>) -> Result<usize, Invalid> {
 fn endpoints(lua: &Lua, conf: &mut Fields<'_>) -> Result<(Vec<Address>, Vec<Option<bool>>), Invalid> {
     let (mut endpoints, mut encrypted) = (Vec::new(), Vec::new());
     for (i, value) in conf.required_list("endpoints")?.into_iter().enumerate() {
-        let read = endpoint(&Value::new(lua, value));
+        let value = Value::new(lua, value);
+        let read = endpoint(&value);
+        value.wipe();
         let (address, says) = read.map_err(|reason| conf.field(&format!("endpoints[{}]", i + 1), &reason))?;
         encrypted.push(says);
         if !endpoints.contains(&address) {
@@ -140,26 +142,23 @@ fn tls(conf: &mut Fields<'_>, encrypted: &[Option<bool>]) -> Result<Option<TlsCo
 
 /// A path or PEM text.
 fn pem(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Pem>, Invalid> {
-    match fields.optional_text(name)? {
+    match fields.secret(name)? {
         None => Ok(None),
-        Some(text) if text.contains("-----BEGIN") => Ok(Some(Pem::Text(text.into()))),
+        Some(text) if text.contains("-----BEGIN") => Ok(Some(Pem::Text(text))),
         Some(text) if text.is_empty() || text.contains(char::is_control) => {
             Err(fields.field(name, "is neither a path nor PEM text"))
         }
-        Some(path) => Ok(Some(Pem::Path(path))),
+        Some(path) => Ok(Some(Pem::Path(path.to_string()))),
     }
 }
 
 fn credentials(fields: &mut Fields<'_>) -> Result<Option<Credentials>, Invalid> {
-    let (user, password) = (fields.optional_text("user")?, fields.optional_text("password")?);
-    let token = fields.optional_text("token")?;
+    let (user, password) = (fields.optional_text("user")?, fields.secret("password")?);
+    let token = fields.secret("token")?;
     match (user, password, token) {
         (None, None, None) => Ok(None),
-        (Some(user), Some(password), None) => Ok(Some(Credentials::Password {
-            user,
-            password: password.into(),
-        })),
-        (None, None, Some(token)) => Ok(Some(Credentials::Token(token.into()))),
+        (Some(user), Some(password), None) => Ok(Some(Credentials::Password { user, password })),
+        (None, None, Some(token)) => Ok(Some(Credentials::Token(token))),
         (Some(_), None, None) => Ok(fields.missing("password")),
         (None, Some(_), None) => Ok(fields.missing("user")),
         (_, _, Some(_)) => Err(fields.field("token", "excludes 'user' and 'password'")),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mlua::prelude::*;
+use zeroize::Zeroizing;
 
 use super::cdata::Cdata;
 use super::failure::Invalid;
@@ -17,6 +18,9 @@ use super::options::OPTIONS;
 use super::text::{excerpt, one_line};
 use super::value::{self, Field, Value};
 use super::{hint, integer};
+
+/// What is wrong with a text of other bytes.
+const NO_UTF8: &str = "must be UTF-8";
 
 /// No server takes a list as long as that.
 const MAX_ITEMS: usize = 1 << 16;
@@ -107,6 +111,15 @@ impl Unknown {
     }
 }
 
+/// What was not read, since something else was wrong before, may be a secret.
+impl Drop for Fields<'_> {
+    fn drop(&mut self) {
+        for field in &mut self.own {
+            std::mem::replace(&mut field.value, Value::Nil).wipe();
+        }
+    }
+}
+
 impl<'a> Fields<'a> {
     /// A longer time than anyone waits; the clocks can still add it.
     const FOREVER: Duration = Duration::from_secs(1_000_000_000);
@@ -168,7 +181,11 @@ impl<'a> Fields<'a> {
                 fields.table = Some(table);
             }
             (value, [alone]) if !matches!(value, Value::Nil) => fields.own.push(Field::new(alone, value)),
-            (value, _) => return Err(fields.no_table(&value)),
+            (value, _) => {
+                let invalid = fields.no_table(&value);
+                value.wipe();
+                return Err(invalid);
+            }
         }
         Ok(fields)
     }
@@ -273,6 +290,18 @@ impl<'a> Fields<'a> {
     pub(super) fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, Invalid> {
         let text = self.optional_bytes(name)?.map(utf8).transpose();
         text.map_err(|reason| self.field(name, &reason))
+    }
+
+    /// A text that may be absent and is wiped when it is dropped.
+    pub(super) fn secret(&mut self, name: &'static str) -> Result<Option<Zeroizing<String>>, Invalid> {
+        let Some(bytes) = self.optional_bytes(name)? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8(bytes.into()).map(Zeroizing::new);
+        text.map(Some).map_err(|error| {
+            drop(Zeroizing::new(error.into_bytes()));
+            self.field(name, NO_UTF8)
+        })
     }
 
     /// A list of texts, empty if absent.
@@ -631,7 +660,7 @@ fn string(value: Value) -> Result<Bytes, String> {
 }
 
 fn utf8(text: Bytes) -> Result<String, String> {
-    String::from_utf8(text.into()).map_err(|_| "must be UTF-8".to_owned())
+    String::from_utf8(text.into()).map_err(|_| NO_UTF8.to_owned())
 }
 
 /// A number of seconds that is not negative, or nil. Infinity, and what comes near it, is as good as no limit.

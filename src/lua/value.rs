@@ -9,6 +9,7 @@ use std::slice;
 use bytes::Bytes;
 use mlua::ffi;
 use mlua::prelude::*;
+use zeroize::Zeroizing;
 
 use super::cdata::Cdata;
 
@@ -30,6 +31,13 @@ impl Value {
             LuaValue::String(text) => Self::Text(Bytes::copy_from_slice(&text.as_bytes())),
             cdata @ LuaValue::Other(_) => Self::Cdata(Box::new(Cdata::read(lua, &cdata))),
             other => Self::Other(other),
+        }
+    }
+
+    /// Drops it and leaves nothing of a text in memory.
+    pub(super) fn wipe(self) {
+        if let Self::Text(text) = self {
+            drop(Zeroizing::new(Vec::from(text)));
         }
     }
 

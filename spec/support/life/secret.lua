@@ -7,6 +7,8 @@ local etcd = require "silly.store.etcd"
 local core = require "silly.store.etcd.core"
 
 local endpoint, plain, reversed = ...
+-- Its end: of what is freed the allocator overwrites the beginning.
+local tail = reversed:sub(1, 16)
 
 -- Never kept, so that what `scan` finds is the library's.
 local function secret()
@@ -68,16 +70,50 @@ local function live()
 	host.badclock(0, true)
 end
 
+-- Requests that are refused while they are read.
+local function refused()
+	-- Of a length that nothing else has, so that its place is not soon another's.
+	local function long()
+		local text = secret()
+		return text .. text .. text .. text .. text .. text .. text .. text
+	end
+	local client = etcd.newclient { endpoints = { plain }, retry = 0 }
+	for _, call in ipairs { "useradd", "userpassword" } do
+		for _, req in ipairs {
+			{ name = "a", password = long(), nopassword = true }, { name = {}, password = long() },
+			{ name = "a", pasword = long() }, { name = "a", password = long() .. "\255" },
+			{ password = long() }, { name = "a", password = long(), timeout = "x" }, long(),
+		} do
+			show(client.auth[call](client.auth, req))
+		end
+	end
+	client:close()
+	for _, conf in ipairs {
+		{ password = long() }, { user = "root", pasword = long() }, { user = {}, password = long() },
+		{ user = "root", password = long(), token = long() }, { user = "root", password = long() .. "\255" },
+		{ endpoints = { "root:" .. long() .. "@127.0.0.1:1" } }, { tls = { key = long() .. "\n" } },
+		{ tls = { key = long() .. "-----BEGIN" } }, { token = long() .. "\n", tls = 1 },
+	} do
+		conf.endpoints = conf.endpoints or { plain }
+		show(pcall(etcd.newclient, conf))
+	end
+end
+
+refused()
+collectgarbage()
+collectgarbage()
+assert(host.scan(tail) == 0, "what was refused is still in memory")
+
 live()
 shown = nil
 local kept = etcd.newclient { endpoints = { endpoint }, user = "root", password = secret() }
 assert(kept:get { key = "a" })
 collectgarbage()
 collectgarbage()
-assert(host.scan(reversed) > 0, "the search finds nothing")
+assert(host.scan(tail) > 0, "the search finds nothing")
 kept:close()
 local deadline = core:monotonic() + 30000
-while host.scan(reversed) > 0 do
+while host.scan(tail) > 0 do
 	assert(core:monotonic() < deadline, "the password is still in memory")
 	core:wait(0.05)
 end
