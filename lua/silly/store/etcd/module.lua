@@ -38,11 +38,17 @@ function etcd.fromenv()
 	for endpoint in (variable "ENDPOINTS" or "127.0.0.1:2379"):gmatch "[^,%s]+" do
 		conf.endpoints[#conf.endpoints + 1] = endpoint
 	end
-	conf.user, conf.password = variable "USER", variable "PASSWORD"
-	if conf.user and not conf.password then
-		conf.user, conf.password = conf.user:match "^([^:]*):?(.*)$"
+	if variable "DISCOVERY_SRV" then
+		error("fromenv: ETCDCTL_DISCOVERY_SRV is not supported: list the servers in ETCDCTL_ENDPOINTS", 2)
 	end
-	local skip = variable "INSECURE_SKIP_TLS_VERIFY" == "true" or nil
+	conf.user, conf.password = variable "USER", variable "PASSWORD"
+	local user, password = (conf.user or ""):match "^([^:]*):(.*)$"
+	if user and not conf.password then
+		conf.user, conf.password = user, password
+	end
+	-- What Go takes for true.
+	local truth = { ["1"] = true, t = true, T = true, ["true"] = true, TRUE = true, True = true }
+	local skip = truth[variable "INSECURE_SKIP_TLS_VERIFY"]
 	local tls = { ca = variable "CACERT", cert = variable "CERT", key = variable "KEY", insecure_skip_verify = skip }
 	conf.tls = next(tls) and tls or nil
 	return conf
