@@ -75,7 +75,7 @@
 ---@field retry_sleep? integer Milliseconds before each of those, and up to a fifth more. Default 1000.
 ---@field retry_unknown? boolean Also repeat a write whose response was lost: it may happen twice. Default false.
 ---@field deadline? number Seconds for the whole call, with its attempts, pauses and logins; `math.huge` is no limit. Default none.
----@field headers? table<string, string> Headers that go along with each request, by name: for proxies, and for tracing. Default none.
+---@field headers? table<string, string> Headers that go along with each request, by name: for proxies, and for tracing; not in a request for a watch. Default none.
 
 --- What every request may say beside what it is for.
 ---@class silly.store.etcd.request: silly.store.etcd.options
@@ -401,7 +401,7 @@
 ---@field compare? silly.store.etcd.txn.compare[] All of them must hold. Default none, which holds.
 ---@field success? silly.store.etcd.txn.operation[] Run if they hold. Default none.
 ---@field failure? silly.store.etcd.txn.operation[] Run if one does not. Default none.
----@field min_revision? integer The store that responds must have had this revision; for a transaction that only reads. Default 0: any.
+---@field min_revision? integer The store that responds must have had this revision; for a transaction that gets something and changes nothing. Default 0: any.
 
 ---@class silly.store.etcd.txn.compare
 ---@field result? "EQUAL"|"GREATER"|"LESS"|"NOT_EQUAL"|"="|">"|"<"|"!=" How it must compare to the operand; also as a sign, `=`, `>`, `<` or `!=`. Required, unless there is no `target`: then equal.

@@ -100,11 +100,15 @@ describe("a cluster that grows", function()
 			assert.is_true(added.member.isLearner)
 			assert.are.equal("", added.member.name)
 			assert.are.equal(i, #added.members)
+			-- Neither one that was never started nor a learner has to respond.
+			assert.are.equal(i - 1, #assert(client.maintenance:compare()).members)
 			local _, message, info = client.cluster:promote(added.member.ID)
 			assert.are.equal("failed_precondition", info.code, message)
 
 			node:join(added.members)
 			nodes[i] = node
+			local learning <close> = connect(table.unpack(nodes))
+			assert.are.equal(i - 1, #assert(learning.maintenance:defragment { all = true }).members)
 			local promoted = await(function() return client.cluster:promote(added.member.ID) end)
 			assert.are.equal(i, #promoted.members)
 			assert.is_truthy(ctl("member list"):find(hex(added.member.ID) .. ", started", 1, true))

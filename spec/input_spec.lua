@@ -103,6 +103,8 @@ local URLS = {
 	bad = list(LIST.bad, { {} }),
 }
 local SPECIAL = {
+	-- The least request reads nothing.
+	txn = { min_revision = { good = { 0 }, bad = INTEGER.bad } },
 	grant = { TTL = INTEGER }, watch = { filters = FILTERS }, increment = { by = INTEGER, initial = INTEGER },
 	swap = { delete = NOT }, ["auth.useradd"] = { password = PASSWORD, nopassword = NOT },
 	["auth.userpassword"] = { password = PASSWORD }, ["cluster.add"] = { peerURLs = URLS },
@@ -143,8 +145,13 @@ local places = {
 	{ "txn", {}, inner(FIELDS.txn), "success[1].txn.", function(t) return { success = { { txn = t } } } end },
 }
 for _, name in ipairs(schema.calls) do
-	local endpoint = name ~= "watch" and ENDPOINT or { good = {}, bad = list(ENDPOINT.good, ENDPOINT.bad) }
-	places[#places + 1] = { name, NEEDS[name], with(with(FIELDS[name], OPTIONS), { endpoint = endpoint }) }
+	local function unless(refused, values)
+		return refused and { good = {}, bad = list(values.good, values.bad) } or values
+	end
+	places[#places + 1] = { name, NEEDS[name], with(with(FIELDS[name], OPTIONS), {
+		endpoint = unless(name == "watch" or name == "maintenance.compare", ENDPOINT),
+		headers = unless(name == "watch", HEADERS),
+	}) }
 end
 for target, operand in pairs {
 	VERSION = "version", CREATE = "create_revision", MOD = "mod_revision", VALUE = "value", LEASE = "lease",

@@ -79,9 +79,18 @@ describe("min_revision", function()
 
 	it("is for a transaction that only reads", function()
 		local client <close> = etcd.newclient { endpoints = { server.endpoint() } }
-		local _, message, info = client:txn { success = { { put = { key = prefix, value = "" } } }, min_revision = 1 }
-		assert.are.same({ "invalid_argument", "min_revision" }, { info.code, info.field })
-		assert.are.equal("txn: field 'min_revision' is for a transaction that only reads", message)
+		for _, txn in ipairs {
+			{ success = { { put = { key = prefix, value = "" } } } },
+			{ success = { { get = prefix } }, failure = { { txn = { success = { { delete = prefix } } } } } },
+			-- Without a read etcd makes no difference between serializable and linearizable.
+			{ compare = { { key = prefix, version = 0 } } }, {},
+		} do
+			txn.min_revision = 1
+			local _, message, info = client:txn(txn)
+			assert.are.same({ "invalid_argument", "min_revision" }, { info.code, info.field })
+			assert.are.equal(
+				"txn: field 'min_revision' is for a transaction that gets something and changes nothing", message)
+		end
 	end)
 end)
 
@@ -91,8 +100,28 @@ describe("max_request", function()
 		local answer, message, info = client:put { key = "a", value = ("x"):rep(2 << 20) }
 		assert.is_nil(answer)
 		assert.are.same({ code = "resource_exhausted", applied = "no" }, info)
-		assert.are.equal("put: resource_exhausted: the request has 2097165 bytes, more than the 2097152 of the client's "
+		assert.are.equal("put: resource_exhausted: the request has 2097160 bytes, more than the 2097152 of the client's "
 			.. "'max_request'", message)
+	end)
+
+	it("counts a password as it is", function()
+		local client <close> = etcd.newclient { endpoints = { "127.0.0.1:1" }, max_request = 100, retry = 0 }
+		local _, _, info = client.auth:useradd { name = "u", password = ("x"):rep(80) }
+		assert.are.equal("unavailable", info.code)
+		_, _, info = client.auth:useradd { name = "u", password = ("x"):rep(200) }
+		assert.are.equal("resource_exhausted", info.code)
+	end)
+
+	it("holds for a watch, and the others of its client go on", function()
+		local client <close> = etcd.newclient { endpoints = { server.endpoint() }, retry = 0 }
+		local stream <close> = assert(client:watch(prefix))
+		local answer, message, info = client:watch(("k"):rep(3 << 20))
+		assert.is_nil(answer)
+		assert.are.same({ code = "resource_exhausted", applied = "no" }, info)
+		assert.is_truthy(message:find("of the client's 'max_request'", 1, true), message)
+		assert(client:put { key = prefix, value = "" })
+		assert.are.equal(prefix, assert(stream:read(10)).events[1].kv.key)
+		assert.are.equal("ready", stream:status().state)
 	end)
 
 	it("may be another", function()
@@ -103,6 +132,41 @@ describe("max_request", function()
 		local large <close> = etcd.newclient { endpoints = { server.endpoint() }, max_request = 64 << 20 }
 		_, _, info = large:put { key = prefix, value = ("x"):rep(3 << 20) }
 		assert.is_truthy(info.server_message)
+	end)
+end)
+
+describe("headers", function()
+	it("are refused where there are too many, or where calls share a stream", function()
+		local client <close> = etcd.newclient { endpoints = { "127.0.0.1:1" }, retry = 0 }
+		local many = {}
+		for i = 1, 40000 do
+			many["x-" .. i] = "v"
+		end
+		local _, message, info = client:get { key = "a", headers = many }
+		assert.are.same({ "invalid_argument", "headers" }, { info.code, info.field })
+		assert.are.equal("get: field 'headers' has more than the 8192 bytes that are allowed", message)
+		_, message, info = client:watch { key = "a", headers = { a = "b" } }
+		assert.are.same({ "invalid_argument", "headers" }, { info.code, info.field })
+		assert.are.equal(
+			"watch: field 'headers' cannot be chosen here: all watches of a client share a stream", message)
+	end)
+end)
+
+describe("an endpoint", function()
+	it("is one of the client's, encrypted as its are", function()
+		local client <close> = etcd.newclient { endpoints = { server.endpoint() } }
+		assert(client:get { key = prefix, endpoint = "http://" .. server.endpoint() })
+		local _, message, info = client:get { key = prefix, endpoint = "https://" .. server.endpoint() }
+		assert.are.same({ "invalid_argument", "endpoint" }, { info.code, info.field })
+		assert.is_truthy(message:find("must be one of the client's: " .. server.endpoint(), 1, true), message)
+	end)
+
+	it("cannot be chosen where all members are asked", function()
+		local client <close> = etcd.newclient { endpoints = { server.endpoint() } }
+		local _, message, info = client.maintenance:compare { endpoint = server.endpoint() }
+		assert.are.same({ "invalid_argument", "endpoint" }, { info.code, info.field })
+		assert.are.equal(
+			"maintenance.compare: field 'endpoint' cannot be chosen here: all members are asked", message)
 	end)
 end)
 
@@ -155,8 +219,7 @@ describe("fromenv", function()
 		local status, output =
 			server.sh(command:format(variables, package.path, package.cpath, _VERSION:match "%d+%.%d+", path))
 		os.remove(path)
-		assert(status == 0, output)
-		return (output:gsub("\n$", ""))
+		return (output:gsub("\n$", "")), status
 	end
 
 	it("reads the variables of etcdctl", function()
@@ -167,6 +230,15 @@ describe("fromenv", function()
 			conf "ETCDCTL_USER=root ETCDCTL_PASSWORD=p")
 		assert.are.equal("{endpoints={1=https://a:1} tls={ca=/ca cert=/cert insecure_skip_verify=true key=/key}}",
 			conf("ETCDCTL_ENDPOINTS=https://a:1 ETCDCTL_CACERT=/ca ETCDCTL_CERT=/cert ETCDCTL_KEY=/key "
-				.. "ETCDCTL_INSECURE_SKIP_TLS_VERIFY=true"))
+				.. "ETCDCTL_INSECURE_SKIP_TLS_VERIFY=1"))
+	end)
+
+	it("takes nothing for granted", function()
+		local output, status = conf "ETCDCTL_USER=root"
+		assert.are_not.equal(0, status)
+		assert.is_truthy(output:find("newclient: missing field 'password'", 1, true), output)
+		output, status = conf "ETCDCTL_DISCOVERY_SRV=example.com"
+		assert.are_not.equal(0, status)
+		assert.is_truthy(output:find("fromenv: ETCDCTL_DISCOVERY_SRV is not supported", 1, true), output)
 	end)
 end)

@@ -7,7 +7,9 @@ use anyhow::Result;
 use crate::messages::{Field, Messages};
 
 /// What all requests may have beside.
-const OPTIONS: &str = "| `timeout`, `deadline`, `retry`, `retry_sleep`, `retry_unknown`, `endpoint`, `headers` | | | see [Retry and deadlines](errors.md#retry-and-deadlines) |\n";
+const OPTIONS: &str = "`timeout`, `deadline`, `retry`, `retry_sleep`, `retry_unknown`";
+/// The same of those that have no stream in common.
+const OWN: &str = "`endpoint`, `headers`";
 /// The fields of a range, which have a table of their own.
 const RANGE: [&str; 4] = ["key", "prefix", "fromkey", "range_end"];
 
@@ -32,7 +34,14 @@ pub(crate) fn table(messages: &Messages, name: &str) -> Result<String> {
             let called = messages.call(name).is_some();
             let mut text = request(if called { "field of `req`" } else { "field" }, &fields);
             if called {
-                text += OPTIONS;
+                let own = match name {
+                    "WatchCreateRequest" => String::new(),
+                    _ => format!(", {OWN}"),
+                };
+                let _ = writeln!(
+                    text,
+                    "| {OPTIONS}{own} | | | see [Retry and deadlines](errors.md#retry-and-deadlines) |"
+                );
             }
             Ok(text)
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::backoff;
 use super::cause::{Cause, Retry};
@@ -17,8 +17,8 @@ use super::endpoint::Route;
 use super::error::{Applied, Attempts, Code, Error, Result};
 use super::failure::Failure;
 use super::pb::{self, Response};
-use super::servers::{Authorized, Servers};
-use super::transport::grpc::{HalfClose, pack, unary};
+use super::servers::{Authorized, Servers, add};
+use super::transport::grpc::{HalfClose, decode, pack, unary_message};
 use super::transport::liveness::DOUBT_LIMIT;
 
 /// How often in a row something may go out again at once to the same server without getting any further: a token can
@@ -101,10 +101,30 @@ impl Window {
     }
 
     /// Does the deadline leave no time for another attempt after a pause?
-    pub(crate) fn is_last(options: &CallOptions, pause: Duration) -> bool {
+    fn is_last(options: &CallOptions, pause: Duration) -> bool {
         options
             .deadline
             .is_some_and(|deadline| deadline.saturating_duration_since(Instant::now()) <= pause)
+    }
+}
+
+/// Where a response goes. The life of a call is one piece of code for all of them.
+trait Slot: Send {
+    /// The bytes that it may have.
+    fn limit(&self) -> usize;
+
+    /// Decodes it, and says which cluster it is from.
+    fn fill(&mut self, message: Bytes) -> Result<u64, Cause>;
+}
+
+impl<R: Response> Slot for R {
+    fn limit(&self) -> usize {
+        R::LIMIT
+    }
+
+    fn fill(&mut self, message: Bytes) -> Result<u64, Cause> {
+        *self = decode(message)?;
+        Ok(self.cluster_id())
     }
 }
 
@@ -113,6 +133,8 @@ struct Request<'a> {
     kind: Kind,
     method: &'static str,
     message: Bytes,
+    /// The bytes of the message itself.
+    size: usize,
     options: &'a CallOptions,
 }
 
@@ -130,79 +152,108 @@ impl Servers {
             kind,
             method,
             message: pack(&message),
+            size: message.encoded_len(),
             options,
         };
         async move {
-            if request.message.len() > self.max_request {
-                return Err(too_long(request.message.len(), self.max_request));
+            let mut response = R::default();
+            let (sent, earlier) = self.run(&request, &mut response).await?;
+            Ok(Answered {
+                response,
+                sent,
+                earlier,
+            })
+        }
+    }
+
+    /// Is a request of so many bytes not longer than any server would take?
+    pub(crate) fn allows(&self, bytes: usize) -> Result<()> {
+        let limit = self.max_request;
+        if bytes <= limit {
+            return Ok(());
+        }
+        let text = format!("the request has {bytes} bytes, more than the {limit} of the client's 'max_request'");
+        Err(Error::new(Code::ResourceExhausted, text))
+    }
+
+    /// The pause before another attempt, since the last failed with `error`. Fails where the deadline leaves no time
+    /// for it, or the client is closed meanwhile.
+    pub(crate) async fn pause(&self, pause: Duration, options: &CallOptions, error: Error) -> Result<()> {
+        if Window::is_last(options, pause) {
+            return Err(late(error));
+        } else if pause.is_zero() {
+            return Ok(());
+        }
+        match timeout(pause, self.closed.cancelled()).await {
+            Ok(()) => Err(Error::closed()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn run(&self, request: &Request<'_>, response: &mut dyn Slot) -> Result<(Moment, Applied)> {
+        let Request { kind, options, .. } = *request;
+        self.allows(request.size)?;
+        // A call of several steps may come here late.
+        if Window::is_last(options, Duration::ZERO) {
+            let text = "the deadline was over before anything was sent";
+            return Err(Error::new(Code::DeadlineExceeded, text));
+        }
+        let mut route = self.endpoints.route(options.endpoint);
+        let mut window = Window::open(options);
+        let began = window.began;
+        let (mut retries, mut repairs) = (0, 0);
+        let mut past = Past::default();
+        loop {
+            let failure = match self.attempt(&route, request, window, response).await {
+                Ok(sent) => {
+                    route.keep();
+                    return Ok((sent, past.applied(kind)));
+                }
+                Err(failure) => failure,
+            };
+            past.note(&failure);
+            match failure.retry {
+                // A server that says no has answered, too.
+                Retry::Never => route.keep(),
+                // Also if this call ends here, for a write is not repeated.
+                Retry::Elsewhere | Retry::Later => route.leave(),
+                Retry::Login | Retry::Reconnect => {}
             }
-            let mut route = self.endpoints.route(options.endpoint);
-            let mut window = Window::open(options);
-            let began = window.began;
-            let (mut retries, mut repairs) = (0, 0);
-            let mut past = Past::default();
-            loop {
-                let failure = match self.attempt(&route, &request, window).await {
-                    Ok((sent, response)) => {
-                        route.keep();
-                        let earlier = past.applied(kind);
-                        return Ok(Answered {
-                            response,
-                            sent,
-                            earlier,
-                        });
-                    }
-                    Err(failure) => failure,
-                };
-                past.note(&failure);
-                match failure.retry {
-                    // A server that says no has answered, too.
-                    Retry::Never => route.keep(),
-                    // Also if this call ends here, for a write is not repeated.
-                    Retry::Elsewhere | Retry::Later => route.leave(),
-                    Retry::Login | Retry::Reconnect => {}
-                }
-                if !kind.repeats(&failure, options) {
-                    return Err(past.error(&request, failure.error, began));
-                }
-                if matches!(failure.retry, Retry::Login | Retry::Reconnect)
-                    && (repairs < REPAIRS || failure.progress && failure.retry == Retry::Reconnect)
-                    && Instant::now() < window.end
-                {
-                    repairs = if failure.progress { 0 } else { repairs + 1 };
-                    past.repaired();
-                    continue;
-                }
-                repairs = 0;
-                let pause = match failure.retry {
-                    Retry::Elsewhere | Retry::Reconnect | Retry::Later if route.advance() => None,
-                    Retry::Elsewhere | Retry::Reconnect | Retry::Later if past.hope && retries < options.retry => {
-                        retries += 1;
-                        Some(backoff::at_least(options.retry_sleep))
-                    }
-                    _ => return Err(past.error(&request, failure.error, began)),
-                };
-                if Window::is_last(options, pause.unwrap_or_default()) {
-                    return Err(past.error(&request, late(failure.error), began));
-                }
-                if let Some(pause) = pause {
-                    tokio::select! {
-                        () = self.closed.cancelled() => return Err(past.error(&request, Error::closed(), began)),
-                        () = sleep(pause) => {}
-                    }
-                }
-                window = Window::open(options);
+            if !kind.repeats(&failure, options) {
+                return Err(past.error(request, failure.error, began));
             }
+            if matches!(failure.retry, Retry::Login | Retry::Reconnect)
+                && (repairs < REPAIRS || failure.progress && failure.retry == Retry::Reconnect)
+                && Instant::now() < window.end
+            {
+                repairs = if failure.progress { 0 } else { repairs + 1 };
+                past.repaired();
+                continue;
+            }
+            repairs = 0;
+            let pause = match failure.retry {
+                Retry::Elsewhere | Retry::Reconnect | Retry::Later if route.advance() => None,
+                Retry::Elsewhere | Retry::Reconnect | Retry::Later if past.hope && retries < options.retry => {
+                    retries += 1;
+                    Some(backoff::at_least(options.retry_sleep))
+                }
+                _ => return Err(past.error(request, failure.error, began)),
+            };
+            if let Err(error) = self.pause(pause.unwrap_or_default(), options, failure.error).await {
+                return Err(past.error(request, error, began));
+            }
+            window = Window::open(options);
         }
     }
 
     /// One attempt at one server: connects and logs in where that is needed, then sends the request.
-    async fn attempt<R: Response>(
+    async fn attempt(
         &self,
         route: &Route<'_>,
         request: &Request<'_>,
         window: Window,
-    ) -> Result<(Moment, R), Failure> {
+        response: &mut dyn Slot,
+    ) -> Result<Moment, Failure> {
         let endpoint = route.endpoint();
         let Window { began, end } = window;
         let authorized = match self.ready(endpoint, began) {
@@ -219,14 +270,13 @@ impl Servers {
             }
             let leader = request.kind != Kind::SerializableRead;
             let mut headers = authorized.headers(&self.headers, leader);
-            if let Some(more) = &request.options.headers {
-                headers.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
-            }
+            add(&mut headers, request.options.headers.as_deref());
             (headers, request.message.clone())
         };
         let connection = &authorized.connection;
         let answers = connection.answers();
-        let answer = unary(connection, request.method, request.kind.half_close(), end, headers);
+        let (method, half_close) = (request.method, request.kind.half_close());
+        let answer = unary_message(connection, method, half_close, end, response.limit(), headers);
         let answered = tokio::select! {
             biased;
             () = self.closed.cancelled() => {
@@ -236,11 +286,13 @@ impl Servers {
             answered = timeout_at(end, answer) => answered,
         };
         let cause = match answered {
-            Ok(Ok(response)) => {
-                let response: R = response;
-                self.endpoints.recognise(endpoint, response.cluster_id())?;
-                return Ok((sent, response));
-            }
+            Ok(Ok(message)) => match response.fill(message) {
+                Ok(cluster) => {
+                    self.endpoints.recognise(endpoint, cluster)?;
+                    return Ok(sent);
+                }
+                Err(cause) => cause,
+            },
             Ok(Err(cause)) => cause,
             Err(_) => {
                 let timeout = window.length();
@@ -277,14 +329,8 @@ impl Servers {
     }
 }
 
-/// The error of a request that no server would take.
-fn too_long(bytes: usize, limit: usize) -> Error {
-    let text = format!("the request has {bytes} bytes, more than the {limit} of the client's 'max_request'");
-    Error::new(Code::ResourceExhausted, text)
-}
-
 /// The error of a call that has no time left, whose last attempt failed with `error`.
-pub(crate) fn late(error: Error) -> Error {
+fn late(error: Error) -> Error {
     if error.code == Code::DeadlineExceeded {
         return error;
     }
@@ -340,7 +386,9 @@ impl Past {
     /// The error of the call, whose last attempt failed with `error`.
     fn error(self, request: &Request<'_>, mut error: Error, began: Instant) -> Error {
         let applied = self.applied(request.kind);
+        // Not a proxy that knows no such page.
         if error.code == Code::Unimplemented
+            && error.from_server
             && let Some(release) = pb::since(request.method)
         {
             error.message += &format!(" (etcd has it from {release} on)");

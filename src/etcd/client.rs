@@ -29,18 +29,21 @@ pub(super) struct Parts {
     servers: Arc<Servers>,
     options: CallOptions,
     deadline: Option<Duration>,
+    is_encrypted: bool,
     pub(super) keeper: Keeper,
     pub(super) watches: Arc<Hub>,
 }
 
 impl Client {
     /// A client of the cluster that `config` names.
-    pub fn new(config: Config) -> Self {
+    pub fn new(mut config: Config) -> Self {
+        let headers = config.options.headers.take();
+        let is_encrypted = config.tls.is_some();
         let tls = config.tls.map(|tls| Arc::new(Tls::new(tls)));
         let servers = Arc::new(Servers {
             endpoints: Endpoints::new(config.endpoints, tls),
             login: Login::new(config.credentials),
-            headers: identity(config.name.as_deref()),
+            headers: identity(config.name.as_deref(), headers.as_deref()),
             max_request: config.max_request,
             min_version: config.min_version,
             closed: CancellationToken::new(),
@@ -51,6 +54,7 @@ impl Client {
                 servers,
                 options: config.options,
                 deadline: config.deadline,
+                is_encrypted,
                 keeper,
                 watches,
             }),
@@ -67,6 +71,11 @@ impl Client {
     /// The place of an endpoint in the list, for [`CallOptions::endpoint`].
     pub fn endpoint(&self, address: &Address) -> Option<usize> {
         self.servers().endpoints.find(address)
+    }
+
+    /// Are its connections encrypted?
+    pub fn is_encrypted(&self) -> bool {
+        self.parts.is_encrypted
     }
 
     /// Ends everything that is under way; later calls fail with [`Code::Closed`](super::Code::Closed). Leases live on

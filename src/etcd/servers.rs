@@ -53,8 +53,9 @@ pub(crate) struct Authorized {
     pub(crate) token: Token,
 }
 
-/// The headers of every request of a client: those of gRPC, and who is asking. `name` is what the program calls itself.
-pub(crate) fn identity(name: Option<&str>) -> HeaderMap {
+/// The headers of every request of a client: those of gRPC, who is asking, and what the program adds. `name` is what it
+/// calls itself.
+pub(crate) fn identity(name: Option<&str>, added: Option<&HeaderMap>) -> HeaderMap {
     let library = concat!("silly-etcd/", env!("CARGO_PKG_VERSION"));
     let agent = name.map_or_else(|| library.to_owned(), |name| format!("{name} {library}"));
     let mut headers = headers();
@@ -62,7 +63,15 @@ pub(crate) fn identity(name: Option<&str>) -> HeaderMap {
     let agent = HeaderValue::try_from(agent).unwrap_or_else(|_| HeaderValue::from_static(library));
     headers.insert(USER_AGENT, agent);
     headers.insert(API_VERSION, HeaderValue::from_static(API));
+    add(&mut headers, added);
     headers
+}
+
+/// Adds headers, in place of those with the same names.
+pub(crate) fn add(headers: &mut HeaderMap, more: Option<&HeaderMap>) {
+    for (name, value) in more.into_iter().flatten() {
+        headers.insert(name.clone(), value.clone());
+    }
 }
 
 impl Servers {

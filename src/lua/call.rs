@@ -3,11 +3,12 @@
 //! In: a request table. Out: at once the id of an operation, or `nil, message, info` if the request is wrong; later,
 //! under that id, the response. The calls of the table in `src/etcd/rpc.rs` have that shape by rule.
 
+use futures_util::FutureExt;
 use mlua::prelude::*;
 
 use super::failure;
 use super::fields::{Decode, Fields};
-use super::operation::{Answer, Unwritten, run};
+use super::operation::{Answer, Outcome, Unwritten, run};
 use super::options;
 use super::table::{Encode, build};
 use crate::etcd::{self, Applied, CallOptions, Client, Unary};
@@ -101,12 +102,10 @@ pub(super) fn submit<C: Call>(
         Err(invalid) => return failure::invalid(lua, &invalid),
     };
     let writes = C::writes(&request);
+    let running =
+        C::run(client.clone(), request, options).map(move |result| Box::new(Done::<C> { result, writes }) as Outcome);
     // Boxed before it is moved about: it holds a whole call.
-    let running = Box::pin(C::run(client.clone(), request, options));
-    run(lua, C::NAME, async move {
-        let result = running.await;
-        Done::<C> { result, writes }
-    })
+    run(lua, C::NAME, running.boxed())
 }
 
 /// The outcome of call `C`.

@@ -44,20 +44,28 @@ impl LuaUserData for NativeClient {
             ($($service:ident of $handle:ident, $prefix:literal {
                 $($(#[$doc:meta])* $name:ident $required:tt { $request:ident $($row:tt)* })*
             })*) => {
-                $($(add::<pb::$request, M>(methods);)*)*
+                $($(add(methods, <pb::$request as Call>::NAME, submit::<pb::$request>);)*)*
             };
         }
         rpcs!(register);
-        add::<txn::Txn, M>(methods);
-        add::<lease::Grant, M>(methods);
-        add::<lease::Keepalive, M>(methods);
-        add::<watch::Watch, M>(methods);
-        add::<Swap, M>(methods);
-        add::<Increment, M>(methods);
-        add::<maintenance::Disarm, M>(methods);
-        add::<maintenance::Defragment, M>(methods);
-        add::<maintenance::Compare, M>(methods);
-        add::<maintenance::TakeSnapshot, M>(methods);
+        add(methods, txn::Txn::NAME, submit::<txn::Txn>);
+        add(methods, lease::Grant::NAME, submit::<lease::Grant>);
+        add(methods, lease::Keepalive::NAME, submit::<lease::Keepalive>);
+        add(methods, watch::Watch::NAME, submit::<watch::Watch>);
+        add(methods, Swap::NAME, submit::<Swap>);
+        add(methods, Increment::NAME, submit::<Increment>);
+        add(methods, maintenance::Disarm::NAME, submit::<maintenance::Disarm>);
+        add(
+            methods,
+            maintenance::Defragment::NAME,
+            submit::<maintenance::Defragment>,
+        );
+        add(methods, maintenance::Compare::NAME, submit::<maintenance::Compare>);
+        add(
+            methods,
+            maintenance::TakeSnapshot::NAME,
+            submit::<maintenance::TakeSnapshot>,
+        );
 
         methods.add_method("close", |_, client, ()| {
             if let Some(client) = client.client() {
@@ -78,13 +86,16 @@ impl LuaUserData for NativeClient {
     }
 }
 
-/// `client:<name>(request) -> id | nil, message, info`
-fn add<C: Call, M: LuaUserDataMethods<NativeClient>>(methods: &mut M) {
+/// Decodes a request of a call and submits it.
+type Submit = fn(&Lua, &Client, LuaValue, &LuaValue) -> LuaResult<LuaMultiValue>;
+
+/// `client:<name>(request) -> id | nil, message, info`. One piece of code for all calls, which differ in `submit` alone.
+fn add<M: LuaUserDataMethods<NativeClient>>(methods: &mut M, name: &'static str, submit: Submit) {
     methods.add_method(
-        C::NAME,
-        |lua, client, (request, more): (LuaValue, LuaValue)| match client.client() {
-            Some(client) => submit::<C>(lua, client, request, &more),
-            None => failure::forked(lua, C::NAME),
+        name,
+        move |lua, client, (request, more): (LuaValue, LuaValue)| match client.client() {
+            Some(client) => submit(lua, client, request, &more),
+            None => failure::forked(lua, name),
         },
     );
 }

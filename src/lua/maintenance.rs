@@ -225,6 +225,13 @@ impl Call for Compare {
     type Request = Nothing;
     type Response = Comparison;
 
+    fn check(_: &Nothing, options: &CallOptions) -> Result<(), (&'static str, &'static str)> {
+        match options.endpoint {
+            Some(_) => Err(("endpoint", "cannot be chosen here: all members are asked")),
+            None => Ok(()),
+        }
+    }
+
     fn writes(_: &Nothing) -> bool {
         false
     }

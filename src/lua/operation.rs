@@ -3,6 +3,7 @@
 //! In: a future. Out: at once the id of the operation; later, under that id, what it returns to Lua. The bridge that
 //! carries it is app data of the lua_State.
 
+use futures_util::future::BoxFuture;
 use mlua::prelude::*;
 
 use super::failure;
@@ -68,12 +69,7 @@ pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome
 }
 
 /// Submits an operation of the call `name`.
-pub(super) fn run<A: Answer + 'static>(
-    lua: &Lua,
-    name: &'static str,
-    operation: impl Future<Output = A> + Send + 'static,
-) -> LuaResult<LuaMultiValue> {
-    let operation = async { Box::new(operation.await) as Outcome };
+pub(super) fn run(lua: &Lua, name: &'static str, operation: BoxFuture<'static, Outcome>) -> LuaResult<LuaMultiValue> {
     match bridge(lua)?.submit(operation, || Box::new(Panicked)) {
         Ok(id) => id.into_lua_multi(lua),
         Err(error) => failure::push(lua, name, &etcd::Error::new(Code::Unavailable, error.to_string())),

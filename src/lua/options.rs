@@ -52,9 +52,15 @@ const HEADERS_LIMIT: usize = 8 << 10;
 /// A deadline is a number of seconds from now. More than that is a point in time, as it is elsewhere.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(100_000_000);
 
+/// Why a watch has no endpoint and no headers of its own.
+const SHARED: &str = "cannot be chosen here: all watches of a client share a stream";
+
 /// The options of a request for the call `C`, over those of its client.
 pub(super) fn request<C: Call>(fields: &mut Fields<'_>, client: &Client) -> Result<CallOptions, Invalid> {
     let options = general(fields, C::defaults(client.options()))?;
+    if C::STREAMS && options.headers.is_some() {
+        return Err(fields.field("headers", SHARED));
+    }
     Ok(CallOptions {
         deadline: match deadline(fields)? {
             Some(limit) => limit.map(|limit| Instant::now() + limit),
@@ -81,11 +87,8 @@ pub(super) fn general(fields: &mut Fields<'_>, defaults: CallOptions) -> Result<
         retry: retry.map_or(defaults.retry, |retry| u32::try_from(retry).unwrap_or(u32::MAX)),
         retry_sleep: sleep.unwrap_or(defaults.retry_sleep),
         retry_unknown: retry_unknown.unwrap_or(defaults.retry_unknown),
-        headers: headers(fields, defaults.headers)?,
-        ..CallOptions {
-            headers: None,
-            ..defaults
-        }
+        headers: headers(fields)?,
+        ..defaults
     })
 }
 
@@ -113,14 +116,13 @@ fn endpoint<C: Call>(fields: &mut Fields<'_>, client: &Client) -> Result<Option<
         return Ok(None);
     };
     if C::STREAMS {
-        return Err(fields.field(
-            "endpoint",
-            "cannot be chosen here: all watches of a client share a stream",
-        ));
+        return Err(fields.field("endpoint", SHARED));
     }
+    let is_said = |says: bool| says == client.is_encrypted();
     let place = text
         .parse::<Address>()
         .ok()
+        .filter(|_| Address::encryption(&text).is_none_or(is_said))
         .and_then(|address| client.endpoint(&address));
     match place {
         Some(place) => Ok(Some(place)),
@@ -128,36 +130,24 @@ fn endpoint<C: Call>(fields: &mut Fields<'_>, client: &Client) -> Result<Option<
     }
 }
 
-/// Headers over those of `defaults`.
-fn headers(fields: &mut Fields<'_>, defaults: Option<Arc<HeaderMap>>) -> Result<Option<Arc<HeaderMap>>, Invalid> {
+/// What goes along with each request.
+fn headers(fields: &mut Fields<'_>) -> Result<Option<Arc<HeaderMap>>, Invalid> {
     let table = match fields.value("headers")? {
-        Value::Nil => return Ok(defaults),
+        Value::Nil => return Ok(None),
         Value::Other(LuaValue::Table(table)) => table,
         other => return Err(fields.field("headers", &format!("must be a table, got {}", other.article()))),
     };
-    let mut headers = defaults.map(|headers| (*headers).clone()).unwrap_or_default();
-    let mut problem = None;
-    let read = table.for_each(|name: LuaValue, value: LuaValue| {
-        if let Err(reason) = header(&name, &value).map(|(name, value)| headers.insert(name, value)) {
-            problem.get_or_insert(reason);
+    let mut headers = HeaderMap::new();
+    let mut size = 0;
+    for pair in table.pairs::<LuaValue, LuaValue>() {
+        let (name, value) = pair.map_err(|_| fields.field("headers", "could not be read"))?;
+        let (name, value) = header(&name, &value).map_err(|reason| fields.field("headers", &reason))?;
+        size += name.as_str().len() + value.len();
+        if size > HEADERS_LIMIT {
+            let text = format!("has more than the {HEADERS_LIMIT} bytes that are allowed");
+            return Err(fields.field("headers", &text));
         }
-        Ok(())
-    });
-    if let Some(reason) = problem {
-        return Err(fields.field("headers", &reason));
-    }
-    if read.is_err() {
-        return Err(fields.field("headers", "could not be read"));
-    }
-    let size: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
-    if size > HEADERS_LIMIT {
-        return Err(fields.field(
-            "headers",
-            &format!("has {size} bytes, at most {HEADERS_LIMIT} are allowed"),
-        ));
+        headers.insert(name, value);
     }
     Ok(Some(Arc::new(headers)))
 }

@@ -7,11 +7,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use mlua::prelude::*;
 
 use super::failure::{self, Invalid};
 use super::fields::seconds;
-use super::operation::{Answer, Unwritten, run};
+use super::operation::{Answer, Outcome, Unwritten, run};
 use super::table::{Encode, Table, build};
 use super::value::Value;
 use crate::bridge::Owned;
@@ -133,10 +134,11 @@ where
             Err(invalid) => return failure::invalid(lua, &invalid),
         };
         let stream = stream.clone();
-        run(lua, name, async move {
+        let waiting = async move {
             let in_time = stream.wait(limit).await;
-            Waited { name, in_time }
-        })
+            Box::new(Waited { name, in_time }) as Outcome
+        };
+        run(lua, name, waiting.boxed())
     }
 
     fn close(&self) {

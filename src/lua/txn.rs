@@ -37,10 +37,13 @@ impl Call for Txn {
     type Response = TxnResponse;
 
     fn check(request: &TxnRequest, options: &CallOptions) -> std::result::Result<(), (&'static str, &'static str)> {
-        if options.min_revision > 0 && request.writes() {
-            return Err(("min_revision", "is for a transaction that only reads"));
+        match options.min_revision > 0 && (request.writes() || !request.reads()) {
+            true => Err((
+                "min_revision",
+                "is for a transaction that gets something and changes nothing",
+            )),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn writes(request: &TxnRequest) -> bool {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use h2::Reason;
-use silly_etcd::etcd::pb::{PutRequest, RangeRequest};
-use silly_etcd::etcd::{Applied, CallOptions, Client, Code, Config, Credentials, Error, TlsConfig};
+use silly_etcd::etcd::pb::{MoveLeaderRequest, PutRequest, RangeRequest, RangeResponse, StatusResponse, TxnResponse};
+use silly_etcd::etcd::{Applied, CallOptions, Client, Code, Config, Credentials, Error, Increment, TlsConfig};
 use tokio::io::AsyncReadExt;
 use tokio::join;
 use tokio::time::{Instant, advance, sleep};
@@ -279,5 +279,57 @@ fn a_deadline_holds_for_the_connection_and_the_login_too() {
             "{:?}",
             began.elapsed()
         );
+    });
+}
+
+#[test]
+fn a_deadline_holds_for_the_pauses_of_calls_of_several_steps_too() {
+    run(async {
+        // No comparison holds, and no member leads.
+        let etcd = Cluster::start(1, |mut call: Call| async move {
+            match call.method.as_str() {
+                "Txn" => call.reply(&TxnResponse::default()),
+                "Status" => call.reply(&StatusResponse {
+                    leader: 7,
+                    ..StatusResponse::default()
+                }),
+                _ => call.reply(&RangeResponse::default()),
+            }
+        })
+        .await;
+        let client = etcd.client(ONCE);
+        let limit = Duration::from_millis(500);
+        let increment = Increment {
+            key: "n".into(),
+            by: 1,
+            initial: 0,
+            lease: None,
+        };
+        // The test's clock may go on while a response is under way: then the deadline cuts that attempt.
+        let (began, options) = (Instant::now(), within(limit, ONCE));
+        let error = until(client.increment(increment, &options)).await.unwrap_err();
+        assert_eq!(error.code, Code::DeadlineExceeded, "{}", error.message);
+        assert!(began.elapsed() <= limit + Duration::from_millis(50));
+
+        let (began, options) = (Instant::now(), within(limit, ONCE));
+        let (request, maintenance) = (MoveLeaderRequest { target_id: 1 }, client.maintenance());
+        let error = until(maintenance.moveleader(request, &options)).await.unwrap_err();
+        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
+        assert!(began.elapsed() <= limit + Duration::from_millis(50));
+    });
+}
+
+#[test]
+fn nothing_is_sent_after_a_deadline() {
+    run(async {
+        let etcd = Cluster::start(1, answer).await;
+        let client = etcd.client(ONCE);
+        let options = within(Duration::from_secs(1), ONCE);
+        advance(Duration::from_secs(2)).await;
+        let request = PutRequest::default();
+        let error = client.put(request, &options).await.unwrap_err();
+        assert_eq!((error.code, error.applied), (Code::DeadlineExceeded, Applied::No));
+        assert_eq!(error.message, "the deadline was over before anything was sent");
+        assert!(etcd.seen().is_empty());
     });
 }

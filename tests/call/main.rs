@@ -22,6 +22,7 @@ mod keepalive;
 mod late;
 mod limits;
 mod lost;
+mod maintenance;
 mod member;
 mod metadata;
 mod once;

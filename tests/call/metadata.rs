@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use silly_etcd::etcd::pb::RangeRequest;
-use silly_etcd::etcd::{CallOptions, Client, Config, RPCS};
+use silly_etcd::etcd::{CallOptions, Client, Config, Credentials, RPCS};
 
 use super::support::clock::run;
 use super::support::unary::{answer, call_all};
 use super::support::{Call, Cluster, ONCE, config};
+use super::{keepalive, serve, watch};
 
 /// What a member says of itself, even without a leader, and the list of members that need not be the cluster's.
 const OF_A_MEMBER: [&str; 4] = ["Status", "Hash", "HashKV", "MemberList"];
@@ -74,5 +75,44 @@ fn what_a_program_says_of_itself_and_of_a_request_goes_along() {
             let agent = call.metadata["user-agent"].to_str().unwrap().to_owned();
             assert!(agent.starts_with("gateway/7 silly-etcd/"), "{agent}");
         }
+    });
+}
+
+#[test]
+fn what_a_client_always_says_goes_along_with_its_logins_and_streams_too() {
+    run(async {
+        let etcd = Cluster::start(1, serve).await;
+        let headers = HeaderMap::from_iter([(HeaderName::from_static("x-shard"), HeaderValue::from_static("7"))]);
+        let client = Client::new(Config {
+            credentials: Some(Credentials::Password {
+                user: "root".to_owned(),
+                password: "root".to_owned().into(),
+            }),
+            options: CallOptions {
+                headers: Some(Arc::new(headers)),
+                ..ONCE
+            },
+            ..Config::new(vec![etcd.addresses[0].to_string().parse().unwrap()])
+        });
+        let _watcher = watch(&client).await.unwrap();
+        keepalive(&client).await.unwrap();
+        client.get(RangeRequest::default(), &ONCE).await.unwrap();
+        let methods = etcd.methods();
+        for method in ["Authenticate", "Watch", "LeaseKeepAlive", "Range"] {
+            assert!(methods.iter().any(|seen| seen == method), "{method}: {methods:?}");
+        }
+        for call in etcd.seen() {
+            assert_eq!(call.metadata["x-shard"], "7", "{}", call.method);
+        }
+        // A request's own stands in the place of the client's.
+        let headers = HeaderMap::from_iter([(HeaderName::from_static("x-shard"), HeaderValue::from_static("8"))]);
+        let options = CallOptions {
+            headers: Some(Arc::new(headers)),
+            ..ONCE
+        };
+        client.get(RangeRequest::default(), &options).await.unwrap();
+        let seen = etcd.seen();
+        let values: Vec<_> = seen.last().unwrap().metadata.get_all("x-shard").iter().collect();
+        assert_eq!(values, ["8"]);
     });
 }

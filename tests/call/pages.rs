@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use silly_etcd::etcd::pb::AuthStatusRequest;
 use silly_etcd::etcd::{Applied, CallOptions, Code};
 
 use super::support::clock::{run, until};
@@ -47,6 +48,16 @@ async fn cluster(status: u16, method: &'static str) -> Cluster {
         call.page(status).send_data(PAGE.into(), true).unwrap();
     })
     .await
+}
+
+#[test]
+fn a_page_that_is_not_there_says_nothing_of_the_version() {
+    run(async {
+        let etcd = cluster(404, "AuthStatus").await;
+        let client = etcd.client(ONCE);
+        let error = client.auth().status(AuthStatusRequest {}, &ONCE).await.unwrap_err();
+        assert_eq!((error.code, error.message), (Code::Unimplemented, message(404)));
+    });
 }
 
 #[test]

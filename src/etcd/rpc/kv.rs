@@ -64,6 +64,10 @@ impl Client {
     pub async fn txn(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
         if options.min_revision == 0 {
             return self.transact(request, options).await;
+        } else if request.writes() || !request.reads() {
+            // It may be sent twice, the second time as a linearizable one; without a read that makes no difference.
+            let text = "a transaction with 'min_revision' must get something and change nothing";
+            return Err(Error::new(Code::InvalidArgument, text));
         }
         let mut response = Box::pin(self.transact(request.clone(), options)).await?;
         if response.revision() < options.min_revision {
@@ -147,5 +151,15 @@ impl TxnRequest {
             Some(Op::RequestPut(_) | Op::RequestDeleteRange(_)) => true,
         };
         self.success.iter().chain(&self.failure).any(writes)
+    }
+
+    /// Is there a range that it may get?
+    pub(crate) fn reads(&self) -> bool {
+        let reads = |op: &RequestOp| match &op.request {
+            Some(Op::RequestRange(_)) => true,
+            Some(Op::RequestTxn(txn)) => txn.reads(),
+            Some(Op::RequestPut(_) | Op::RequestDeleteRange(_)) | None => false,
+        };
+        self.success.iter().chain(&self.failure).any(reads)
     }
 }

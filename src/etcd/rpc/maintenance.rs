@@ -8,14 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::time::sleep;
-
 pub use snapshot::{Complete, Piece, Snapshot, SnapshotTo};
 
 use super::{Maintenance, Service};
 use crate::etcd::call::Kind;
 use crate::etcd::config::CallOptions;
-use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::pb::alarm_request::AlarmAction;
 use crate::etcd::pb::{
     AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, HashKvRequest,
@@ -115,6 +113,7 @@ impl Maintenance {
             [0, raised.member_id].contains(&member_id) && (alarm == AlarmType::None || raised.alarm() == alarm)
         };
         raised.alarms.retain(meant);
+        let mut done = Vec::new();
         for alarm in &raised.alarms {
             let request = AlarmRequest {
                 action: AlarmAction::Deactivate.into(),
@@ -123,7 +122,9 @@ impl Maintenance {
             };
             let servers = self.client().servers();
             let ended = servers.call::<AlarmResponse>(Kind::Idempotent, ALARM, request, options);
-            raised.header = ended.await?.response.header;
+            let ended = ended.await.map_err(|error| after(&done, error))?;
+            raised.header = ended.response.header;
+            done.push(format!("{} of {:x}", alarm.alarm().as_str_name(), alarm.member_id));
         }
         Ok(raised)
     }
@@ -150,18 +151,20 @@ impl Maintenance {
     pub async fn defragment_all(&self, options: &CallOptions) -> Result<Vec<Defragmented>> {
         let mut members = self.all(options).await?;
         members.sort_by_key(|member| (member.leads(), member.at));
-        let mut done = Vec::new();
+        let (mut done, mut names) = (Vec::new(), Vec::new());
         for Found { at: place, status } in members {
             let began = Instant::now();
             let options = at(place, options);
-            self.defragment(&options).await.map_err(|error| after(&done, error))?;
+            self.defragment(&options).await.map_err(|error| after(&names, error))?;
             let took = began.elapsed();
-            self.serves(&options).await.map_err(|error| after(&done, error))?;
+            let endpoint = self.client().servers().endpoints.name(place);
+            names.push(endpoint.to_string());
+            self.serves(&options).await.map_err(|error| after(&names, error))?;
             let now = self.status(StatusRequest {}, &options).await;
-            let now = now.map_err(|error| after(&done, error))?;
+            let now = now.map_err(|error| after(&names, error))?;
             done.push(Defragmented {
                 member_id: now.header.as_ref().map_or(0, |header| header.member_id),
-                endpoint: self.client().servers().endpoints.name(place),
+                endpoint,
                 db_size: now.db_size,
                 freed: status.db_size - now.db_size,
                 took,
@@ -185,12 +188,9 @@ impl Maintenance {
             }?;
             if compared.is_level() && compared.revision == revision {
                 return Ok(compared);
-            } else if round == ROUNDS {
-                let text = "the members change or compact at different moments, and so cannot be compared";
-                return Err(Error::new(Code::Aborted, text));
             }
-            round += 1;
-            sleep(PAUSE).await;
+            let text = "the members change or compact at different moments, and so cannot be compared";
+            self.again(&mut round, options, Error::new(Code::Aborted, text)).await?;
         }
     }
 
@@ -230,16 +230,23 @@ impl Maintenance {
             if let Some(leader) = leader.max_by_key(|member| member.status.raft_term) {
                 return Ok(leader.at);
             }
-            if round == ROUNDS {
-                let text = "none of the endpoints is the leader's";
-                return Err(Error::new(Code::FailedPrecondition, text));
-            }
-            round += 1;
-            sleep(PAUSE).await;
+            let text = "none of the endpoints is the leader's";
+            let error = Error::new(Code::FailedPrecondition, text);
+            self.again(&mut round, options, error).await?;
         }
     }
 
-    /// All members of the cluster; an error where one is not among the endpoints, or does not respond.
+    /// Waits for another round; fails with `error` where there were enough of them.
+    async fn again(&self, round: &mut u32, options: &CallOptions, error: Error) -> Result<()> {
+        if *round == ROUNDS {
+            return Err(error);
+        }
+        *round += 1;
+        self.client().servers().pause(PAUSE, options, error).await
+    }
+
+    /// All members of the cluster that vote; an error where one is not among the endpoints, or does not respond.
+    /// Learners, and members that were never started, serve no such requests.
     async fn all(&self, options: &CallOptions) -> Result<Vec<Found>> {
         let request = MemberListRequest { linearizable: true };
         let listed = self.client().cluster().members(request, options).await?;
@@ -247,7 +254,10 @@ impl Maintenance {
         // Two endpoints may be one member.
         found.sort_by_key(|member| (member.id(), member.at));
         found.dedup_by_key(|member| member.id());
-        for member in listed.members {
+        let mut voters = listed.members;
+        voters.retain(|member| !member.is_learner && !member.name.is_empty());
+        found.retain(|found| voters.iter().any(|voter| voter.id == found.id()));
+        for member in voters {
             if !found.iter().any(|found| found.id() == member.id) {
                 let text = format!(
                     "the member {:x} ('{}') does not respond at any of the endpoints",
@@ -324,14 +334,14 @@ fn at(place: usize, options: &CallOptions) -> CallOptions {
     }
 }
 
-/// The error that ends what was done to others before.
-fn after(done: &[Defragmented], error: Error) -> Error {
+/// The error that ends what was `done` to these before.
+fn after(done: &[String], error: Error) -> Error {
     if done.is_empty() {
         return error;
     }
-    let names: Vec<_> = done.iter().map(|done| &*done.endpoint).collect();
     Error {
-        message: format!("{}; done before: {}", error.message, names.join(", ")),
+        message: format!("{}; done before: {}", error.message, done.join(", ")),
+        applied: Applied::Maybe,
         from_server: false,
         ..error
     }

@@ -2,10 +2,11 @@
 //! [`Hub`](crate::etcd::watches::Hub).
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, timeout_at};
+use prost::Message;
+use tokio::time::{Instant, timeout_at};
 
 use crate::etcd::backoff;
-use crate::etcd::call::{Window, late};
+use crate::etcd::call::Window;
 use crate::etcd::cause::Retry;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
@@ -18,6 +19,7 @@ impl Client {
     /// on: the revision is then fixed first, so that nothing is lost or repeated even if the stream breaks before the
     /// first event. The id and the `fragment` flag of the request are the client's business and ignored.
     pub async fn watch(&self, request: WatchCreateRequest, options: &CallOptions) -> Result<Watcher> {
+        self.servers().allows(request.encoded_len())?;
         if self.servers().login.can_login() {
             self.check_permission(&request, options).await?;
         }
@@ -43,22 +45,21 @@ impl Client {
                 }
             };
             attempts.note(&failure.error);
-            let pause = backoff::at_least(options.retry_sleep);
+            drop(watcher);
             let is_final = matches!(failure.retry, Retry::Never | Retry::Elsewhere) || attempts.count > options.retry;
-            let is_late = Window::is_last(options, pause);
-            if is_final || is_late {
+            let again = if is_final {
+                Err(failure.error)
+            } else {
+                let pause = backoff::at_least(options.retry_sleep);
+                self.servers().pause(pause, options, failure.error).await
+            };
+            if let Err(error) = again {
                 attempts.elapsed = began.elapsed();
-                let error = if is_final { failure.error } else { late(failure.error) };
                 return Err(Error {
                     applied: Applied::No,
                     attempts: Some(attempts.into()),
                     ..error
                 });
-            }
-            drop(watcher);
-            tokio::select! {
-                () = self.servers().closed.cancelled() => return Err(Error::closed()),
-                () = sleep(pause) => {}
             }
         }
     }

@@ -96,6 +96,19 @@ pub(crate) async fn unary<R: Response>(
     end: Instant,
     request: impl FnOnce() -> (HeaderMap, Bytes),
 ) -> Result<R, Cause> {
+    let message = unary_message(connection, method, half_close, end, R::LIMIT, request);
+    decode(message.await?)
+}
+
+/// The same, and returns the message of the response, of at most `limit` bytes, as it came.
+pub(crate) async fn unary_message(
+    connection: &Connection,
+    method: &'static str,
+    half_close: HalfClose,
+    end: Instant,
+    limit: usize,
+    request: impl FnOnce() -> (HeaderMap, Bytes),
+) -> Result<Bytes, Cause> {
     let permit = connection.permit(Purpose::Call, end).await?;
     let Exchange { response, body, permit } = {
         let (headers, message) = request();
@@ -104,16 +117,15 @@ pub(crate) async fn unary<R: Response>(
         sent.map_err(|error| connection.broken(&error, false))?;
         exchange
     };
-    let mut messages = Messages::begin(connection.clone(), response, R::LIMIT).await?;
+    let mut messages = Messages::begin(connection.clone(), response, limit).await?;
     let message = messages.next().await?;
     if let (HalfClose::Answer, Some(message)) = (half_close, &message) {
-        let answer = decode(message.clone())?;
+        let message = message.clone();
         tokio::spawn(finish(body, messages, permit, end));
-        return Ok(answer);
+        return Ok(message);
     }
     messages.end().await?;
-    let message = message.ok_or_else(|| Cause::Malformed("the response has no message".to_owned()))?;
-    decode(message)
+    message.ok_or_else(|| Cause::Malformed("the response has no message".to_owned()))
 }
 
 /// Ends a stream that has brought what it was opened for, in good order. Nobody waits for it; `end` bounds it.
@@ -123,7 +135,8 @@ async fn finish(mut body: SendStream<Bytes>, mut messages: Messages, _permit: Pe
     let _ = tokio::time::timeout_at(end, messages.end()).await;
 }
 
-fn decode<R: Response>(message: Bytes) -> Result<R, Cause> {
+/// The response in a message, if it takes no more memory than one that etcd sends.
+pub(crate) fn decode<R: Response>(message: Bytes) -> Result<R, Cause> {
     if is_inflated::<R>(&message) {
         return Err(Cause::TooLarge(message.len() as u64));
     }

@@ -4,8 +4,6 @@
 use bytes::Bytes;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Code, Error, Result};
@@ -113,7 +111,8 @@ impl Client {
             ..RangeRequest::default()
         };
         let mut found = self.get(request, options).await?.kvs.into_iter().next();
-        for tries in 1..=TRIES {
+        let mut tries = 1;
+        loop {
             let before = found.as_ref().map_or(Ok(initial), number)?;
             let value = before
                 .checked_add(by)
@@ -136,13 +135,15 @@ impl Client {
                 });
             }
             found = swapped.kv;
-            tokio::select! {
-                () = self.servers().closed.cancelled() => return Err(Error::closed()),
-                () = sleep(PAUSE.mul_f64(random::fraction())) => {}
+            let text = format!("others have changed the key before each of {tries} tries");
+            let error = Error::new(Code::Aborted, text);
+            if tries == TRIES {
+                return Err(error);
             }
+            let pause = PAUSE.mul_f64(random::fraction());
+            self.servers().pause(pause, options, error).await?;
+            tries += 1;
         }
-        let text = format!("others have changed the key before each of {TRIES} tries");
-        Err(Error::new(Code::Aborted, text))
     }
 }
 

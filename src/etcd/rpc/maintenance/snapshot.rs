@@ -12,13 +12,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Maintenance, Service};
 use super::file::{Checked, Part};
 use crate::etcd::backoff;
-use crate::etcd::call::{REPAIRS, Window, late};
+use crate::etcd::call::{REPAIRS, Window};
 use crate::etcd::cause::{Cause, Retry};
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
@@ -27,6 +27,7 @@ use crate::etcd::error::{Attempts, Code, Error, Result};
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::{SnapshotRequest, SnapshotResponse};
 use crate::etcd::readable::Readable;
+use crate::etcd::servers::add;
 use crate::etcd::transport::grpc::{Incoming, ask, pack};
 
 const SNAPSHOT: &str = "/etcdserverpb.Maintenance/Snapshot";
@@ -263,10 +264,7 @@ impl Fetch {
                 }
                 Retry::Reconnect | Retry::Later => return Err(failure.error),
             };
-            if Window::is_last(&self.options, pause) {
-                return Err(late(failure.error));
-            }
-            sleep(pause).await;
+            servers.pause(pause, &self.options, failure.error).await?;
         }
     }
 
@@ -279,7 +277,8 @@ impl Fetch {
         let authorized = servers.connect_and_login(&own, window.length(), None).await?;
         let connection = authorized.connection.clone();
         let judge = |cause: &Cause| servers.judge(endpoint, &authorized, cause, false);
-        let headers = authorized.headers(&servers.headers, false);
+        let mut headers = authorized.headers(&servers.headers, false);
+        add(&mut headers, self.options.headers.as_deref());
         let message = pack(&SnapshotRequest {});
         let asked = ask::<SnapshotResponse>(&connection, SNAPSHOT, window.end, headers, message).await;
         let mut incoming = asked.map_err(|cause| judge(&cause))?;
