@@ -195,6 +195,10 @@ pub const CELLS: &[Cell] = &[
         ..PLAIN
     },
     Cell {
+        name: "members",
+        ..PLAIN
+    },
+    Cell {
         name: "kill-client",
         ..PLAIN
     },
@@ -266,6 +270,14 @@ pub const CELLS: &[Cell] = &[
         lag: 15.0,
         users: true,
         crowd: 100,
+        flags: &["--bcrypt-cost=4"],
+        ..PLAIN
+    },
+    Cell {
+        name: "login",
+        worst: 8.0,
+        lag: 15.0,
+        users: true,
         flags: &["--bcrypt-cost=4"],
         ..PLAIN
     },

@@ -1,9 +1,9 @@
 //! The hand on a member's controls, past the client under test: tonic's own channel and the generated clients.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use silly_etcd::etcd::pb::alarm_request::AlarmAction;
 use silly_etcd::etcd::pb::auth_client::AuthClient;
 use silly_etcd::etcd::pb::cluster_client::ClusterClient;
@@ -26,7 +26,7 @@ use tonic::{Code, Request, Status};
 pub const LIMIT: Duration = Duration::from_secs(10);
 
 /// The token of the user in whose name it acts, once there is one.
-type Token = Arc<OnceLock<AsciiMetadataValue>>;
+type Token = Arc<Mutex<Option<AsciiMetadataValue>>>;
 
 /// A connection to one member that is not under test.
 #[derive(Clone)]
@@ -46,8 +46,9 @@ pub struct Authorize(Token);
 
 impl Interceptor for Authorize {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = self.0.get() {
-            request.metadata_mut().insert("token", token.clone());
+        let token = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(token) = token {
+            request.metadata_mut().insert("token", token);
         }
         Ok(request)
     }
@@ -76,13 +77,15 @@ impl Control {
 
     /// Acts in a user's name from now on.
     pub async fn login(&self, user: &str, password: &str) -> Result<()> {
+        // A login with a token that is none any more is refused.
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let request = AuthenticateRequest {
             name: user.to_owned(),
             password: password.to_owned(),
         };
         let answer = timeout(LIMIT, AuthClient::new(self.channel.clone()).authenticate(request)).await??;
         let token = answer.into_inner().token.parse()?;
-        ensure!(self.token.set(token).is_ok(), "logged in twice");
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
         Ok(())
     }
 

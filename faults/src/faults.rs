@@ -2,6 +2,7 @@
 //! leaves broken is mended afterwards.
 
 mod between;
+mod members;
 mod store;
 mod weather;
 
@@ -41,6 +42,7 @@ pub async fn run(cell: &Cell, stage: &mut Stage) -> Result<()> {
         "defrag" => store::defrag(stage).await?,
         "full" => store::full(stage).await?,
         "replace" => replace(stage).await?,
+        "members" => members::run(stage).await?,
         "kill-client" => kill_client(stage).await?,
         "grpc-proxy" => between::grpc_proxy(stage).await?,
         "balancer" => between::balancer(stage).await?,
@@ -50,6 +52,7 @@ pub async fn run(cell: &Cell, stage: &mut Stage) -> Result<()> {
         "restore" => store::restore(stage).await?,
         "fork" => family(stage).await?,
         "revoke" => store::revoke(stage).await?,
+        "login" => store::login(stage).await?,
         name => bail!("no fault is called {name}"),
     }
     stage.end().await;

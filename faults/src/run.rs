@@ -110,8 +110,12 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     }
     row.violations.append(&mut stage.violations);
     if cell.users {
-        row.violations
-            .extend(users::judge(&record, CLIENTS, users::logins(&stage.cluster).await?));
+        row.violations.extend(users::judge(
+            &record,
+            CLIENTS,
+            stage.switched,
+            users::logins(&stage.cluster).await?,
+        ));
     }
     if !row.violations.is_empty() {
         eprintln!(

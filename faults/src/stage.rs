@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use silly_etcd::etcd::{Client, Config, TlsConfig};
+use silly_etcd::etcd::{Client, Config, Credentials, TlsConfig};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::time::{Instant, sleep_until};
 
@@ -36,6 +36,8 @@ pub struct Stage {
     pub compacted: i64,
     /// The lives of the store that are over.
     pub past: Vec<Past>,
+    /// So often authentication was switched off and on again.
+    pub switched: usize,
     /// What the fault itself found wrong.
     pub violations: Vec<Violation>,
     cell: Cell,
@@ -54,6 +56,7 @@ impl Stage {
             reference: Reference::default(),
             compacted: 0,
             past: Vec::new(),
+            switched: 0,
             violations: Vec::new(),
             cell: *cell,
             turns: Arc::default(),
@@ -122,6 +125,16 @@ impl Stage {
 
     /// A client of these members that waits so long for one attempt. Its number says who it is, where that matters.
     pub fn client(&self, number: usize, members: impl IntoIterator<Item = usize>, patience: Duration) -> Client {
+        self.client_of(self.cell.users.then(|| users::credentials(number)), members, patience)
+    }
+
+    /// The same, by what it logs in with.
+    pub fn client_of(
+        &self,
+        credentials: Option<Credentials>,
+        members: impl IntoIterator<Item = usize>,
+        patience: Duration,
+    ) -> Client {
         // The members vouch for themselves.
         let trusting = TlsConfig {
             insecure_skip_verify: true,
@@ -129,7 +142,7 @@ impl Stage {
         };
         Client::new(Config {
             tls: (self.cell.way == Way::Tls).then_some(trusting),
-            credentials: self.cell.users.then(|| users::credentials(number)),
+            credentials,
             options: traffic::options(patience, self.cell.retry),
             ..Config::new(self.front.addresses(members))
         })

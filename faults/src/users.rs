@@ -4,11 +4,12 @@
 //! Everything is done by etcdctl as root. What was taken when is in the record, and judged by it.
 
 use anyhow::Result;
-use silly_etcd::etcd::{Code, Credentials};
+use silly_etcd::etcd::{Client, Code, Credentials};
 
 use crate::check::Violation;
 use crate::cluster::{Cluster, etcdctl};
 use crate::history::{Call, Outcome, Record, Time, WatchEnd};
+use crate::stage::Stage;
 use crate::{leases, traffic};
 
 const PASSWORD: &str = "secret";
@@ -26,7 +27,15 @@ fn is_shaky(number: usize) -> bool {
 
 /// Who a caller, or a reader's client, is.
 pub fn credentials(number: usize) -> Credentials {
-    let user = if is_shaky(number) { SHAKY } else { STEADY };
+    of(if is_shaky(number) { SHAKY } else { STEADY })
+}
+
+/// A client that may do everything.
+pub fn root(stage: &Stage) -> Client {
+    stage.client_of(Some(of(ROOT)), 0..3, leases::PATIENCE)
+}
+
+fn of(user: &str) -> Credentials {
     Credentials::Password {
         user: user.to_owned(),
         password: PASSWORD.to_owned().into(),
@@ -49,6 +58,11 @@ pub async fn enable(cluster: &Cluster) -> Result<()> {
     }
     give(cluster).await?;
     run(cluster, &["auth", "enable"]).await?;
+    login(cluster).await
+}
+
+/// Has the hands on the members act as root, after authentication was switched on.
+pub async fn login(cluster: &Cluster) -> Result<()> {
     for member in &cluster.members {
         member.control.login(ROOT, PASSWORD).await?;
     }
@@ -98,8 +112,9 @@ async fn run(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
     etcdctl(&[arguments, &[&endpoint, &user]].concat()).await.map(drop)
 }
 
-/// What is wrong with the users' lives. There were so many logins of so many clients, and of root.
-pub fn judge(record: &Record, clients: usize, logins: usize) -> Vec<Violation> {
+/// What is wrong with the users' lives. There were so many logins of so many clients, and of root; authentication was
+/// `switched` off and on again so often.
+pub fn judge(record: &Record, clients: usize, switched: usize, logins: usize) -> Vec<Violation> {
     let taken = |from: Time, to: Time| {
         record
             .taken
@@ -127,10 +142,10 @@ pub fn judge(record: &Record, clients: usize, logins: usize) -> Vec<Violation> {
         }
     }
     found.extend(restored(record));
-    let changes = 2 * record.taken.len();
+    let changes = 2 * record.taken.len() + switched;
     // Of a client one at first, and one for each change: a token may be refused because of it. Of root one for each
-    // member, and one for each change.
-    let bound = clients * (1 + changes) + 3 + changes;
+    // member, and one for each change; after each switch also of each member's hand, and of the client that switches.
+    let bound = clients * (1 + changes) + 3 + changes + 5 * switched;
     if logins > bound {
         let text = format!("{logins} logins of {clients} clients, {bound} is the limit");
         found.push(Violation::new("few logins", text));
@@ -193,7 +208,7 @@ mod tests {
             taken: vec![(10 * SECOND, 14 * SECOND)],
             ..Record::default()
         };
-        judge(&record, 2, logins)
+        judge(&record, 2, 0, logins)
             .into_iter()
             .map(|violation| violation.property)
             .collect()
@@ -224,10 +239,10 @@ mod tests {
             ..Record::default()
         };
         assert!(
-            judge(&record, 2, 0)
+            judge(&record, 2, 0, 0)
                 .iter()
                 .all(|violation| violation.property == "given back")
         );
-        assert!(!judge(&record, 2, 0).is_empty());
+        assert!(!judge(&record, 2, 0, 0).is_empty());
     }
 }

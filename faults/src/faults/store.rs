@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use silly_etcd::etcd::Readable;
-use silly_etcd::etcd::pb::{LeaseGrantRequest, LeaseKeepAliveRequest};
+use silly_etcd::etcd::pb::{AuthDisableRequest, AuthEnableRequest, LeaseGrantRequest, LeaseKeepAliveRequest};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -35,6 +35,21 @@ pub async fn revoke(stage: &mut Stage) -> Result<()> {
         if let Some(taken) = stage.record().taken.last_mut() {
             taken.1 = until;
         }
+    }
+    Ok(())
+}
+
+/// Authentication is switched off and on again by the client under test.
+pub async fn login(stage: &mut Stage) -> Result<()> {
+    let root = users::root(stage);
+    let options = root.options();
+    for moment in 0..stage.faults() {
+        stage.fault(moment).await;
+        root.auth().disable(AuthDisableRequest {}, &options).await?;
+        sleep(stage.scaled(2.0)).await;
+        root.auth().enable(AuthEnableRequest {}, &options).await?;
+        stage.switched += 1;
+        users::login(&stage.cluster).await?;
     }
     Ok(())
 }
