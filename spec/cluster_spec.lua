@@ -178,6 +178,26 @@ describe("a cluster that grows", function()
 		assert(client:put { key = "a", value = "b" })
 	end)
 
+	it("is prepared for an older version, and that is ended", function()
+		local major, minor = server.version():match "^(%d+)%.(%d+)"
+		local older = ("%s.%d.0"):format(major, minor - 1)
+		local answer, message, info = client.maintenance:downgrade { action = "VALIDATE", version = older }
+		if tonumber(minor) < 5 then
+			assert.are.equal("unimplemented", info.code)
+			assert.is_truthy(message:find("etcd has it from 3.5.0 on", 1, true), message)
+			return
+		end
+		assert(answer, message)
+		assert(client.maintenance:downgrade { action = "ENABLE", version = older })
+		local function told(enabled)
+			-- From 3.6 on.
+			return tonumber(minor) < 6 or status(nodes[1]).downgradeInfo.enabled == enabled
+		end
+		await(function() return told(true) end)
+		assert(client.maintenance:downgrade { action = "CANCEL" })
+		await(function() return told(false) end)
+	end)
+
 	it("must be told which member to defragment", function()
 		local _, message, info = client.maintenance:defragment()
 		assert.are.same({ "invalid_argument", "no" }, { info.code, info.applied })

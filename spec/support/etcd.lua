@@ -96,27 +96,48 @@ function etcd.progress_flag(interval)
 	return ("--%swatch-progress-notify-interval=%s"):format(experimental and "experimental-" or "", interval)
 end
 
+--- The tool for what a server has stored: etcdutl of its release where that was built beside it, else Debian's etcdctl.
+---@return string command
+function etcd.utility()
+	local path = (os.getenv "ETCD" or ""):gsub("etcd$", "etcdutl")
+	local file = path:find "etcdutl$" and io.open(path)
+	if not file then
+		return "env ETCDCTL_API=3 etcdctl"
+	end
+	file:close()
+	return path
+end
+
+-- A folder for a node or proxy of a spec.
+local function folder(kind)
+	return (must("mktemp", "-d", environment("ETCD_SUITE_DIR") .. "/" .. kind .. ".XXXXXX"):gsub("\n", ""))
+end
+
+-- The first line of a file in its folder.
+local function line(dir, name)
+	local file = assert(io.open(dir .. "/" .. name))
+	local text = file:read "*l"
+	file:close()
+	return text
+end
+
 --- Starts a node of the spec's own and returns once it answers healthy.
 ---@param options { flags: string[]? }?
 ---@return spec.etcd.node
 function etcd.start(options)
-	local dir = must("mktemp", "-d", environment("ETCD_SUITE_DIR") .. "/node.XXXXXX"):gsub("\n", "")
+	local dir = folder "node"
 	local self = setmetatable({ dir = dir, flags = options and options.flags or {} }, node)
 	self:start()
-	local file = assert(io.open(dir .. "/endpoint"))
-	self.endpoint = file:read("*l")
-	file:close()
+	self.endpoint = line(dir, "endpoint")
 	return self
 end
 
 --- A node that is not started yet, to be added to a cluster first; `peer` is its URL for the other members.
 ---@return spec.etcd.node
 function etcd.prepare()
-	local dir = must("mktemp", "-d", environment("ETCD_SUITE_DIR") .. "/node.XXXXXX"):gsub("\n", "")
+	local dir = folder "node"
 	must(script, "ports", dir)
-	local file = assert(io.open(dir .. "/ports"))
-	local port, peer = file:read("*l"):match("^(%d+) (%d+)")
-	file:close()
+	local port, peer = line(dir, "ports"):match("^(%d+) (%d+)")
 	return setmetatable({
 		dir = dir, flags = {}, endpoint = "127.0.0.1:" .. port, peer = "http://127.0.0.1:" .. peer,
 	}, node)
@@ -138,12 +159,10 @@ end
 ---@param endpoint string
 ---@return spec.etcd.node
 function etcd.proxy(endpoint)
-	local dir = must("mktemp", "-d", environment("ETCD_SUITE_DIR") .. "/proxy.XXXXXX"):gsub("\n", "")
+	local dir = folder "proxy"
 	local self = setmetatable({ dir = dir, before = endpoint, flags = {} }, node)
 	self:start()
-	local file = assert(io.open(dir .. "/endpoint"))
-	self.endpoint = file:read("*l")
-	file:close()
+	self.endpoint = line(dir, "endpoint")
 	return self
 end
 
@@ -168,16 +187,14 @@ function node:cut(run)
 	self:start()
 end
 
---- Writes an older state of the store over that of this node, which is not running: etcdctl's backup of it.
+--- Writes an older state of the store over that of this node, which is not running.
 ---@param backup string  a path, as `node:backup` has returned it
 function node:restore(backup)
-	local name, ports = self.dir:match("[^/]+$"), assert(io.open(self.dir .. "/ports"))
-	local peer = ports:read("*l"):match("^%d+ (%d+)")
-	ports:close()
+	local name, peer = self.dir:match("[^/]+$"), line(self.dir, "ports"):match("^%d+ (%d+)")
 	must("rm", "-rf", self.dir .. "/data")
-	must("env", "ETCDCTL_API=3", "etcdctl", "snapshot", "restore", backup, "--data-dir=" .. self.dir .. "/data",
-		"--name=" .. name, "--initial-cluster=" .. name .. "=http://127.0.0.1:" .. peer,
-		"--initial-advertise-peer-urls=http://127.0.0.1:" .. peer)
+	local command = ("%s snapshot restore %s --data-dir=%s/data --name=%s --initial-cluster=%s=http://127.0.0.1:%s "
+		.. "--initial-advertise-peer-urls=http://127.0.0.1:%s")
+	must("sh", "-c", command:format(etcd.utility(), quote(backup), self.dir, name, name, peer, peer))
 end
 
 --- Saves the store.
