@@ -13,11 +13,21 @@ if not file then
 	os.exit(2)
 end
 
-local conf = etcd.fromenv()
-if endpoint then
-	conf.endpoints = { endpoint }
+local function connect()
+	local conf = etcd.fromenv()
+	if endpoint then
+		conf.endpoints = {}
+		for one in endpoint:gmatch "[^,%s]+" do
+			conf.endpoints[#conf.endpoints + 1] = one
+		end
+	end
+	return etcd.newclient(conf)
 end
-local client = etcd.newclient(conf)
+local ok, client = pcall(connect)
+if not ok then
+	io.stderr:write(tostring(client), "\n")
+	os.exit(1)
+end
 
 -- The bar is for people.
 local tty = os.execute "test -t 1"

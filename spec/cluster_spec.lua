@@ -188,10 +188,12 @@ describe("a cluster that grows", function()
 			return
 		end
 		assert(answer, message)
+		if tonumber(minor) == 5 then
+			return -- It does the rest, and never responds.
+		end
 		assert(client.maintenance:downgrade { action = "ENABLE", version = older })
 		local function told(enabled)
-			-- From 3.6 on.
-			return tonumber(minor) < 6 or status(nodes[1]).downgradeInfo.enabled == enabled
+			return status(nodes[1]).downgradeInfo.enabled == enabled
 		end
 		await(function() return told(true) end)
 		assert(client.maintenance:downgrade { action = "CANCEL" })

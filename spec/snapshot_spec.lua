@@ -124,6 +124,60 @@ describe("a snapshot", function()
 		assert(client.maintenance:snapshot(path))
 	end)
 
+	it("trusts nothing that stands in its way", function()
+		local part, victim = path .. ".part", os.tmpname()
+		sh("install -m 644 /dev/null", part)
+		assert(client.maintenance:snapshot(path))
+		assert.are.equal("600\n", sh("stat -c %a", path))
+		os.remove(path)
+		for command, told in pairs {
+			["ln -s " .. victim] = "Too many levels of symbolic links", ["mkfifo"] = "No such device or address",
+			["mkdir"] = "Is a directory",
+		} do
+			sh(command, part)
+			local _, message, info = client.maintenance:snapshot { file = path, retry = 0 }
+			assert.are.same({ "io", "no" }, { info.code, info.applied })
+			assert.are.equal("maintenance.snapshot: io: " .. part .. ": " .. told, message)
+			sh("rm -r", part)
+		end
+		assert.are.equal("", read(victim))
+		os.remove(victim)
+		assert.is_false(exists(path))
+	end)
+
+	it("that is told to have failed leaves no file, whenever its deadline comes", function()
+		local ended = { deadline_exceeded = 0, complete = 0 }
+		for i = 1, 80 do
+			local copied, message, info = client.maintenance:snapshot { file = path, deadline = i * 0.0005 }
+			local code = copied and "complete" or info.code
+			assert.is_truthy(ended[code], message)
+			ended[code] = ended[code] + 1
+			-- Where it was given up, the writer may just be deleting it, but gives it no name.
+			sh "sleep 0.02"
+			assert.are.equal(copied ~= nil, exists(path), i)
+			os.remove(path)
+		end
+		assert.is_true(ended.deadline_exceeded > 0)
+	end)
+
+	it("that was given up makes way for the next", function()
+		for _ = 1, 30 do
+			local progress = function() error("enough", 0) end
+			assert.is_false(pcall(client.maintenance.snapshot, client.maintenance, { file = path, progress = progress }))
+			assert(client.maintenance:snapshot(path))
+		end
+	end)
+
+	it("calls the functions that it was given", function()
+		local pieces, request = 0, nil
+		request = { chunk = function() pieces = pieces + 1 end }
+		silly.run(function()
+			task.fork(function() assert(client.maintenance:snapshot(request)) end)
+			task.fork(function() request.chunk = nil end)
+		end)
+		assert.is_true(pieces > 1)
+	end)
+
 	it("says where it cannot be written, and leaves nothing", function()
 		for _, case in ipairs {
 			{ "/nowhere/snapshot", "/nowhere/snapshot.part: No such file or directory" },

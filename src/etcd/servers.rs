@@ -22,8 +22,8 @@ const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 /// How long a server may take to tell its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(2);
 
-/// From this version on Status is for root alone.
-const KEEPS_STATUS: Version = Version::new(3, 5, 32);
+/// Before this version every user may call Status; some later ones keep it for root.
+const KEEPS_STATUS: Version = Version::new(3, 4, 42);
 
 const TOKEN: HeaderName = HeaderName::from_static("token");
 const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
@@ -128,12 +128,14 @@ impl Servers {
                 }
                 version => Cause::TooOld(version.ok(), wanted),
             },
-            // Only etcd 3.5.32 and later keep it from users who are not root.
-            Err(cause) if cause.verdict().code == Code::PermissionDenied && wanted <= KEEPS_STATUS => {
-                connection.verified();
-                return Ok(());
+            // The server's own word, which says at least that.
+            Err(cause @ Cause::Status(..)) if cause.verdict().code == Code::PermissionDenied => {
+                if wanted <= KEEPS_STATUS {
+                    connection.verified();
+                    return Ok(());
+                }
+                Cause::TooOld(None, wanted)
             }
-            Err(cause) if cause.verdict().code == Code::PermissionDenied => Cause::TooOld(None, wanted),
             Err(cause) => cause,
         };
         let mut failure = self.judge(endpoint, authorized, &cause, false);

@@ -45,6 +45,12 @@ end
 
 local maintenance, checkmaintenance = kinds.maintenance.methods, kinds.maintenance.check
 
+local function functions(req)
+	if type(req) == "table" then
+		return req.progress, req.chunk
+	end
+end
+
 --- Copies the whole store of a member, to a file or to a function. Functions of the request run in the caller's own
 --- coroutine, between two pieces; an error in one gives the snapshot up and goes on.
 ---@async
@@ -54,19 +60,20 @@ local maintenance, checkmaintenance = kinds.maintenance.methods, kinds.maintenan
 ---@return silly.store.etcd.info? info
 function maintenance:snapshot(req, more)
 	local client = checkmaintenance(self, "snapshot").client
+	-- Now, since the caller may change the table meanwhile. What raises here is refused below.
+	local _, progress, chunk = pcall(functions, req)
 	local stream, message, info = await(client, client.native, "maintenance.snapshot", req, more)
 	if not stream then
 		return nil, message, info
 	end
-	local progress, chunk
-	if type(req) == "table" then
-		progress, chunk = req.progress, req.chunk
-	end
 	while true do
 		local piece
 		piece, message, info = read(client, stream)
-		if not piece or piece.bytes then
-			return piece, message, info
+		if not piece then
+			object.close(stream)
+			return nil, message, info
+		elseif piece.bytes then
+			return piece
 		end
 		local ok, problem = true, nil
 		if chunk then

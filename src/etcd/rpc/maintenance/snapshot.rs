@@ -4,19 +4,20 @@
 //! connection of its own, since the rest of the client must not wait behind it. The task runs on the runtime; it ends
 //! with the snapshot, its failure, its reader, its deadline, or the client.
 
-use std::collections::VecDeque;
+use std::future::pending;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Maintenance, Service};
-use super::file::{Checked, Part};
+use super::file::{Checked, Fate, Part};
 use crate::etcd::backoff;
 use crate::etcd::call::{REPAIRS, Window};
 use crate::etcd::cause::{Cause, Retry};
@@ -26,6 +27,7 @@ use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::{Attempts, Code, Error, Result};
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::{SnapshotRequest, SnapshotResponse};
+use crate::etcd::queue::Queue;
 use crate::etcd::readable::Readable;
 use crate::etcd::servers::add;
 use crate::etcd::transport::grpc::{Incoming, ask, pack};
@@ -77,80 +79,30 @@ pub struct Complete {
 
 /// A snapshot that is coming. It is given up when it is closed or dropped.
 pub struct Snapshot {
-    queue: Arc<Queue>,
+    queue: Arc<Queue<Piece>>,
     stop: CancellationToken,
-}
-
-#[derive(Default)]
-struct Queue {
-    /// Held for the look only.
-    state: Mutex<State>,
-    arrived: Notify,
-    taken: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    pieces: VecDeque<Piece>,
-    /// Why there are no more.
-    end: Option<Error>,
-}
-
-impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a piece, once there is room for it. How far a file has come is told as it is, not as it was.
-    async fn push(&self, piece: Piece) {
-        loop {
-            let taken = self.taken.notified();
-            {
-                let mut state = self.state();
-                if matches!(state.pieces.back(), Some(Piece::Came { chunk: None, .. })) {
-                    state.pieces.pop_back();
-                }
-                if state.pieces.len() < WAITING {
-                    state.pieces.push_back(piece);
-                    break;
-                }
-            }
-            taken.await;
-        }
-        self.arrived.notify_waiters();
-    }
-
-    fn end(&self, error: Error) {
-        self.state().end.get_or_insert(error);
-        self.arrived.notify_waiters();
-    }
 }
 
 impl Readable for Snapshot {
     type Item = Piece;
 
     fn take(&self) -> Option<Result<Piece>> {
-        let mut state = self.queue.state();
-        let piece = state.pieces.pop_front();
-        self.queue.taken.notify_waiters();
-        piece.map(Ok).or_else(|| state.end.clone().map(Err))
+        self.queue.take()
     }
 
     fn put_back(&self, piece: Piece) {
-        self.queue.state().pieces.push_front(piece);
+        self.queue.put_back(piece);
     }
 
     async fn ready(&self) {
-        loop {
-            let arrived = self.queue.arrived.notified();
-            {
-                let state = self.queue.state();
-                if !state.pieces.is_empty() || state.end.is_some() {
-                    return;
-                }
-            }
-            arrived.await;
-        }
+        self.queue.ready().await;
+    }
+}
+
+impl Piece {
+    /// Does it say how far a file has come? That is told as it is, not as it was.
+    fn is_progress(&self) -> bool {
+        matches!(self, Self::Came { chunk: None, .. })
     }
 }
 
@@ -172,23 +124,31 @@ impl Maintenance {
     /// Begins a snapshot of a member. A file gets its name only when it is complete.
     pub fn snapshot(&self, to: SnapshotTo, options: CallOptions) -> Snapshot {
         let snapshot = Snapshot {
-            queue: Arc::default(),
+            queue: Arc::new(Queue::new(WAITING)),
             stop: CancellationToken::new(),
         };
+        let fate = Arc::new(Fate::default());
+        let deadline = options.deadline;
         let fetch = Fetch {
             client: self.client().clone(),
             queue: snapshot.queue.clone(),
+            fate: fate.clone(),
             to,
             options,
             given: false,
+            begin_by: Instant::now(),
         };
         let (queue, stop) = (snapshot.queue.clone(), snapshot.stop.clone());
         let closed = self.client().servers().closed.clone();
         tokio::spawn(async move {
+            let mut fetching = pin!(fetch.run());
             let ended = tokio::select! {
-                () = stop.cancelled() => return,
-                () = closed.cancelled() => Err(Error::closed()),
-                ended = fetch.run() => ended,
+                ended = &mut fetching => ended,
+                reason = given_up(&stop, &closed, deadline) => match fate.give_up() {
+                    true => Err(reason),
+                    // The file is just getting its name.
+                    false => fetching.await,
+                },
             };
             match ended {
                 Ok(complete) => queue.push(Piece::Complete(complete)).await,
@@ -199,32 +159,40 @@ impl Maintenance {
     }
 }
 
+/// Waits until a snapshot is to be given up; says why.
+async fn given_up(stop: &CancellationToken, closed: &CancellationToken, deadline: Option<Instant>) -> Error {
+    let late = async {
+        match deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => Error::new(Code::Closed, "the snapshot is closed"),
+        () = closed.cancelled() => Error::closed(),
+        () = late => {
+            let text = "the snapshot was not complete within the deadline";
+            Error::new(Code::DeadlineExceeded, text)
+        }
+    }
+}
+
 /// A snapshot that is fetched.
 struct Fetch {
     client: Client,
-    queue: Arc<Queue>,
+    queue: Arc<Queue<Piece>>,
+    fate: Arc<Fate>,
     to: SnapshotTo,
     options: CallOptions,
     /// Has the reader been given some of it? Then it cannot begin anew.
     given: bool,
+    /// When its first piece must be there.
+    begin_by: Instant,
 }
 
 impl Fetch {
     /// Fetches it, from the start each time, until it is complete, fails for good, or has been tried often enough.
     async fn run(mut self) -> Result<Complete> {
-        let Some(deadline) = self.options.deadline else {
-            return self.attempts().await;
-        };
-        match tokio::time::timeout_at(deadline, self.attempts()).await {
-            Ok(ended) => ended,
-            Err(_) => Err(Error::new(
-                Code::DeadlineExceeded,
-                "the snapshot was not complete within the deadline",
-            )),
-        }
-    }
-
-    async fn attempts(&mut self) -> Result<Complete> {
         let began = Instant::now();
         let mut attempts = Attempts::default();
         self.fetched(&mut attempts).await.map_err(|error| {
@@ -238,7 +206,7 @@ impl Fetch {
         let client = self.client.clone();
         let servers = client.servers();
         let mut route = servers.endpoints.route(self.options.endpoint);
-        let (mut retries, mut repairs) = (0, 0);
+        let (mut retries, mut repairs, mut hope) = (0, 0, false);
         loop {
             let failure = match self.attempt(route.endpoint()).await {
                 Ok(complete) => return Ok(complete),
@@ -247,6 +215,7 @@ impl Fetch {
             if failure.error.endpoint.is_some() {
                 attempts.note(&failure.error);
             }
+            hope |= failure.retry.is_hopeful();
             if self.given {
                 return Err(failure.error);
             }
@@ -257,12 +226,11 @@ impl Fetch {
                     continue;
                 }
                 _ if route.advance() => continue,
-                Retry::Elsewhere | Retry::Login => return Err(failure.error),
-                Retry::Reconnect | Retry::Later if retries < self.options.retry => {
+                Retry::Elsewhere | Retry::Reconnect | Retry::Later if hope && retries < self.options.retry => {
                     retries += 1;
                     backoff::at_least(self.options.retry_sleep)
                 }
-                Retry::Reconnect | Retry::Later => return Err(failure.error),
+                _ => return Err(failure.error),
             };
             servers.pause(pause, &self.options, failure.error).await?;
         }
@@ -271,6 +239,7 @@ impl Fetch {
     async fn attempt(&mut self, endpoint: &Endpoint) -> Result<Complete, Failure> {
         let began = Instant::now();
         let window = Window::open(&self.options);
+        self.begin_by = window.end;
         let client = self.client.clone();
         let servers = client.servers();
         let own = endpoint.apart();
@@ -327,8 +296,9 @@ impl Fetch {
     ) -> Result<(Hashed, String), Problem> {
         let (pieces, mut arrived) = mpsc::channel::<Bytes>(WAITING);
         let (open, opened) = oneshot::channel();
+        let fate = self.fate.clone();
         // It ends with `pieces`, or before that with a failure of its own.
-        let writing = spawn_blocking(move || -> Result<Option<Hashed>> {
+        let mut writing = spawn_blocking(move || -> Result<Option<Hashed>> {
             let mut part = Part::open(&file)?;
             // Nobody is there to hear it where the snapshot was given up.
             let _ = open.send(());
@@ -345,21 +315,20 @@ impl Fetch {
             }
             let bytes = checked.bytes;
             let sha256 = checked.finish()?;
-            part.keep()?;
-            Ok(Some((bytes, sha256)))
+            let is_kept = part.keep(&fate)?;
+            Ok(is_kept.then_some((bytes, sha256)))
         });
         let mut done = 0;
         let mut total = 0;
         let mut version = String::new();
-        let received: Result<(), Problem> = async {
-            // Where it cannot be opened, the writer says so below.
+        let receiving = async {
+            // Where it cannot be opened, or written, the writer says so.
             if opened.await.is_err() {
                 return Ok(());
             }
             while let Some(message) = self.next(incoming, &mut total, done).await? {
                 done += message.blob.len() as u64;
                 keep_version(&mut version, message.version);
-                // Where the writer has failed, it says so below.
                 if !message.blob.is_empty() && pieces.send(message.blob).await.is_err() {
                     return Ok(());
                 }
@@ -368,18 +337,22 @@ impl Fetch {
                     total,
                     chunk: None,
                 };
-                self.queue.push(piece).await;
+                self.queue.push_over(piece, Piece::is_progress).await;
             }
             let _ = pieces.send(Bytes::new()).await;
-            Ok(())
-        }
-        .await;
-        drop(pieces);
-        let written = writing
-            .await
-            .unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())));
+            Ok::<(), Problem>(())
+        };
+        let (received, written) = tokio::select! {
+            received = receiving => {
+                drop(pieces);
+                (received, writing.await)
+            }
+            // A full disk is not waited for.
+            written = &mut writing => (Ok(()), written),
+        };
+        let written = written.unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())))?;
         received?;
-        match written? {
+        match written {
             Some(hashed) => Ok((hashed, version)),
             None => Err(Error::new(Code::Internal, "the writer has stopped").into()),
         }
@@ -392,8 +365,12 @@ impl Fetch {
         total: &mut u64,
         done: u64,
     ) -> Result<Option<SnapshotResponse>, Problem> {
-        let next = timeout(self.to.idle, incoming.next()).await;
-        match next.unwrap_or(Err(Cause::Timeout(self.to.idle)))? {
+        let limit = match done {
+            0 => self.begin_by.saturating_duration_since(Instant::now()),
+            _ => self.to.idle,
+        };
+        let next = timeout(limit, incoming.next()).await;
+        match next.unwrap_or(Err(Cause::Timeout(limit)))? {
             Some(message) => {
                 let here = done.saturating_add(message.blob.len() as u64);
                 *total = here.saturating_add(message.remaining_bytes);
