@@ -469,6 +469,18 @@
 ---@field kv silly.store.etcd.kv The key as it is now. Of a deletion: `key`, and the revision of the deletion as `mod_revision`.
 ---@field prev_kv? silly.store.etcd.kv What was there before, if asked for, there, and not compacted.
 
+---@class silly.store.etcd.scan.request: silly.store.etcd.request
+---@field key string The key, or the first of the range.
+---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
+---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+---@field revision? integer Read the store as it was then. Default 0: now.
+---@field limit? integer Read at most this many keys. Default 0: all.
+---@field keys_only? boolean Leave the values out. Default false.
+---@field serializable? boolean Let one member say what the revision is: cheaper, maybe stale. Default false.
+---@field page? integer The most keys of a page. Default 1000.
+---@field min_revision? integer The store that responds must have had this revision. Default 0: any.
+
 ---@class silly.store.etcd.swap: silly.store.etcd.request
 ---@field key string The key.
 ---@field mod_revision integer The revision of its last change; 0 if it must not exist.
@@ -784,6 +796,17 @@ function client:keepalive(req) end
 ---@return_overload silly.store.etcd.watch
 ---@return_overload nil, string, silly.store.etcd.info
 function client:watch(req) end
+
+--- Reads all keys of a range as they are at one revision, page by page.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.scan.request|string or the key alone
+---@return silly.store.etcd.scan? keys nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.scan
+---@return_overload nil, string, silly.store.etcd.info
+function client:scan(req) end
 
 --- Ends everything: calls and watches under way answer with the code "closed", and so does every later call. Leases
 --- are renewed no longer and end with their TTL. May be called again; `<close>` and the collector do the same.
@@ -1198,5 +1221,30 @@ function watch:close() end
 
 --- The same as `close`.
 function watch:cancel() end
+
+--- A scan: all keys of a range as they were at one revision.
+---@class silly.store.etcd.scan
+---@field header silly.store.etcd.header of the first response
+---@field revision integer at which all keys are read
+---@field count integer how many keys the range has
+local scan = {}
+
+--- The next page, nil after the last. Where the keys could not be read to their end: nil, why not, and the info.
+---@async
+---@nodiscard
+---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then and the scan lives on
+---@return silly.store.etcd.get.response? response nil at the end, or when the seconds are over
+---@return string? message one line for a person; nil after the last page
+---@return silly.store.etcd.info? info "compacted" where the revision is forgotten
+function scan:read(seconds) end
+
+--- Iterates over the keys: `for kv in scan:kvs() do`. Raises an error where they could not be read to their end.
+---@nodiscard
+---@return async fun(): silly.store.etcd.kv? next nil at the end
+function scan:kvs() end
+
+--- Gives the scan up. What was not read is dropped, and reads under way end with the code "closed". May be called again;
+--- `<close>` and the collector do the same.
+function scan:close() end
 
 return etcd

@@ -104,7 +104,7 @@ local URLS = {
 }
 local SPECIAL = {
 	-- The least request reads nothing.
-	txn = { min_revision = { good = { 0 }, bad = INTEGER.bad } },
+	txn = { min_revision = { good = { 0 }, bad = INTEGER.bad } }, scan = { page = SIZE },
 	grant = { TTL = INTEGER }, watch = { filters = FILTERS }, increment = { by = INTEGER, initial = INTEGER },
 	swap = { delete = NOT }, ["auth.useradd"] = { password = PASSWORD, nopassword = NOT },
 	["auth.userpassword"] = { password = PASSWORD }, ["cluster.add"] = { peerURLs = URLS },

@@ -141,7 +141,7 @@ describe("the definitions", function()
 		for _, module in ipairs(RUNTIME) do
 			read("lua/" .. module:gsub("%.", "/") .. ".lua", sources, {})
 		end
-		for _, file in ipairs { "module", "client", "keepalive", "watch" } do
+		for _, file in ipairs { "module", "client", "keepalive", "watch", "scan" } do
 			read("lua/silly/store/etcd/" .. file .. ".lua", sources, {})
 		end
 		for name, source in pairs(sources) do
@@ -160,6 +160,7 @@ describe("the definitions", function()
 			client = client,
 			keepalive = require("silly.store.etcd.keepalive").new(client, {}),
 			watch = require("silly.store.etcd.watch").new(client, {}, {}),
+			scan = require("silly.store.etcd.scan").new(client, {}),
 		}
 		for name, object in pairs(objects) do
 			local methods = getmetatable(object).__index

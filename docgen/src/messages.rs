@@ -11,7 +11,7 @@ use crate::schema::{self, Kind, Schema};
 
 /// Calls that are no row of the table: their name, request and response, what they require, and what they do, where
 /// the definition of the method is not written by hand.
-const BY_HAND: [(&str, &str, &str, &[&str], &str); 10] = [
+const BY_HAND: [(&str, &str, &str, &[&str], &str); 11] = [
     ("txn", "TxnRequest", "TxnResponse", &[], ""),
     ("grant", "LeaseGrantRequest", "LeaseGrantResponse", &["TTL"], ""),
     (
@@ -22,6 +22,7 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 10] = [
         "",
     ),
     ("watch", "WatchCreateRequest", "WatchResponse", &["key"], ""),
+    ("scan", "lua.ScanRequest", "RangeResponse", &["key"], ""),
     (
         "swap",
         "lua.SwapRequest",
@@ -66,7 +67,7 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 10] = [
     ),
 ];
 /// Calls that return an object, whose name is theirs.
-const OBJECTS: [&str; 2] = ["keepalive", "watch"];
+const OBJECTS: [&str; 3] = ["keepalive", "watch", "scan"];
 /// Messages whose class has another name than theirs.
 const CLASSES: [(&str, &str); 14] = [
     ("lua.Request", "request"),
@@ -191,7 +192,7 @@ impl Messages {
                 response: response.to_owned(),
                 required,
                 doc,
-                writes: !["watch", "maintenance.compare", "maintenance.snapshot"].contains(&name),
+                writes: !["watch", "scan", "maintenance.compare", "maintenance.snapshot"].contains(&name),
             });
         }
         Ok(messages)

@@ -311,6 +311,22 @@ local requests = {
 			NODELETE = "boolean",
 		},
 	},
+	scan = {
+		writes = false,
+		required = { "key" },
+		fields = {
+			key = "string",
+			prefix = "boolean",
+			fromkey = "boolean",
+			range_end = "string",
+			revision = "integer",
+			limit = "integer",
+			keys_only = "boolean",
+			serializable = "boolean",
+			page = "integer",
+			min_revision = "integer",
+		},
+	},
 	swap = {
 		writes = true,
 		required = { "key", "mod_revision" },

@@ -42,7 +42,7 @@ impl Client {
         let tls = config.tls.map(|tls| Arc::new(Tls::new(tls)));
         let servers = Arc::new(Servers {
             endpoints: Endpoints::new(config.endpoints, tls),
-            login: Login::new(config.credentials),
+            login: Arc::new(Login::new(config.credentials)),
             headers: identity(config.name.as_deref(), headers.as_deref()),
             max_request: config.max_request,
             min_version: config.min_version,

@@ -223,6 +223,15 @@ impl Endpoints {
         }
     }
 
+    /// The same servers, the same one first, with connections of their own.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            list: self.list.iter().map(|endpoint| Arc::new(endpoint.apart())).collect(),
+            current: AtomicUsize::new(self.current.load(Ordering::Relaxed)),
+            cluster_id: AtomicU64::new(self.cluster_id.load(Ordering::Relaxed)),
+        }
+    }
+
     /// Lets go of all connections, for good. Each ends with the last call on it.
     pub(crate) fn disconnect(&self) {
         for endpoint in &self.list {

@@ -42,7 +42,7 @@ pub use readable::Readable;
 pub(crate) use rpc::rpcs;
 pub use rpc::{
     Auth, Change, Cluster, Comparison, Complete, Defragmented, Increment, Incremented, Maintenance, MemberHash, Piece,
-    RPCS, Rpc, Snapshot, SnapshotTo, Swap, Swapped, Unary,
+    RPCS, Rpc, Scan, ScanRequest, Snapshot, SnapshotTo, Swap, Swapped, Unary,
 };
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};

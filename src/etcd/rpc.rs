@@ -17,7 +17,7 @@ use super::error::Result;
 use super::pb;
 use futures_util::TryFutureExt;
 
-pub use kv::{Change, Increment, Incremented, Swap, Swapped};
+pub use kv::{Change, Increment, Incremented, Scan, ScanRequest, Swap, Swapped};
 pub use maintenance::{Comparison, Complete, Defragmented, MemberHash, Piece, Snapshot, SnapshotTo};
 
 /// Hands the rows of the table to the macro `$use`, service by service. A row is

@@ -1,5 +1,6 @@
 //! What every call and stream of a client needs: the servers, the way in, and the word that the client is closed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::USER_AGENT;
@@ -35,7 +36,7 @@ const API: &str = "3.7";
 /// Shared by the client and its long-lived streams.
 pub(crate) struct Servers {
     pub(crate) endpoints: Endpoints,
-    pub(crate) login: Login,
+    pub(crate) login: Arc<Login>,
     /// What every request says of the client.
     pub(crate) headers: HeaderMap,
     /// The oldest version that a server may have.
@@ -75,6 +76,19 @@ pub(crate) fn add(headers: &mut HeaderMap, more: Option<&HeaderMap>) {
 }
 
 impl Servers {
+    /// The same servers, with connections of their own: what brings much keeps nobody else waiting. The connections end
+    /// when this is dropped, its calls with its `closed` as well.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            endpoints: self.endpoints.apart(),
+            login: self.login.clone(),
+            headers: self.headers.clone(),
+            min_version: self.min_version,
+            max_request: self.max_request,
+            closed: self.closed.child_token(),
+        }
+    }
+
     /// A server that the client is connected to and logged in at, if it is both.
     pub(crate) fn ready(&self, endpoint: &Endpoint, now: Instant) -> Option<Authorized> {
         let token = self.login.present()?;

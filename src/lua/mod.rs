@@ -1,7 +1,7 @@
 //! The face: Lua tables in, Lua tables out. Everything here runs on the Lua thread.
 //!
 //! A [`call`] decodes its request, submits an `operation` and encodes its response. Those of the table in
-//! `src/etcd/rpc.rs` do so by rule; `txn`, `lease` and `watch` have the others, and `read` is how what they return is
+//! `src/etcd/rpc.rs` do so by rule; `txn`, `lease`, `watch` and `scan` have the others, and `read` is how what they return is
 //! read from. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config`
 //! make sense of them, `options` of what every request may say, with a `hint` for who is wrong; `messages` has the requests that are decoded by hand. `table`
 //! writes responses, `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of
@@ -30,6 +30,7 @@ mod operation;
 mod options;
 mod pin;
 mod read;
+mod scan;
 mod table;
 mod text;
 mod txn;
@@ -40,7 +41,7 @@ mod yieldable;
 
 use mlua::prelude::*;
 
-use crate::etcd::{Renewals, Snapshot, Watcher};
+use crate::etcd::{Renewals, Scan, Snapshot, Watcher};
 
 /// `require "silly.store.etcd"`.
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
@@ -62,6 +63,7 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
     lua.create_userdata(read::Reader::<Watcher>::nothing())?;
     lua.create_userdata(read::Reader::<Renewals>::nothing())?;
     lua.create_userdata(read::Reader::<Snapshot>::nothing())?;
+    lua.create_userdata(read::Reader::<Scan>::nothing())?;
     embed::provide(lua, core.clone())?;
     let module = embed::load(lua)?;
     lua.set_named_registry_value("silly.store.etcd.core", core)?;

@@ -147,6 +147,26 @@ return {
 		nobody:close()
 	end },
 
+	{ name = "a scan reads page after page", run = function(t, client)
+		for i = 1, 25 do
+			assert(client:put { key = t.prefix .. i, value = tostring(i) })
+		end
+		local scan = assert(client:scan { key = t.prefix, prefix = true, page = 10 })
+		t.equal(25, scan.count)
+		local sum = 0
+		while true do
+			local page, message = scan:read()
+			if not page then
+				t.equal(nil, message)
+				break
+			end
+			for _, kv in ipairs(page.kvs) do
+				sum = sum + tonumber(kv.value)
+			end
+		end
+		t.equal(325, sum)
+	end },
+
 	{ name = "a snapshot runs its functions in the caller, and is given up by an error", run = function(t, client)
 		local bytes, last = 0, 0
 		local copied = assert(client.maintenance:snapshot {

@@ -3,10 +3,12 @@
 //! Each call takes the request as it goes over the wire and returns the response as it came. Those that only pass it on
 //! are not `async`: the future of an `async fn` has room for its arguments as long as it lives.
 
+mod scan;
 mod update;
 
 use futures_util::future::Either;
 
+pub use scan::{Scan, ScanRequest};
 pub use update::{Change, Increment, Incremented, Swap, Swapped};
 
 use crate::etcd::call::Kind;

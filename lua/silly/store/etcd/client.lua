@@ -12,6 +12,7 @@ local failure = require "silly.store.etcd.failure"
 local keepalive = require "silly.store.etcd.keepalive"
 local object = require "silly.store.etcd.object"
 local promise = require "silly.store.etcd.promise"
+local scan = require "silly.store.etcd.scan"
 local services = require "silly.store.etcd.services"
 local watch = require "silly.store.etcd.watch"
 
@@ -102,6 +103,21 @@ function client:watch(req, more)
 		return nil, message, info
 	end
 	return watch.new(self, stream)
+end
+
+--- Reads all keys of a range as they are at one revision, page by page.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.scan.request|string
+---@return silly.store.etcd.scan? keys
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:scan(req, more)
+	local began, message, info = await(self, check(self, "scan").native, "scan", req, more)
+	if not began then
+		return nil, message, info
+	end
+	return scan.new(self, began)
 end
 
 --- Ends everything: calls and watches under way answer with the code `closed`, and so does every later call. Leases

@@ -1,0 +1,211 @@
+//! All keys of a range as they were at one revision, page by page.
+//!
+//! In: a range. Out: pages, one of them fetched ahead. The first page fixes the revision. The others come over
+//! connections of their own, since the rest of the client must not wait behind them. The task runs on the runtime; it
+//! ends with the scan, its failure, its reader, or the client.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::etcd::call::Kind;
+use crate::etcd::client::Client;
+use crate::etcd::config::CallOptions;
+use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse, Response, ResponseHeader};
+use crate::etcd::queue::Queue;
+use crate::etcd::readable::Readable;
+use crate::etcd::rpc::Unary;
+use crate::etcd::servers::Servers;
+
+/// The keys of the first page. The next have twice as many, or half as many, so that a page has about...
+const FIRST: i64 = 64;
+
+/// ... so many bytes.
+const PAGE: usize = 1 << 20;
+
+/// What is scanned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanRequest {
+    /// The range, the revision, whether without values, how many keys at the most. The rest of it is not looked at.
+    pub range: RangeRequest,
+    /// The most keys of a page.
+    pub page: i64,
+}
+
+/// Keys of one revision that are coming. It is given up when it is closed or dropped.
+pub struct Scan {
+    /// The first page's.
+    pub header: Option<ResponseHeader>,
+    /// The revision at which all keys are read.
+    pub revision: i64,
+    /// How many keys the range has.
+    pub count: i64,
+    queue: Arc<Queue<RangeResponse>>,
+    stop: DropGuard,
+}
+
+impl Client {
+    /// Begins to read a range. The deadline of the options is that of the first page.
+    pub async fn scan(&self, request: ScanRequest, options: &CallOptions) -> Result<Scan> {
+        let ScanRequest { range, page } = request;
+        let mut pages = Pages {
+            limit: FIRST.min(page),
+            page,
+            left: match range.limit {
+                0 => i64::MAX,
+                limit => limit,
+            },
+            range,
+        };
+        let first = self.get(pages.next(), options).await?;
+        let (header, count) = (first.header, first.count);
+        let revision = match pages.range.revision {
+            0 => first.revision(),
+            revision => revision,
+        };
+        let queue = Arc::new(Queue::new(1));
+        let stop = CancellationToken::new();
+        let task = Task {
+            servers: self.servers().apart(),
+            options: CallOptions {
+                deadline: None,
+                min_revision: 0,
+                ..options.clone()
+            },
+            queue: queue.clone(),
+            count,
+        };
+        pages.range.revision = revision;
+        let (stopped, ended) = (stop.clone(), queue.clone());
+        tokio::spawn(async move {
+            if let Some(Err(error)) = stopped.run_until_cancelled(task.run(pages, first)).await {
+                ended.end(error);
+            }
+        });
+        Ok(Scan {
+            header,
+            revision,
+            count,
+            queue,
+            stop: stop.drop_guard(),
+        })
+    }
+}
+
+impl Scan {
+    /// Gives it up; what was not read is dropped. May be called from any thread, and again.
+    pub fn close(&self) {
+        self.stop.token().cancel();
+        self.queue.close(Error::new(Code::Closed, "the scan is closed"));
+    }
+}
+
+/// A page says with `more` whether another follows, and with `count` how many keys the range has.
+impl Readable for Scan {
+    type Item = RangeResponse;
+
+    fn take(&self) -> Option<Result<RangeResponse>> {
+        self.queue.take()
+    }
+
+    fn put_back(&self, page: RangeResponse) {
+        self.queue.put_back(page);
+    }
+
+    async fn ready(&self) {
+        self.queue.ready().await;
+    }
+}
+
+/// What is left of a range.
+struct Pages {
+    /// From the first key that was not read yet.
+    range: RangeRequest,
+    /// The keys of the next page, and the most that one may have.
+    limit: i64,
+    page: i64,
+    /// How many keys may still be read.
+    left: i64,
+}
+
+impl Pages {
+    /// The request for the next.
+    fn next(&self) -> RangeRequest {
+        RangeRequest {
+            limit: self.limit.min(self.left),
+            ..self.range.clone()
+        }
+    }
+
+    /// Sees a page. Says whether another follows.
+    fn seen(&mut self, page: &RangeResponse) -> bool {
+        let Some(last) = page.kvs.last() else { return false };
+        self.left -= page.kvs.len() as i64;
+        self.range.key = after(&last.key);
+        let size: usize = page.kvs.iter().map(size).sum();
+        if size > PAGE {
+            self.limit = (self.limit / 2).max(1);
+        } else if size * 2 <= PAGE {
+            self.limit = self.limit.saturating_mul(2).min(self.page);
+        }
+        page.more && self.left > 0
+    }
+}
+
+/// The first key behind this one.
+fn after(key: &[u8]) -> Bytes {
+    [key, b"\0"].concat().into()
+}
+
+fn size(kv: &KeyValue) -> usize {
+    kv.key.len() + kv.value.len()
+}
+
+/// What fetches the pages.
+struct Task {
+    servers: Servers,
+    options: CallOptions,
+    queue: Arc<Queue<RangeResponse>>,
+    count: i64,
+}
+
+impl Task {
+    /// Hands out the first page and fetches the others. Fails when there are no more, too.
+    async fn run(self, mut pages: Pages, mut page: RangeResponse) -> Result<()> {
+        loop {
+            page.more = pages.seen(&page);
+            page.count = self.count;
+            let goes_on = page.more;
+            self.queue.push(page).await;
+            if !goes_on {
+                return Err(Error::new(Code::Closed, "the scan is over"));
+            }
+            page = self.fetch(pages.next()).await?;
+        }
+    }
+
+    /// One page as it was at the revision, which any member can tell that has had it, and the cluster as a whole has.
+    async fn fetch(&self, request: RangeRequest) -> Result<RangeResponse> {
+        let request = RangeRequest {
+            serializable: true,
+            ..request
+        };
+        match self.range(Kind::SerializableRead, request.clone()).await {
+            Err(error) if error.code == Code::OutOfRange => {
+                let request = RangeRequest {
+                    serializable: false,
+                    ..request
+                };
+                self.range(Kind::Read, request).await
+            }
+            fetched => fetched,
+        }
+    }
+
+    async fn range(&self, kind: Kind, request: RangeRequest) -> Result<RangeResponse> {
+        let call = self.servers.call(kind, RangeRequest::RPC.path, request, &self.options);
+        Ok(call.await?.response)
+    }
+}
