@@ -169,8 +169,8 @@ describe("a snapshot", function()
 	end)
 
 	it("calls the functions that it was given", function()
-		local pieces, request = 0, nil
-		request = { chunk = function() pieces = pieces + 1 end }
+		local pieces = 0
+		local request = { chunk = function() pieces = pieces + 1 end }
 		silly.run(function()
 			task.fork(function() assert(client.maintenance:snapshot(request)) end)
 			task.fork(function() request.chunk = nil end)
