@@ -23,11 +23,13 @@ local function connect()
 	end
 	return etcd.newclient(conf)
 end
-local ok, client = pcall(connect)
+local ok, made = pcall(connect)
 if not ok then
-	io.stderr:write(tostring(client), "\n")
+	io.stderr:write(tostring(made), "\n")
 	os.exit(1)
 end
+---@type silly.store.etcd.client
+local client = made
 
 -- The bar is for people.
 local tty = os.execute "test -t 1"
