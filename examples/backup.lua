@@ -28,8 +28,7 @@ if not ok then
 	io.stderr:write(tostring(made), "\n")
 	os.exit(1)
 end
----@type silly.store.etcd.client
-local client = made
+local client = made --[[@as silly.store.etcd.client]]
 
 -- The bar is for people.
 local tty = os.execute "test -t 1"

@@ -5,9 +5,6 @@ local object = require "silly.store.etcd.object"
 local read = require "silly.store.etcd.read"
 
 ---@class silly.store.etcd.scan
----@field header silly.store.etcd.header
----@field revision integer
----@field count integer
 ---@field package client silly.store.etcd.client  keeps it from being collected, which would close it
 ---@field package loop silly.store.etcd.loop
 ---@field package pages silly.store.etcd.native.reader  the native half
@@ -19,6 +16,7 @@ local mt, check = object.kind("scan", scan, function(self)
 	return tostring(self.client), self.closed and "closed" or self.over and "ended" or nil
 end)
 
+---@async
 local function page(self, seconds)
 	if self.closed then
 		return failure("scan", "closed", "the scan is closed")
@@ -27,7 +25,7 @@ local function page(self, seconds)
 	if response then
 		self.over = not response.more
 		return response
-	elseif self.over and assert(info).code == "closed" then
+	elseif self.over and info.code == "closed" then
 		return nil
 	end
 	return nil, message, info
