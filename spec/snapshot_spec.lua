@@ -119,7 +119,7 @@ describe("a snapshot", function()
 		while not os.execute(("test -e '%s.part' && ! flock -n '%s.part' true"):format(path, path)) do end
 		local _, message, info = client.maintenance:snapshot { file = path, retry = 0 }
 		assert.are.same({ "io", "no" }, { info.code, info.applied })
-		assert.are.equal("maintenance.snapshot: io: " .. path .. ".part: another snapshot is being written there", message)
+		assert.are.equal("maintenance.snapshot: io: " .. path .. ".part: another one is being written there", message)
 		holder:close()
 		assert(client.maintenance:snapshot(path))
 	end)

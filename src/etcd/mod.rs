@@ -19,6 +19,7 @@ mod error;
 mod failure;
 mod leases;
 mod login;
+mod part;
 mod queue;
 mod random;
 mod readable;

@@ -1,7 +1,7 @@
 //! The Maintenance service: what is more than a row of the table. Much of it is about one member: the leader, or each
 //! in turn. Members are found among the endpoints of the client; addresses that the cluster names are not used.
 
-mod file;
+mod checked;
 mod snapshot;
 
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Maintenance, Service};
-use super::file::{Checked, Fate, Part};
+use super::checked::Checked;
 use crate::etcd::backoff;
 use crate::etcd::call::{REPAIRS, Window};
 use crate::etcd::cause::{Cause, Retry};
@@ -26,6 +26,7 @@ use crate::etcd::config::CallOptions;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::{Attempts, Code, Error, Result};
 use crate::etcd::failure::Failure;
+use crate::etcd::part::{Fate, Part};
 use crate::etcd::pb::{SnapshotRequest, SnapshotResponse};
 use crate::etcd::queue::Queue;
 use crate::etcd::readable::Readable;
