@@ -75,11 +75,11 @@
 ---@field retry_sleep? integer Milliseconds before each of those, and up to a fifth more. Default 1000.
 ---@field retry_unknown? boolean Also repeat a write whose response was lost: it may happen twice. Default false.
 ---@field deadline? number Seconds for the whole call, with its attempts, pauses and logins; `math.huge` is no limit. Default none.
----@field headers? table<string, string> Headers that go along with each request, by name: for proxies, and for tracing; not in a request for a watch. Default none.
+---@field headers? table<string, string> Headers that go along with each request, by name: for proxies, and for tracing; not in a request for a watch or a cache. Default none.
 
 --- What every request may say beside what it is for.
 ---@class silly.store.etcd.request: silly.store.etcd.options
----@field endpoint? string Ask this one of the client's endpoints only; not in a request for a watch. Default whichever serves.
+---@field endpoint? string Ask this one of the client's endpoints only; not in a request for a watch or a cache. Default whichever serves.
 
 ---@class silly.store.etcd.put: silly.store.etcd.request
 ---@field key string Not empty.
@@ -481,6 +481,16 @@
 ---@field page? integer The most keys of a page. Default 1000.
 ---@field min_revision? integer The store that responds must have had this revision. Default 0: any.
 
+---@class silly.store.etcd.cache.request: silly.store.etcd.request
+---@field key string The key, or the first of the range.
+---@field prefix? boolean All keys that start with `key`; "" is all keys. Default false.
+---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+---@field wait? number Seconds to wait for the first load; 0: not at all. Default 5.
+---@field file? string Keep a copy in this file, for a start while no server responds. Default none.
+---@field decode? fun(value: string): any What `cache:value` makes of a value, called once per change. Default the value as it is.
+---@field page? integer The most keys of a page of a load. Default 10000.
+
 ---@class silly.store.etcd.swap: silly.store.etcd.request
 ---@field key string The key.
 ---@field mod_revision integer The revision of its last change; 0 if it must not exist.
@@ -563,6 +573,34 @@
 ---@field get? silly.store.etcd.get.response
 ---@field delete? silly.store.etcd.delete.response
 ---@field txn? silly.store.etcd.txn.response
+
+--- A read of a cache: the same as of `client:get`, but for `revision`.
+---@class silly.store.etcd.cache.get: silly.store.etcd.get
+---@field linearizable? boolean As it is in the cluster now, which costs a call. Default false.
+---@field min_revision? integer Wait until the cache has had this revision. Default 0: do not wait.
+---@field wait? number Seconds to wait for it. Default no limit.
+
+--- Which changes of a cache to follow.
+---@class silly.store.etcd.cache.follow
+---@field key? string The key, or the first of the range. Default the whole cache.
+---@field prefix? boolean All keys that start with `key`. Default false.
+---@field fromkey? boolean All keys from `key` on. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+---@field initial? boolean All that is here comes first, as puts. Default false.
+
+---@class silly.store.etcd.cache.status
+---@field state "ready"|"stale"|"loading"|"closed" stale: it can be read, and is not kept current now
+---@field revision integer all changes up to it are here; 0 before the first load
+---@field keys integer
+---@field bytes integer of all keys and values
+---@field lag number seconds for which it has not been kept current; 0 where it is
+---@field loads integer how often the whole range was loaded
+---@field message? string what is wrong
+
+---@class silly.store.etcd.changes.response
+---@field revision integer of the cache with these changes
+---@field events silly.store.etcd.event[] one for each key, in the order of the keys; `prev_kv` is what this reader saw last
+---@field reloaded boolean some were found by loading the range anew: what happened in between is not known
 
 ---@class silly.store.etcd.watch.status
 ---@field state "ready"|"stale"|"paused"|"ended" stale: cut off, and resumed as soon as possible; paused: to be read first
@@ -807,6 +845,17 @@ function client:watch(req) end
 ---@return_overload silly.store.etcd.scan
 ---@return_overload nil, string, silly.store.etcd.info
 function client:scan(req) end
+
+--- Keeps a range of keys here, to be read without a call. Returns once it is loaded, or read from its file.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.cache.request|string or the key alone
+---@return silly.store.etcd.cache? copy nil where the first load did not come in time
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.cache
+---@return_overload nil, string, silly.store.etcd.info
+function client:cache(req) end
 
 --- Ends everything: calls and watches under way answer with the code "closed", and so does every later call. Leases
 --- are renewed no longer and end with their TTL. May be called again; `<close>` and the collector do the same.
@@ -1246,5 +1295,82 @@ function scan:kvs() end
 --- Gives the scan up. What was not read is dropped, and reads under way end with the code "closed". May be called again;
 --- `<close>` and the collector do the same.
 function scan:close() end
+
+--- A range of keys that is always here, as it is at one revision.
+---@class silly.store.etcd.cache
+local cache = {}
+
+--- The response of `client:get` to the same request, without a call. With `linearizable`, or a `min_revision` that is
+--- not here yet, it waits.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.cache.get|string or the key alone
+---@return silly.store.etcd.get.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "timeout" where `min_revision` did not come in time
+---@return_overload silly.store.etcd.get.response
+---@return_overload nil, string, silly.store.etcd.info
+function cache:get(req) end
+
+--- The value of a key, decoded once per change where the cache was made with `decode`.
+---@param key string
+---@return any value nil where there is no such key
+---@return string? message why it cannot be told; nil where there is no such key
+---@return silly.store.etcd.info? info nil where it could not be decoded
+function cache:value(key) end
+
+--- Iterates over the keys of a prefix as they are now, in their order: `for kv in cache:kvs() do`. What comes meanwhile
+--- does not change them. Raises an error where nothing is here.
+---@nodiscard
+---@param prefix? string default: the whole cache
+---@return fun(): silly.store.etcd.kv? next nil at the end
+function cache:kvs(prefix) end
+
+--- Follows what changes from now on; with `initial` all that is here comes first.
+---@nodiscard
+---@param req? silly.store.etcd.cache.follow
+---@return silly.store.etcd.changes? changes nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.changes
+---@return_overload nil, string, silly.store.etcd.info
+function cache:changes(req) end
+
+--- What the cache is doing. Costs no call.
+---@nodiscard
+---@return silly.store.etcd.cache.status? status nil in a forked child
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.cache.status
+---@return_overload nil, string, silly.store.etcd.info
+function cache:status() end
+
+--- Ends the cache. Reads that wait end with the code "closed"; what follows its changes goes on. May be called again;
+--- `<close>` and the collector do the same.
+function cache:close() end
+
+--- What has changed in a cache since it was read last, the newest of each key.
+---@class silly.store.etcd.changes
+local changes = {}
+
+--- Waits for the next changes: all those since the last read, in one response.
+---@async
+---@nodiscard
+---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then
+---@return silly.store.etcd.changes.response? response nil at the end, or when the seconds are over
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.changes.response
+---@return_overload nil, string, silly.store.etcd.info
+function changes:read(seconds) end
+
+--- Iterates over the changes: `for event, response in changes:events() do`. A loop that is left loses nothing. It ends
+--- when the changes, or the client, are closed.
+---@nodiscard
+---@return async fun(): silly.store.etcd.event?, silly.store.etcd.changes.response? next nil at the end
+function changes:events() end
+
+--- Reads no more. May be called again; `<close>` and the collector do the same.
+function changes:close() end
 
 return etcd

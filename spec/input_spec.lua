@@ -105,6 +105,12 @@ local URLS = {
 local SPECIAL = {
 	-- The least request reads nothing.
 	txn = { min_revision = { good = { 0 }, bad = INTEGER.bad } }, scan = { page = SIZE },
+	-- Without a wait it is there at once, and with a longer one later.
+	cache = {
+		page = SIZE, wait = { good = TIMEOUT.good, bad = { -1, -0.5, NAN, -HUGE, "x", true, {} } }, decode = FUNCTION,
+		file = { good = { "/nowhere/file" }, bad = list(TEXT.bad, { "", "a\0b" }) },
+		deadline = { good = { 0.05 }, bad = DEADLINE.bad },
+	},
 	grant = { TTL = INTEGER }, watch = { filters = FILTERS }, increment = { by = INTEGER, initial = INTEGER },
 	swap = { delete = NOT }, ["auth.useradd"] = { password = PASSWORD, nopassword = NOT },
 	["auth.userpassword"] = { password = PASSWORD }, ["cluster.add"] = { peerURLs = URLS },
@@ -148,9 +154,9 @@ for _, name in ipairs(schema.calls) do
 	local function unless(refused, values)
 		return refused and { good = {}, bad = list(values.good, values.bad) } or values
 	end
-	places[#places + 1] = { name, NEEDS[name], with(with(FIELDS[name], OPTIONS), {
-		endpoint = unless(name == "watch" or name == "maintenance.compare", ENDPOINT),
-		headers = unless(name == "watch", HEADERS),
+	places[#places + 1] = { name, NEEDS[name], with(with(OPTIONS, FIELDS[name]), {
+		endpoint = unless(name == "watch" or name == "cache" or name == "maintenance.compare", ENDPOINT),
+		headers = unless(name == "watch" or name == "cache", HEADERS),
 	}) }
 end
 for target, operand in pairs {
@@ -221,7 +227,8 @@ end
 -- With a client of its own, since a watch waits for the back-off of the one that failed before.
 local function accepted(method, req)
 	local unchanged = snapshot(req)
-	local client <close> = etcd.newclient(NOWHERE)
+	-- A cache would wait for five seconds.
+	local client <close> = etcd.newclient(with(NOWHERE, { deadline = method == "cache" and 0.05 or nil }))
 	local answer, message, info = call(method, req, client)
 	if method == "newclient" then
 		assert(answer, message):close()

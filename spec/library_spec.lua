@@ -141,7 +141,7 @@ describe("the definitions", function()
 		for _, module in ipairs(RUNTIME) do
 			read("lua/" .. module:gsub("%.", "/") .. ".lua", sources, {})
 		end
-		for _, file in ipairs { "module", "client", "keepalive", "watch", "scan" } do
+		for _, file in ipairs { "module", "client", "keepalive", "watch", "scan", "cache", "changes" } do
 			read("lua/silly/store/etcd/" .. file .. ".lua", sources, {})
 		end
 		for name, source in pairs(sources) do
@@ -161,6 +161,8 @@ describe("the definitions", function()
 			keepalive = require("silly.store.etcd.keepalive").new(client, {}),
 			watch = require("silly.store.etcd.watch").new(client, {}, {}),
 			scan = require("silly.store.etcd.scan").new(client, {}),
+			cache = require("silly.store.etcd.cache").new(client, {}),
+			changes = require("silly.store.etcd.changes").new({ loop = client.loop }, {}),
 		}
 		for name, object in pairs(objects) do
 			local methods = getmetatable(object).__index
@@ -385,6 +387,13 @@ describe("the fields of answers", function()
 		holds("watch.status", stream:status())
 		stream:close()
 		fails(stream:read())
+
+		local copy = client:cache(get)
+		holds("cache.status", copy:status())
+		local changes = copy:changes()
+		assert(client:put { key = key, value = "4" })
+		holds("changes.response", changes:read())
+		fails(copy:get "")
 
 		local lease = client:grant { TTL = 60, keepalive = false }
 		holds("grant.response", lease)

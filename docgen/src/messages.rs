@@ -11,7 +11,7 @@ use crate::schema::{self, Kind, Schema};
 
 /// Calls that are no row of the table: their name, request and response, what they require, and what they do, where
 /// the definition of the method is not written by hand.
-const BY_HAND: [(&str, &str, &str, &[&str], &str); 11] = [
+const BY_HAND: [(&str, &str, &str, &[&str], &str); 12] = [
     ("txn", "TxnRequest", "TxnResponse", &[], ""),
     ("grant", "LeaseGrantRequest", "LeaseGrantResponse", &["TTL"], ""),
     (
@@ -23,6 +23,7 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 11] = [
     ),
     ("watch", "WatchCreateRequest", "WatchResponse", &["key"], ""),
     ("scan", "lua.ScanRequest", "RangeResponse", &["key"], ""),
+    ("cache", "lua.CacheRequest", "RangeResponse", &["key"], ""),
     (
         "swap",
         "lua.SwapRequest",
@@ -67,7 +68,7 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 11] = [
     ),
 ];
 /// Calls that return an object, whose name is theirs.
-const OBJECTS: [&str; 3] = ["keepalive", "watch", "scan"];
+const OBJECTS: [&str; 4] = ["keepalive", "watch", "scan", "cache"];
 /// Messages whose class has another name than theirs.
 const CLASSES: [(&str, &str); 14] = [
     ("lua.Request", "request"),
@@ -103,7 +104,8 @@ const HIDDEN: [(&str, &str); 12] = [
     ("AuthUserChangePasswordRequest", "hashedPassword"),
 ];
 /// Fields of another type than the schema has: for a language server, and in words.
-const TYPES: [(&str, &str, &str, &str); 4] = [
+const TYPES: [(&str, &str, &str, &str); 5] = [
+    ("lua.CacheRequest", "decode", "fun(value: string): any", "function"),
     ("lua.SnapshotRequest", "chunk", "fun(bytes: string)", "function"),
     (
         "lua.SnapshotRequest",
@@ -192,7 +194,7 @@ impl Messages {
                 response: response.to_owned(),
                 required,
                 doc,
-                writes: !["watch", "scan", "maintenance.compare", "maintenance.snapshot"].contains(&name),
+                writes: !["watch", "scan", "cache", "maintenance.compare", "maintenance.snapshot"].contains(&name),
             });
         }
         Ok(messages)

@@ -35,7 +35,7 @@ pub(crate) fn table(messages: &Messages, name: &str) -> Result<String> {
             let mut text = request(if called { "field of `req`" } else { "field" }, &fields);
             if called {
                 let own = match name {
-                    "WatchCreateRequest" => String::new(),
+                    "WatchCreateRequest" | "lua.CacheRequest" => String::new(),
                     _ => format!(", {OWN}"),
                 };
                 let _ = writeln!(

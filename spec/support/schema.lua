@@ -327,6 +327,20 @@ local requests = {
 			min_revision = "integer",
 		},
 	},
+	cache = {
+		writes = false,
+		required = { "key" },
+		fields = {
+			key = "string",
+			prefix = "boolean",
+			fromkey = "boolean",
+			range_end = "string",
+			wait = "number",
+			file = "text",
+			decode = "fun(value: string): any",
+			page = "integer",
+		},
+	},
 	swap = {
 		writes = true,
 		required = { "key", "mod_revision" },

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::cache::replica::Replicas;
 use super::config::{CallOptions, Config};
 use super::endpoint::Endpoints;
 use super::leases::Keeper;
@@ -32,6 +33,7 @@ pub(super) struct Parts {
     is_encrypted: bool,
     pub(super) keeper: Keeper,
     pub(super) watches: Arc<Hub>,
+    pub(super) replicas: Replicas,
 }
 
 impl Client {
@@ -57,6 +59,7 @@ impl Client {
                 is_encrypted,
                 keeper,
                 watches,
+                replicas: Replicas::default(),
             }),
         }
     }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod cache;
 mod call;
 mod cause;
 mod client;
@@ -33,6 +34,7 @@ mod watches;
 pub mod pb;
 pub mod range;
 
+pub use cache::{Cache, CacheRequest, CacheState, CacheStatus, Changed, Changes, KeyRange, Query};
 pub use client::Client;
 pub use config::{CallOptions, Config, MAX_REQUEST};
 pub use error::{Applied, Attempts, Code, Error, Result};

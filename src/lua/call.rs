@@ -21,8 +21,8 @@ pub(super) trait Call: Send + 'static {
     const REQUIRED: &'static [&'static str] = &[];
     /// Can it be called without a request?
     const BARE: bool = false;
-    /// Is what it returns a stream, which may be on any endpoint?
-    const STREAMS: bool = false;
+    /// Why a request chooses no endpoint and no headers, where it may not.
+    const SHARED: Option<&'static str> = None;
     /// Does it read keys, as a store must have had them that was at some revision?
     const READS_KEYS: bool = false;
     /// What goes down. Fields that its decoder does not ask for are errors.

@@ -5,7 +5,7 @@ use mlua::prelude::*;
 use super::call::{Call, submit};
 use super::{failure, lease, maintenance, txn, watch};
 use crate::bridge::Owned;
-use crate::etcd::{Client, Increment, ScanRequest, Swap, pb, rpcs};
+use crate::etcd::{CacheRequest, Client, Increment, ScanRequest, Swap, pb, rpcs};
 
 #[derive(Default)]
 pub(super) struct NativeClient {
@@ -53,6 +53,7 @@ impl LuaUserData for NativeClient {
         add(methods, lease::Keepalive::NAME, submit::<lease::Keepalive>);
         add(methods, watch::Watch::NAME, submit::<watch::Watch>);
         add(methods, ScanRequest::NAME, submit::<ScanRequest>);
+        add(methods, CacheRequest::NAME, submit::<CacheRequest>);
         add(methods, Swap::NAME, submit::<Swap>);
         add(methods, Increment::NAME, submit::<Increment>);
         add(methods, maintenance::Disarm::NAME, submit::<maintenance::Disarm>);

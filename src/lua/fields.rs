@@ -496,11 +496,16 @@ impl<'a> Fields<'a> {
 
     /// A number of seconds, fractions allowed, that may be absent.
     pub(super) fn seconds(&mut self, name: &'static str) -> Result<Option<Duration>, Invalid> {
-        let value = self.value(name)?;
-        match seconds(&value) {
-            Ok(duration) if duration == Some(Duration::ZERO) => Err(self.field(name, "must be more than 0 seconds")),
-            answer => answer.map_err(|reason| self.field(name, &reason)),
+        match self.patience(name)? {
+            Some(Duration::ZERO) => Err(self.field(name, "must be more than 0 seconds")),
+            seconds => Ok(seconds),
         }
+    }
+
+    /// The same, where 0 is not to wait at all.
+    pub(super) fn patience(&mut self, name: &'static str) -> Result<Option<Duration>, Invalid> {
+        let value = self.value(name)?;
+        seconds(&value).map_err(|reason| self.field(name, &reason))
     }
 
     /// A whole number of milliseconds that may be absent.

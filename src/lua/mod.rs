@@ -1,7 +1,7 @@
 //! The face: Lua tables in, Lua tables out. Everything here runs on the Lua thread.
 //!
 //! A [`call`] decodes its request, submits an `operation` and encodes its response. Those of the table in
-//! `src/etcd/rpc.rs` do so by rule; `txn`, `lease`, `watch` and `scan` have the others, and `read` is how what they return is
+//! `src/etcd/rpc.rs` do so by rule; `txn`, `lease`, `watch`, `scan` and `cache` have the others, and `read` is how what they return is
 //! read from. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config`
 //! make sense of them, `options` of what every request may say, with a `hint` for who is wrong; `messages` has the requests that are decoded by hand. `table`
 //! writes responses, `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of
@@ -10,6 +10,7 @@
 //! tells whether a caller can be suspended. `entry` is what Lua calls first; `pin` keeps the library loaded.
 
 mod auth;
+mod cache;
 mod call;
 mod cdata;
 mod client;
@@ -41,7 +42,7 @@ mod yieldable;
 
 use mlua::prelude::*;
 
-use crate::etcd::{Renewals, Scan, Snapshot, Watcher};
+use crate::etcd::{Changes, Renewals, Scan, Snapshot, Watcher};
 
 /// `require "silly.store.etcd"`.
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
@@ -64,6 +65,9 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
     lua.create_userdata(read::Reader::<Renewals>::nothing())?;
     lua.create_userdata(read::Reader::<Snapshot>::nothing())?;
     lua.create_userdata(read::Reader::<Scan>::nothing())?;
+    lua.create_userdata(read::Reader::<Changes>::nothing())?;
+    lua.create_userdata(cache::NativeCache::default())?;
+    lua.create_userdata(cache::View::default())?;
     embed::provide(lua, core.clone())?;
     let module = embed::load(lua)?;
     lua.set_named_registry_value("silly.store.etcd.core", core)?;

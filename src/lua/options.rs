@@ -52,14 +52,11 @@ const HEADERS_LIMIT: usize = 8 << 10;
 /// A deadline is a number of seconds from now. More than that is a point in time, as it is elsewhere.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(100_000_000);
 
-/// Why a watch has no endpoint and no headers of its own.
-const SHARED: &str = "cannot be chosen here: all watches of a client share a stream";
-
 /// The options of a request for the call `C`, over those of its client.
 pub(super) fn request<C: Call>(fields: &mut Fields<'_>, client: &Client) -> Result<CallOptions, Invalid> {
     let options = general(fields, C::defaults(client.options()))?;
-    if C::STREAMS && options.headers.is_some() {
-        return Err(fields.field("headers", SHARED));
+    if let Some(reason) = C::SHARED.filter(|_| options.headers.is_some()) {
+        return Err(fields.field("headers", &format!("cannot be chosen here: {reason}")));
     }
     Ok(CallOptions {
         deadline: match deadline(fields)? {
@@ -115,8 +112,8 @@ fn endpoint<C: Call>(fields: &mut Fields<'_>, client: &Client) -> Result<Option<
     let Some(text) = fields.optional_text("endpoint")? else {
         return Ok(None);
     };
-    if C::STREAMS {
-        return Err(fields.field("endpoint", SHARED));
+    if let Some(reason) = C::SHARED {
+        return Err(fields.field("endpoint", &format!("cannot be chosen here: {reason}")));
     }
     let is_said = |says: bool| says == client.is_encrypted();
     let place = text

@@ -187,8 +187,13 @@ impl Answer for Waited {
         if self.in_time {
             return true.into_lua_multi(lua);
         }
-        (LuaNil, "timeout", build(lua, &Timeout)?).into_lua_multi(lua)
+        timeout(lua)
     }
+}
+
+/// What is returned where nothing came in time.
+pub(super) fn timeout(lua: &Lua) -> LuaResult<LuaMultiValue> {
+    (LuaNil, "timeout", build(lua, &Timeout)?).into_lua_multi(lua)
 }
 
 /// The info where nothing came in time.

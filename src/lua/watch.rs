@@ -14,7 +14,7 @@ pub(super) struct Watch;
 impl Call for Watch {
     const NAME: &'static str = "watch";
     const REQUIRED: &'static [&'static str] = &["key"];
-    const STREAMS: bool = true;
+    const SHARED: Option<&'static str> = Some("all watches of a client share a stream");
     type Request = WatchCreateRequest;
     type Response = Watcher;
 

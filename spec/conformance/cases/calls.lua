@@ -167,6 +167,24 @@ return {
 		t.equal(325, sum)
 	end },
 
+	{ name = "a cache follows, and its changes too", run = function(t, client)
+		local key = t.prefix .. "a"
+		assert(client:put { key = key, value = "1" })
+		local copy = assert(client:cache { key = t.prefix, prefix = true, decode = tonumber })
+		t.equal(1, copy:value(key))
+		local changes = assert(copy:changes())
+		local revision = assert(client:put { key = key, value = "2" }).header.revision
+		t.equal("2", assert(copy:get { key = key, min_revision = revision }).kvs[1].value)
+		t.equal(2, copy:value(key))
+		local response = assert(changes:read())
+		t.equal("1", response.events[1].prev_kv.value)
+		for kv in copy:kvs() do
+			t.equal(key, kv.key)
+		end
+		copy:close()
+		changes:close()
+	end },
+
 	{ name = "a snapshot runs its functions in the caller, and is given up by an error", run = function(t, client)
 		local bytes, last = 0, 0
 		local copied = assert(client.maintenance:snapshot {

@@ -3,6 +3,7 @@
 //!
 //! The task starts with the first watch, has a stream open only while there are watches, and ends with the client.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(crate) struct Hub {
     created: Notify,
     /// A message has come, which may have left something to ask the server.
     attended: Notify,
+    /// Somebody wants to know how far the watches are.
+    hurried: AtomicBool,
     servers: Arc<Servers>,
     started: Once,
 }
@@ -63,6 +66,7 @@ impl Hub {
             changed: Notify::new(),
             created: Notify::new(),
             attended: Notify::new(),
+            hurried: AtomicBool::new(false),
             servers,
             started: Once::new(),
         })
@@ -86,6 +90,12 @@ impl Hub {
         if self.watches().cancel(key) {
             self.changed.notify_one();
         }
+    }
+
+    /// Has the server asked soon how far the watches are.
+    pub(super) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Relaxed);
+        self.attended.notify_one();
     }
 
     /// Lets a watch go on that was paused.
@@ -181,9 +191,13 @@ impl Hub {
             heard.now();
             while let Some(message) = responses.ready(line)? {
                 *answered = true;
+                let is_progress = message.events.is_empty();
                 let fault = {
                     let mut watches = self.watches();
                     watches.receive(message);
+                    if is_progress {
+                        watches.stir();
+                    }
                     watches.fault()
                 };
                 if let Some(fault) = fault {
@@ -202,6 +216,7 @@ impl Hub {
         let broken = self.cut_off().is_some();
         if broken && self.watches().are_attached() {
             *self.cut_off() = None;
+            self.watches().stir();
         }
     }
 
@@ -233,11 +248,12 @@ impl Hub {
                 }
                 self.changed.notify_one();
             }
-            if timeout_at(next, self.attended.notified()).await.is_ok() {
+            let is_due = timeout_at(next, self.attended.notified()).await.is_err();
+            if !self.hurried.swap(false, Ordering::Relaxed) && !is_due {
                 continue;
             }
             next = Instant::now() + PROGRESS_INTERVAL;
-            if self.watches().are_proxied() {
+            if is_due && self.watches().are_proxied() {
                 // A proxy that does not say is asked again.
                 let _ = self.check_history(line).await;
             }
@@ -302,6 +318,8 @@ impl Persistent for Hub {
         let mut cut_off = self.cut_off();
         let since = cut_off.as_ref().map_or_else(Instant::now, |(since, _)| *since);
         *cut_off = Some((since, failure.error.to_string()));
+        drop(cut_off);
+        self.watches().stir();
     }
 
     fn stranded(&self, failure: &Failure) {

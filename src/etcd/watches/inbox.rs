@@ -73,6 +73,11 @@ impl Inbox {
         content.responses.push_front((cost, response));
     }
 
+    /// Wakes whoever waits, though nothing may have come.
+    pub(super) fn stir(&self) {
+        self.arrived.notify_waiters();
+    }
+
     /// Nothing more comes. The first reason stays.
     pub(super) fn end(&self, reason: Error) {
         self.content().ended.get_or_insert(reason);

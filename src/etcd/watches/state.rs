@@ -116,6 +116,11 @@ impl Watches {
         (standing, watch.next_revision.saturating_sub(1))
     }
 
+    /// Has everybody who waits for a watch look again: at how far it is, and whether it is cut off.
+    pub(super) fn stir(&self) {
+        self.by_key.values().for_each(|watch| watch.inbox.stir());
+    }
+
     /// Is every watch that was confirmed on a server, or waiting for its reader?
     pub(super) fn are_attached(&self) -> bool {
         let attached = |watch: &Watch| matches!(watch.phase, Phase::Attached(_) | Phase::Paused);

@@ -54,6 +54,20 @@ impl Watcher {
         self.hub.status(self.key)
     }
 
+    /// Waits until something has come, or the watch is cut off or back: never for nothing to change.
+    pub(crate) async fn stirred(&self) {
+        let stirred = self.inbox.changed();
+        if !self.inbox.is_ready() {
+            self.hub.resume(self.key);
+            stirred.await;
+        }
+    }
+
+    /// Has the server asked soon how far the watches are.
+    pub(crate) fn hurry(&self) {
+        self.hub.hurry();
+    }
+
     /// Ends the watch. What was not read is dropped. May be called from any thread, and again.
     pub fn close(&self) {
         self.inbox.end(Error::new(Code::Closed, "the watch is closed"));

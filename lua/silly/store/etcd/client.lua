@@ -6,11 +6,13 @@
 -- is refused. None throws, but for a call without `self`. The types are in library/.
 
 local await = require "silly.store.etcd.await"
+local cache = require "silly.store.etcd.cache"
 local core = require "silly.store.etcd.core"
 local ending = require("silly.store.etcd.loop").ending
 local failure = require "silly.store.etcd.failure"
 local keepalive = require "silly.store.etcd.keepalive"
 local object = require "silly.store.etcd.object"
+local pcall = require("silly.store.etcd.protect").pcall
 local promise = require "silly.store.etcd.promise"
 local scan = require "silly.store.etcd.scan"
 local services = require "silly.store.etcd.services"
@@ -118,6 +120,28 @@ function client:scan(req, more)
 		return nil, message, info
 	end
 	return scan.new(self, began)
+end
+
+local function decoder(req)
+	return type(req) == "table" and req.decode or nil
+end
+
+--- Keeps a range of keys here, to be read without a call. Returns once it is loaded, or read from its file.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.cache.request|string
+---@return silly.store.etcd.cache? copy
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:cache(req, more)
+	local native = check(self, "cache").native
+	-- Now, since the caller may change the table meanwhile. What raises here is refused below.
+	local ok, decode = pcall(decoder, req)
+	local copy, message, info = await(self, native, "cache", req, more)
+	if not copy then
+		return nil, message, info
+	end
+	return cache.new(self, copy, ok and decode or nil)
 end
 
 --- Ends everything: calls and watches under way answer with the code `closed`, and so does every later call. Leases

@@ -65,6 +65,8 @@ function core:newclient(conf) end
 ---@field leases silly.store.etcd.native.call
 ---@field keepalive silly.store.etcd.native.call
 ---@field watch silly.store.etcd.native.call
+---@field scan silly.store.etcd.native.call
+---@field cache silly.store.etcd.native.call
 local client = {}
 
 function client:close() end
@@ -103,5 +105,48 @@ function reader:read(seconds) end
 function reader:status() end
 
 function reader:close() end
+
+--- A range that is here.
+---@class silly.store.etcd.native.cache
+local cache = {}
+
+--- The response of a read; false where one has to wait for it.
+---@param req any
+---@return silly.store.etcd.get.response|false? response
+---@return string? message
+---@return silly.store.etcd.info? info
+function cache:look(req) end
+
+--- A value and the number of the change that brought it, true where that is the one that is known, nil where there is
+--- no such key; else nil, a message and an info.
+---@param key any
+---@param known number?
+---@return string|true? value
+---@return (number|string)? change
+---@return silly.store.etcd.info? info
+function cache:value(key, known) end
+
+--- Keys as they are now.
+---@class silly.store.etcd.native.view
+---@field next fun(self: silly.store.etcd.native.view): silly.store.etcd.kv?
+
+---@param prefix any
+---@return silly.store.etcd.native.view? view
+---@return string? message
+---@return silly.store.etcd.info? info
+function cache:view(prefix) end
+
+---@param req any
+---@return silly.store.etcd.native.reader? reader
+---@return string? message
+---@return silly.store.etcd.info? info
+function cache:changes(req) end
+
+---@return silly.store.etcd.cache.status? status
+---@return string? message
+---@return silly.store.etcd.info? info
+function cache:status() end
+
+function cache:close() end
 
 return core

@@ -1,0 +1,409 @@
+//! A range of keys that is always here: loaded once, kept current by a watch, read without a call.
+//!
+//! In: a range, what readers ask. Out: the keys as they are at one revision, and what has changed since a reader looked
+//! last. The task that keeps it current is in `feed`, the replica in `store`. Two caches of one range of a client are one
+//! replica. Reading locks it for the look; it may be done on any thread.
+
+mod feed;
+mod file;
+mod query;
+pub(super) mod replica;
+mod store;
+
+use std::path::PathBuf;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+use super::config::CallOptions;
+use super::error::{Code, Error, Result};
+use super::pb::{KeyValue, RangeRequest, RangeResponse, Response as _};
+use super::readable::Readable;
+
+pub use query::Query;
+use replica::{Replica, Shared, State};
+pub use store::{Changed, KeyRange};
+
+/// How long a linearizable read waits for the replica before it asks the server for the keys themselves.
+const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// What is to be here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheRequest {
+    /// The first key.
+    pub key: Bytes,
+    /// The first key behind the range, as etcd writes it.
+    pub range_end: Bytes,
+    /// How long to wait for the first load; zero: not at all.
+    pub wait: Duration,
+    /// The most keys of a page of a load.
+    pub page: i64,
+    /// Where the replica is kept, so that a program can start while no server responds.
+    pub file: Option<PathBuf>,
+}
+
+/// A handle on a range that is here. What it has made lives on when it is closed; the last one ends the replica.
+pub struct Cache {
+    replica: Arc<Replica>,
+    client: Client,
+    options: CallOptions,
+    closed: CancellationToken,
+}
+
+/// What a cache is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// Is it kept current, or what else?
+    pub state: CacheState,
+    /// All changes up to this revision are in.
+    pub revision: i64,
+    /// How many keys there are.
+    pub keys: usize,
+    /// The bytes of their keys and values.
+    pub bytes: usize,
+    /// For how long it has not been kept current; zero where it is.
+    pub lag: Duration,
+    /// How often the whole range was loaded.
+    pub loads: u64,
+    /// Why it is not kept current, as far as that is known.
+    pub message: Option<String>,
+}
+
+/// Is a cache kept current?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheState {
+    /// It is.
+    Ready,
+    /// It is not, and goes on as soon as that is possible.
+    Stale,
+    /// The first load has not come.
+    Loading,
+    /// It was closed, or its client was.
+    Closed,
+}
+
+impl CacheState {
+    /// The name that programs compare.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Stale => "stale",
+            Self::Loading => "loading",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Client {
+    /// Keeps a range here. Returns once it is loaded, or read from its file; fails when neither comes in time.
+    pub async fn cache(&self, request: CacheRequest, options: CallOptions) -> Result<Cache> {
+        let CacheRequest {
+            key,
+            range_end,
+            wait,
+            page,
+            file,
+        } = request;
+        let range = KeyRange { key, end: range_end };
+        let wait = options.deadline.map_or(wait, |deadline| {
+            wait.min(deadline.saturating_duration_since(tokio::time::Instant::now()))
+        });
+        let options = CallOptions {
+            deadline: None,
+            min_revision: 0,
+            ..options
+        };
+        let replica = self.parts.replicas.find_or_make(&range, &file, || {
+            let shared = Arc::new(Shared::new(range.clone(), file.is_none()));
+            let stop = CancellationToken::new();
+            feed::start(self, shared.clone(), stop.clone(), options.clone(), page, file.clone());
+            Replica {
+                shared,
+                _feed: stop.drop_guard(),
+            }
+        });
+        let cache = Cache {
+            replica,
+            client: self.clone(),
+            options,
+            closed: CancellationToken::new(),
+        };
+        let shared = &cache.replica.shared;
+        shared
+            .until(|state| (state.is_read || state.ended.is_some()).then_some(()))
+            .await;
+        if !wait.is_zero() {
+            let loaded = shared.until(|state| match (&state.ended, &state.stale) {
+                (Some(error), _) => Some(Err(error.clone())),
+                // Waiting would not help.
+                (None, Some((_, Some(error)))) if !state.is_here() && is_final(error) => Some(Err(error.clone())),
+                _ => (state.store.loads() > 0 && state.stale.is_none()).then_some(Ok(())),
+            });
+            match timeout(wait, loaded).await {
+                Ok(loaded) => loaded?,
+                Err(_) => {
+                    // What was kept in the file, or loaded and not yet watched, is better than nothing.
+                    let absence = shared.state().absence();
+                    absence.map_or(Ok(()), |reason| Err(late(wait, reason)))?;
+                }
+            }
+        }
+        Ok(cache)
+    }
+}
+
+/// Is it the word of a server that will not change it soon?
+fn is_final(error: &Error) -> bool {
+    matches!(
+        error.code,
+        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument
+    )
+}
+
+/// The first load has not come in time, for this reason.
+fn late(wait: Duration, reason: Error) -> Error {
+    let text = format!("the first load did not come within {wait:?}: {}", reason.message);
+    Error {
+        message: text,
+        from_server: false,
+        ..reason
+    }
+}
+
+impl Cache {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.replica.shared.state()
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> CacheStatus {
+        let state = self.state();
+        let (lag, problem) = match &state.stale {
+            Some((since, error)) => (since.elapsed(), error.as_ref()),
+            None => (Duration::ZERO, None),
+        };
+        let message = problem.or(state.unfiled.as_ref()).map(ToString::to_string);
+        CacheStatus {
+            state: match () {
+                () if self.closed.is_cancelled() || state.ended.is_some() => CacheState::Closed,
+                () if !state.is_here() => CacheState::Loading,
+                () if state.stale.is_some() => CacheState::Stale,
+                () => CacheState::Ready,
+            },
+            revision: state.store.revision(),
+            keys: state.store.len(),
+            bytes: state.store.bytes(),
+            lag,
+            loads: state.store.loads(),
+            message,
+        }
+    }
+
+    /// The key as it is here and the number of the change that brought it, none if there is none. `read` runs under the
+    /// lock.
+    pub fn value<T>(&self, key: &[u8], read: impl FnOnce(Option<(&KeyValue, u64)>) -> T) -> Result<T> {
+        if self.closed.is_cancelled() {
+            return Err(closed());
+        }
+        let state = self.state();
+        if !state.store.range().holds(key) {
+            return Err(outside());
+        }
+        match state.absence() {
+            Some(error) => Err(error),
+            None => Ok(read(state.store.get(key))),
+        }
+    }
+
+    /// What a server would respond that has the revision of the replica.
+    pub fn get(&self, query: &Query) -> Result<RangeResponse> {
+        self.readable(&query.range)?;
+        let state = self.state();
+        match state.absence() {
+            Some(error) => Err(error),
+            None => Ok(query.answer(&state.store, state.header)),
+        }
+    }
+
+    /// The same once the replica has had the revision, for which it waits; none where that does not come in time.
+    pub async fn get_from(
+        &self,
+        query: &Query,
+        revision: i64,
+        wait: Option<Duration>,
+    ) -> Result<Option<RangeResponse>> {
+        self.readable(&query.range)?;
+        match self.reach(revision, wait).await? {
+            true => self.get(query).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// The same as it is in the cluster now: of the replica, once that has had the revision that the store has, or of the
+    /// server where that does not come soon.
+    pub async fn get_linearizable(&self, query: &Query) -> Result<RangeResponse> {
+        self.readable(&query.range)?;
+        if !self.state().is_silent {
+            let probe = RangeRequest {
+                key: query.range.key.clone(),
+                count_only: true,
+                ..RangeRequest::default()
+            };
+            let revision = self.client.get(probe, &self.options).await?.revision();
+            if self.reach(revision, Some(CATCH_UP)).await? {
+                return self.get(query);
+            }
+            self.state().is_silent = true;
+        }
+        self.client.get(query.request(), &self.options).await
+    }
+
+    /// Waits until the replica has had a revision; says whether it has.
+    async fn reach(&self, revision: i64, wait: Option<Duration>) -> Result<bool> {
+        let shared = &self.replica.shared;
+        let reached = |state: &State| match &state.ended {
+            Some(error) => Some(Err(error.clone())),
+            None => (state.store.revision() >= revision).then_some(Ok(true)),
+        };
+        if let Some(reached) = reached(&shared.state()) {
+            return reached;
+        }
+        let _waiting = Waiting::new(shared);
+        let reached = shared.until(reached);
+        tokio::select! {
+            reached = async { match wait {
+                None => reached.await,
+                Some(wait) => timeout(wait, reached).await.unwrap_or(Ok(false)),
+            } } => reached,
+            () = self.closed.cancelled() => Err(closed()),
+        }
+    }
+
+    /// The keys of a range as they are now, in their order; what comes later does not change them.
+    pub fn view(&self, range: &KeyRange) -> Result<Vec<Arc<KeyValue>>> {
+        self.readable(range)?;
+        let state = self.state();
+        match state.absence() {
+            Some(error) => Err(error),
+            None => Ok(state.store.iter(range).cloned().collect()),
+        }
+    }
+
+    /// Follows the changes of a range, with `initial` beginning with all that is there.
+    pub fn changes(&self, range: KeyRange, initial: bool) -> Result<Changes> {
+        self.readable(&range)?;
+        let reader = self.state().store.follow(range, initial);
+        Ok(Changes {
+            replica: self.replica.clone(),
+            reader,
+            closed: CancellationToken::new(),
+        })
+    }
+
+    /// All changes up to it are in.
+    pub fn revision(&self) -> i64 {
+        self.state().store.revision()
+    }
+
+    /// The whole range.
+    pub fn range(&self) -> KeyRange {
+        self.state().store.range().clone()
+    }
+
+    /// Is it open, and the range in its own?
+    fn readable(&self, range: &KeyRange) -> Result<()> {
+        if self.closed.is_cancelled() {
+            return Err(closed());
+        } else if self.state().store.range().covers(range) {
+            return Ok(());
+        }
+        Err(outside())
+    }
+
+    /// Reads no more. May be called from any thread, and again.
+    pub fn close(&self) {
+        self.closed.cancel();
+    }
+}
+
+fn outside() -> Error {
+    Error::new(Code::InvalidArgument, "this is outside of the cache's range")
+}
+
+fn closed() -> Error {
+    Error::new(Code::Closed, "the cache is closed")
+}
+
+/// Somebody waits for a revision, as long as this lives.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.state().waiting += 1;
+        shared.wanted.notify_one();
+        Self(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
+}
+
+/// What changes in a cache, as one reader sees it. Ends when it is closed or dropped, or the client is closed.
+pub struct Changes {
+    replica: Arc<Replica>,
+    reader: u64,
+    closed: CancellationToken,
+}
+
+impl Readable for Changes {
+    type Item = Changed;
+
+    fn take(&self) -> Option<Result<Changed>> {
+        if self.closed.is_cancelled() {
+            return Some(Err(Error::new(Code::Closed, "the changes are closed")));
+        }
+        let mut state = self.replica.shared.state();
+        let changed = state.store.changed(self.reader);
+        changed.map(Ok).or_else(|| state.ended.clone().map(Err))
+    }
+
+    fn put_back(&self, changed: Changed) {
+        self.replica.shared.state().store.unread(self.reader, changed);
+    }
+
+    async fn ready(&self) {
+        let changed = async {
+            loop {
+                let changed = self.replica.shared.changed.notified();
+                {
+                    let state = self.replica.shared.state();
+                    if state.ended.is_some() || state.store.has_changed(self.reader) {
+                        return;
+                    }
+                }
+                changed.await;
+            }
+        };
+        self.closed.run_until_cancelled(changed).await;
+    }
+}
+
+impl Changes {
+    /// Reads no more. May be called from any thread, and again.
+    pub fn close(&self) {
+        self.closed.cancel();
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.replica.shared.state().store.leave(self.reader);
+    }
+}

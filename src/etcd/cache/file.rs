@@ -1,0 +1,173 @@
+//! The replica on disk, so that a program can start while no server responds.
+//!
+//! In: a store that changes. Out: a file, written at most once a second and complete whenever it has its name; at the
+//! start what it holds. Its head has a mark, the hash of the rest, and the range: one that is damaged, or of another
+//! range, is not used. The work is done by threads of tokio's pool, since disks block.
+
+use std::convert::Infallible;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message;
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::replica::Shared;
+use super::store::KeyRange;
+use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::part::{Fate, Part, failed};
+use crate::etcd::pb::{RangeRequest, RangeResponse, ResponseHeader};
+
+const MARK: &[u8] = b"silly-etcd cache 1\n";
+
+/// How often it is written at most.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Keeps a replica in a file.
+pub(super) struct Keeper {
+    file: PathBuf,
+    shared: Arc<Shared>,
+    changed: Notify,
+}
+
+impl Keeper {
+    pub(super) fn new(file: PathBuf, shared: Arc<Shared>) -> Self {
+        Self {
+            file,
+            shared,
+            changed: Notify::new(),
+        }
+    }
+
+    /// The replica has changed.
+    pub(super) fn changed(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Takes what the file holds, if it is there.
+    pub(super) async fn read(&self) {
+        let (file, shared) = (self.file.clone(), self.shared.clone());
+        let range = shared.state().store.range().clone();
+        let read = spawn_blocking(move || match fs::read(&file) {
+            Ok(bytes) => decode(&bytes, &range).map(Some).ok_or_else(|| {
+                let text = format!("{}: it is damaged, or of another range", file.display());
+                Error::new(Code::DataLoss, text)
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&file, &error)),
+        });
+        let read = read
+            .await
+            .unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())));
+        self.shared.change(|state| {
+            state.is_read = true;
+            match read {
+                Ok(Some((header, kept))) => {
+                    state.header = header;
+                    state.store.restore(header.revision, kept.kvs);
+                }
+                Ok(None) => {}
+                Err(error) => state.unfiled = Some(error),
+            }
+        });
+    }
+
+    /// Writes the file after changes, as long as it is polled.
+    pub(super) async fn run(&self) -> Infallible {
+        loop {
+            self.changed.notified().await;
+            let (file, shared) = (self.file.clone(), self.shared.clone());
+            let written = spawn_blocking(move || write(file, &shared));
+            let written = written
+                .await
+                .unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())));
+            self.shared.change(|state| state.unfiled = written.err());
+            sleep(INTERVAL).await;
+        }
+    }
+}
+
+fn write(file: PathBuf, shared: &Shared) -> Result<()> {
+    let (range, response) = {
+        let state = shared.state();
+        let range = state.store.range().clone();
+        let response = RangeResponse {
+            header: Some(ResponseHeader {
+                revision: state.store.revision(),
+                ..state.header
+            }),
+            kvs: state.store.iter(&range).map(|kv| (**kv).clone()).collect(),
+            ..RangeResponse::default()
+        };
+        (range, response)
+    };
+    let mut part = Part::open(&file)?;
+    let bytes = encode(range, &response);
+    part.write(&bytes)?;
+    part.keep(&Fate::default()).map(drop)
+}
+
+fn encode(range: KeyRange, response: &RangeResponse) -> Vec<u8> {
+    let range = RangeRequest {
+        key: range.key,
+        range_end: range.end,
+        ..RangeRequest::default()
+    };
+    let mut rest = range.encode_length_delimited_to_vec();
+    response.encode_raw(&mut rest);
+    [MARK, digest(&SHA256, &rest).as_ref(), &rest].concat()
+}
+
+/// What a file of this range holds; none where it is damaged, or of another.
+fn decode(bytes: &[u8], range: &KeyRange) -> Option<(ResponseHeader, RangeResponse)> {
+    let (hash, mut rest) = bytes.strip_prefix(MARK)?.split_at_checked(SHA256_OUTPUT_LEN)?;
+    if digest(&SHA256, rest).as_ref() != hash {
+        return None;
+    }
+    let of = RangeRequest::decode_length_delimited(&mut rest).ok()?;
+    let response = RangeResponse::decode(rest).ok()?;
+    let header = response.header.filter(|header| header.revision > 0)?;
+    (of.key == range.key && of.range_end == range.end).then_some((header, response))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etcd::pb::KeyValue;
+
+    #[test]
+    fn a_file_that_is_damaged_anywhere_or_of_another_range_is_not_used() {
+        let range = |key: &'static str| KeyRange {
+            key: key.into(),
+            end: "b".into(),
+        };
+        let kv = KeyValue {
+            key: "a/1".into(),
+            value: "one".into(),
+            mod_revision: 7,
+            ..KeyValue::default()
+        };
+        let response = RangeResponse {
+            header: Some(ResponseHeader {
+                revision: 9,
+                ..ResponseHeader::default()
+            }),
+            kvs: vec![kv],
+            ..RangeResponse::default()
+        };
+        let whole = encode(range("a"), &response);
+        assert_eq!(decode(&whole, &range("a")).map(|(_, kept)| kept), Some(response));
+        assert_eq!(decode(&whole, &range("aa")), None);
+        for length in 0..whole.len() {
+            assert_eq!(decode(&whole[..length], &range("a")), None, "{length}");
+            let mut harmed = whole.clone();
+            harmed[length] ^= 1;
+            assert_eq!(decode(&harmed, &range("a")), None, "{length}");
+        }
+        assert_eq!(decode(&[whole, vec![0]].concat(), &range("a")), None);
+    }
+}

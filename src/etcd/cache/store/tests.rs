@@ -1,0 +1,231 @@
+use super::*;
+
+fn range(key: &'static str, end: &'static str) -> KeyRange {
+    KeyRange {
+        key: key.into(),
+        end: end.into(),
+    }
+}
+
+fn kv(key: &'static str, value: &'static str, revision: i64) -> KeyValue {
+    KeyValue {
+        key: key.into(),
+        value: value.into(),
+        mod_revision: revision,
+        ..KeyValue::default()
+    }
+}
+
+fn put(key: &'static str, value: &'static str, revision: i64) -> Event {
+    Event {
+        r#type: EventType::Put.into(),
+        kv: Some(kv(key, value, revision)),
+        prev_kv: None,
+    }
+}
+
+fn delete(key: &'static str, revision: i64) -> Event {
+    Event {
+        r#type: EventType::Delete.into(),
+        ..put(key, "", revision)
+    }
+}
+
+fn store() -> Store {
+    let mut store = Store::new(range("k", "l"));
+    store.load(10, vec![kv("k1", "one", 5), kv("k2", "two", 7)]);
+    store
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn state(store: &Store) -> Vec<(String, String)> {
+    let all = store.range().clone();
+    store.iter(&all).map(|kv| (text(&kv.key), text(&kv.value))).collect()
+}
+
+/// `k1: one -> two`, where nothing is `-`.
+fn told(changed: Option<Changed>) -> Vec<String> {
+    let shown = |kv: Option<&KeyValue>| kv.map_or_else(|| "-".to_owned(), |kv| text(&kv.value));
+    let line = |event: &Event| {
+        let is_put = event.r#type() == EventType::Put;
+        let now = shown(event.kv.as_ref().filter(|_| is_put));
+        let key = event.kv.as_ref().map_or_else(String::new, |kv| text(&kv.key));
+        format!("{key}: {} -> {now}", shown(event.prev_kv.as_ref()))
+    };
+    changed.map_or_else(Vec::new, |changed| changed.events.iter().map(line).collect())
+}
+
+#[test]
+fn a_range_is_what_etcd_takes_it_for() {
+    for (one, inside, outside) in [
+        (range("a", ""), "a", "aa"),
+        (range("a", "b"), "a\u{7f}", "b"),
+        (range("a", "\0"), "zzz", "A"),
+        (range("\0", "\0"), "a", ""),
+    ] {
+        assert!(
+            one.holds(inside.as_bytes()) && !one.holds(outside.as_bytes()),
+            "{one:?}"
+        );
+    }
+    let all = range("\0", "\0");
+    for (outer, inner, covers) in [
+        (range("a", "b"), range("a", "b"), true),
+        (range("a", "b"), range("aa", ""), true),
+        (range("a", "b"), range("b", ""), false),
+        (range("a", "b"), range("a", "c"), false),
+        (range("a", "b"), range("a", "\0"), false),
+        (range("a", "\0"), range("b", "\0"), true),
+        (range("a", ""), range("a", ""), true),
+        (range("a", ""), range("a", "a\0"), false),
+        (all.clone(), range("x", "\0"), true),
+        (all, range("x", ""), true),
+    ] {
+        assert_eq!(outer.covers(&inner), covers, "{outer:?} {inner:?}");
+    }
+}
+
+#[test]
+fn events_change_the_copy_once() {
+    let mut store = store();
+    for _ in 0..2 {
+        store.apply(
+            12,
+            vec![put("k3", "three", 11), delete("k1", 12), put("other", "x", 12)],
+        );
+        assert_eq!(
+            state(&store),
+            [("k2".into(), "two".into()), ("k3".into(), "three".into())]
+        );
+        assert_eq!((store.revision(), store.len(), store.bytes()), (12, 2, 12));
+    }
+    store.apply(11, Vec::new());
+    assert_eq!(store.revision(), 12);
+}
+
+#[test]
+fn a_reader_sees_the_newest_of_each_key_and_what_it_saw_last() {
+    let mut store = store();
+    let all = store.range().clone();
+    let reader = store.follow(all.clone(), false);
+    let late = store.follow(all.clone(), true);
+    assert_eq!(store.changed(reader), None);
+    store.apply(11, vec![put("k1", "a", 11)]);
+    store.apply(12, vec![put("k1", "b", 12), put("k3", "c", 12), delete("k2", 12)]);
+    assert_eq!(
+        told(store.changed(reader)),
+        ["k1: one -> b", "k2: two -> -", "k3: - -> c"]
+    );
+    store.apply(13, vec![put("k2", "again", 13), delete("k3", 13)]);
+    assert_eq!(told(store.changed(reader)), ["k2: - -> again", "k3: c -> -"]);
+    assert_eq!(told(store.changed(late)), ["k1: - -> b", "k2: - -> again"]);
+    // What came and went was never there.
+    store.apply(15, vec![put("k4", "x", 14), delete("k4", 15)]);
+    assert_eq!(store.changed(reader), None);
+}
+
+#[test]
+fn a_reader_follows_its_range_alone() {
+    let mut store = store();
+    let reader = store.follow(range("k2", ""), true);
+    store.apply(11, vec![put("k1", "a", 11)]);
+    assert_eq!(told(store.changed(reader)), ["k2: - -> two"]);
+    store.apply(12, vec![put("k1", "b", 12), put("k2", "b", 12)]);
+    assert_eq!(told(store.changed(reader)), ["k2: two -> b"]);
+    store.leave(reader);
+    assert_eq!(store.changed(reader), None);
+}
+
+#[test]
+fn a_load_shows_as_the_difference() {
+    let mut store = store();
+    let all = store.range().clone();
+    let reader = store.follow(all, false);
+    store.load(20, vec![kv("k1", "one", 5), kv("k3", "three", 18)]);
+    let changed = store.changed(reader);
+    assert!(
+        changed
+            .as_ref()
+            .is_some_and(|changed| changed.reloaded && changed.revision == 20)
+    );
+    assert_eq!(told(changed), ["k2: two -> -", "k3: - -> three"]);
+    assert_eq!(store.loads(), 2);
+    // The store has gone back: a lower revision, and events from there on.
+    store.load(8, vec![kv("k1", "old", 3)]);
+    assert_eq!(store.revision(), 8);
+    store.apply(9, vec![put("k1", "new", 9)]);
+    assert_eq!(told(store.changed(reader)), ["k1: one -> new", "k3: three -> -"]);
+    // Nothing has changed.
+    store.load(9, vec![kv("k1", "new", 9)]);
+    assert_eq!(store.changed(reader), None);
+}
+
+#[test]
+fn what_was_not_seen_after_all_comes_again() {
+    let mut store = store();
+    let all = store.range().clone();
+    let reader = store.follow(all, false);
+    store.apply(11, vec![put("k1", "a", 11), put("k3", "c", 11)]);
+    let Some(changed) = store.changed(reader) else {
+        panic!("nothing has changed")
+    };
+    store.apply(12, vec![put("k1", "b", 12), delete("k3", 12)]);
+    store.unread(reader, changed);
+    assert_eq!(told(store.changed(reader)), ["k1: one -> b"]);
+}
+
+/// However loads, events and looks follow each other, what a reader has put together from the changes is the replica.
+#[test]
+fn the_changes_add_up_to_the_copy() {
+    let keys = ["k1", "k2", "k3", "k4"];
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut store = Store::new(range("k", "l"));
+        let all = store.range().clone();
+        let mut truth: BTreeMap<&'static str, i64> = BTreeMap::new();
+        let reader = store.follow(all, true);
+        let mut seen: BTreeMap<String, i64> = BTreeMap::new();
+        let mut revision = 1;
+        for _ in 0..60 {
+            revision += 1;
+            let key = keys[random.usize(..keys.len())];
+            let event = if random.bool() {
+                truth.insert(key, revision);
+                put(key, "v", revision)
+            } else {
+                truth.remove(key);
+                delete(key, revision)
+            };
+            match random.u8(..10) {
+                // The event is lost, and found by a load.
+                0 | 1 => {
+                    let kvs = truth.iter().map(|(key, revision)| kv(key, "v", *revision)).collect();
+                    store.load(revision, kvs);
+                }
+                _ => store.apply(revision, vec![event]),
+            }
+            if random.u8(..3) == 0 {
+                for event in store.changed(reader).map_or_else(Vec::new, |changed| changed.events) {
+                    let is_put = event.r#type() == EventType::Put;
+                    let Some(kv) = event.kv else { continue };
+                    let before = event.prev_kv.map(|kv| kv.mod_revision);
+                    let key = text(&kv.key);
+                    assert_eq!(seen.get(&key).copied(), before, "{seed}");
+                    if is_put {
+                        seen.insert(key, kv.mod_revision);
+                    } else {
+                        seen.remove(&key);
+                    }
+                }
+                let now: BTreeMap<_, _> = truth
+                    .iter()
+                    .map(|(key, revision)| ((*key).to_owned(), *revision))
+                    .collect();
+                assert_eq!(seen, now, "{seed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! `client:cache(req)`: the native halves of a cache, of a view of it, and of what follows its changes.
+//!
+//! In: requests. Out: at once what is here; an operation where a read must wait. The tables are written straight from
+//! the replica, under its lock.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use mlua::prelude::*;
+
+use super::call::Call;
+use super::failure::{self, Invalid};
+use super::fields::{Decode, Fields};
+use super::messages::key_range;
+use super::operation::{Answer, Outcome, Unwritten, run};
+use super::read::{self, Reader};
+use super::table::{Encode, Table, build};
+use super::value::Value;
+use crate::bridge::Owned;
+use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse};
+use crate::etcd::{
+    self, Applied, Cache, CacheRequest, CacheStatus, CallOptions, Changed, Changes, Client, Code, Error, KeyRange,
+    Query, range,
+};
+
+/// What stands at the start of messages.
+const GET: &str = "cache.get";
+const VALUE: &str = "cache.value";
+const KVS: &str = "cache.kvs";
+const CHANGES: &str = "cache.changes";
+
+/// How long the first load is waited for, where nothing else is said.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// The most keys of a page of a load, where nothing else is said.
+const PAGE: i64 = 10_000;
+
+impl Decode for CacheRequest {
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+        let (key, range_end) = key_range(fields)?;
+        let wait = fields.patience("wait")?.unwrap_or(WAIT);
+        let file = match fields.optional_text("file")? {
+            Some(file) if file.is_empty() || file.contains(char::is_control) => {
+                return Err(fields.field("file", "must be a path"));
+            }
+            file => file.map(PathBuf::from),
+        };
+        // The Lua half calls it.
+        fields.has_function("decode")?;
+        let page = match fields.optional_natural("page")? {
+            Some(0) => return Err(fields.field("page", "must be more than 0 keys")),
+            page => page.map_or(PAGE, u64::cast_signed),
+        };
+        Ok(Self {
+            key,
+            range_end,
+            wait,
+            page,
+            file,
+        })
+    }
+}
+
+impl Call for CacheRequest {
+    const NAME: &'static str = "cache";
+    const REQUIRED: &'static [&'static str] = &["key"];
+    const SHARED: Option<&'static str> = Some("all caches of a range share a replica");
+    type Request = Self;
+    type Response = Cache;
+
+    fn writes(_: &Self) -> bool {
+        false
+    }
+
+    async fn run(client: Client, request: Self, options: CallOptions) -> etcd::Result<Cache> {
+        client.cache(request, options).await
+    }
+
+    fn encode(lua: &Lua, cache: Cache) -> LuaResult<LuaValue> {
+        NativeCache::new(cache).into_lua(lua)
+    }
+}
+
+/// A read of a cache.
+struct Read {
+    query: Query,
+    /// As it is in the cluster now.
+    is_linearizable: bool,
+    /// Once the replica has had this revision, for which it waits so long.
+    min_revision: i64,
+    wait: Option<Duration>,
+}
+
+impl Decode for Read {
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+        let request = RangeRequest::decode(fields)?;
+        if request.revision != 0 {
+            return Err(fields.field("revision", "is not kept here: ask client:get"));
+        }
+        Ok(Self {
+            query: Query::new(request),
+            is_linearizable: fields.flag("linearizable")?,
+            min_revision: fields.natural("min_revision")?,
+            wait: fields.patience("wait")?,
+        })
+    }
+}
+
+/// The response to a read that has waited, none where it waited in vain.
+struct Got(etcd::Result<Option<RangeResponse>>);
+
+impl Answer for Got {
+    fn unwritten(&self) -> Unwritten {
+        Unwritten {
+            call: GET,
+            applied: Applied::No,
+        }
+    }
+
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        match &self.0 {
+            Ok(None) => read::timeout(lua),
+            Ok(Some(response)) => give(lua, GET, Ok(response)),
+            Err(error) => failure::push(lua, GET, error),
+        }
+    }
+}
+
+/// The table of what there is, or why there is none.
+fn give(lua: &Lua, call: &str, found: Result<&impl Encode, &Error>) -> LuaResult<LuaMultiValue> {
+    match found {
+        Ok(found) => build(lua, found)?.into_lua_multi(lua),
+        Err(error) => failure::push(lua, call, error),
+    }
+}
+
+/// The native half of a cache.
+#[derive(Default)]
+pub(super) struct NativeCache {
+    /// None in one that is made for its type alone.
+    open: Option<Owned<Arc<Cache>>>,
+}
+
+impl NativeCache {
+    fn new(cache: Cache) -> Self {
+        let open = Some(Owned::new(Arc::new(cache)));
+        Self { open }
+    }
+
+    fn cache(&self) -> Option<&Arc<Cache>> {
+        self.open.as_ref()?.get()
+    }
+
+    /// What is here, or false where it must be waited for.
+    fn look(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
+        let Some(cache) = self.cache() else {
+            return failure::forked(lua, GET);
+        };
+        match decode(lua, request) {
+            Err(invalid) => failure::invalid(lua, &invalid),
+            Ok(read) if read.waits(cache) => false.into_lua_multi(lua),
+            Ok(read) => give(lua, GET, cache.get(&read.query).as_ref()),
+        }
+    }
+
+    /// The same as an operation.
+    fn get(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
+        let Some(cache) = self.cache() else {
+            return failure::forked(lua, GET);
+        };
+        let read = match decode(lua, request) {
+            Err(invalid) => return failure::invalid(lua, &invalid),
+            Ok(read) => read,
+        };
+        let cache = cache.clone();
+        let got = async move {
+            let got = match read.is_linearizable {
+                true => cache.get_linearizable(&read.query).await.map(Some),
+                false => cache.get_from(&read.query, read.min_revision, read.wait).await,
+            };
+            Box::new(Got(got)) as Outcome
+        };
+        run(lua, GET, got.boxed())
+    }
+
+    /// A value and the number of its change; true where that is the one that is known; nil where there is no such key.
+    fn value(&self, lua: &Lua, key: &LuaValue, known: &LuaValue) -> LuaResult<LuaMultiValue> {
+        let Some(cache) = self.cache() else {
+            return failure::forked(lua, VALUE);
+        };
+        let LuaValue::String(key) = key else {
+            let text = format!(
+                "the key must be a string, got {}",
+                Value::new(lua, key.clone()).article()
+            );
+            return failure::push(lua, VALUE, &Error::new(Code::InvalidArgument, text));
+        };
+        let found = cache.value(&key.as_bytes(), |kv| match kv {
+            None => LuaNil.into_lua_multi(lua),
+            Some((_, change)) if is(known, change) => true.into_lua_multi(lua),
+            Some((kv, change)) => (lua.create_string(&kv.value)?, change as f64).into_lua_multi(lua),
+        });
+        found.unwrap_or_else(|error| failure::push(lua, VALUE, &error))
+    }
+
+    /// What reads the keys of a prefix, or all, one after another.
+    fn view(&self, lua: &Lua, prefix: LuaValue) -> LuaResult<LuaMultiValue> {
+        let Some(cache) = self.cache() else {
+            return failure::forked(lua, KVS);
+        };
+        let range = match Value::new(lua, prefix) {
+            Value::Nil => cache.range(),
+            Value::Text(prefix) => {
+                let (key, end) = range::prefix(prefix);
+                KeyRange { key, end }
+            }
+            other => {
+                let text = format!("the prefix must be a string, got {}", other.article());
+                return failure::push(lua, KVS, &Error::new(Code::InvalidArgument, text));
+            }
+        };
+        match cache.view(&range) {
+            Ok(kvs) => View(RefCell::new(kvs.into_iter())).into_lua_multi(lua),
+            Err(error) => failure::push(lua, KVS, &error),
+        }
+    }
+
+    /// The native half of what follows the changes.
+    fn changes(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
+        let Some(cache) = self.cache() else {
+            return failure::forked(lua, CHANGES);
+        };
+        let follow = match follow(lua, request) {
+            Ok(follow) => follow,
+            Err(invalid) => return failure::invalid(lua, &invalid),
+        };
+        let range = follow.range.unwrap_or_else(|| cache.range());
+        match cache.changes(range, follow.initial) {
+            Ok(changes) => Reader::new(CHANGES, changes, Changes::close).into_lua_multi(lua),
+            Err(error) => failure::push(lua, CHANGES, &error),
+        }
+    }
+}
+
+/// Is the number that Lua has the one of this change? A float is exact up to 2^53; before Lua 5.3 it comes as an integer.
+fn is(known: &LuaValue, change: u64) -> bool {
+    match known {
+        LuaValue::Number(known) => *known == change as f64,
+        LuaValue::Integer(known) => u64::try_from(*known) == Ok(change),
+        _ => false,
+    }
+}
+
+fn decode(lua: &Lua, request: LuaValue) -> Result<Read, Invalid> {
+    let mut fields = Fields::new(lua, GET, &["key"], request)?;
+    let read = Read::decode(&mut fields)?;
+    fields.check()?;
+    Ok(read)
+}
+
+/// Which changes are followed.
+#[derive(Default)]
+struct Follow {
+    /// None for all.
+    range: Option<KeyRange>,
+    initial: bool,
+}
+
+fn follow(lua: &Lua, request: LuaValue) -> Result<Follow, Invalid> {
+    if request.is_nil() {
+        return Ok(Follow::default());
+    }
+    let mut fields = Fields::new(lua, CHANGES, &[], request)?;
+    let initial = fields.flag("initial")?;
+    let is_part = ["key", "prefix", "fromkey", "range_end"]
+        .iter()
+        .try_fold(false, |any, name| Ok(any | fields.has(name)?))?;
+    let range = match is_part {
+        true => {
+            let (key, end) = key_range(&mut fields)?;
+            Some(KeyRange { key, end })
+        }
+        false => None,
+    };
+    fields.check()?;
+    Ok(Follow { range, initial })
+}
+
+impl Read {
+    /// Must it be waited for?
+    fn waits(&self, cache: &Cache) -> bool {
+        self.is_linearizable || self.min_revision > cache.revision()
+    }
+}
+
+impl LuaUserData for NativeCache {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // look(request) -> table | nil, message, info | false where it must be waited for
+        methods.add_method("look", |lua, cache, request: LuaValue| cache.look(lua, request));
+
+        // get(request) -> id of an operation that waits | nil, message, info
+        methods.add_method("cache.get", |lua, cache, request: LuaValue| cache.get(lua, request));
+
+        // value(key, known?) -> value, change | true | nil | nil, message, info
+        methods.add_method("value", |lua, cache, (key, known): (LuaValue, LuaValue)| {
+            cache.value(lua, &key, &known)
+        });
+
+        // view(prefix?) -> view | nil, message, info
+        methods.add_method("view", |lua, cache, prefix: LuaValue| cache.view(lua, prefix));
+
+        // changes(request?) -> reader | nil, message, info
+        methods.add_method("changes", |lua, cache, request: LuaValue| cache.changes(lua, request));
+
+        // status() -> table | nil, message, info
+        methods.add_method("status", |lua, cache, ()| match cache.cache() {
+            Some(cache) => build(lua, &cache.status())?.into_lua_multi(lua),
+            None => failure::forked(lua, "cache.status"),
+        });
+
+        methods.add_method("close", |_, cache, ()| {
+            if let Some(cache) = cache.cache() {
+                cache.close();
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Keys as they were when it was made.
+#[derive(Default)]
+pub(super) struct View(RefCell<std::vec::IntoIter<Arc<KeyValue>>>);
+
+impl LuaUserData for View {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // next() -> kv | nil
+        methods.add_method("next", |lua, view, ()| {
+            let next = view.0.borrow_mut().next();
+            next.map(|kv| build(lua, &*kv)).transpose()
+        });
+    }
+}
+
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for CacheStatus {
+    fn encode(&self, table: &mut Table) {
+        table.text(c"state", self.state.name());
+        table.integer(c"revision", self.revision);
+        table.integer(c"keys", self.keys as i64);
+        table.integer(c"bytes", self.bytes as i64);
+        table.number(c"lag", self.lag.as_secs_f64());
+        table.integer(c"loads", self.loads.cast_signed());
+        if let Some(message) = &self.message {
+            table.text(c"message", message);
+        }
+    }
+}
+
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for Changed {
+    fn encode(&self, table: &mut Table) {
+        table.integer(c"revision", self.revision);
+        table.messages(c"events", &self.events);
+        table.flag(c"reloaded", self.reloaded);
+    }
+}
