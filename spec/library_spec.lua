@@ -161,7 +161,7 @@ describe("the definitions", function()
 			keepalive = require("silly.store.etcd.keepalive").new(client, {}),
 			watch = require("silly.store.etcd.watch").new(client, {}, {}),
 			scan = require("silly.store.etcd.scan").new(client, {}),
-			cache = require("silly.store.etcd.cache").new(client, {}),
+			cache = require("silly.store.etcd.cache").new(client, { peek = function() end }),
 			changes = require("silly.store.etcd.changes").new({ loop = client.loop }, {}),
 		}
 		for name, object in pairs(objects) do

@@ -54,6 +54,19 @@ pub struct Cache {
     closed: CancellationToken,
 }
 
+/// What a look at a key finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peek {
+    /// The value, and the number of the change that brought it here: never 0.
+    Value(Bytes, u64),
+    /// That of the change that was known already.
+    Known,
+    /// There is no such key.
+    None,
+    /// It cannot be told.
+    Unknown,
+}
+
 /// What a cache is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheStatus {
@@ -203,20 +216,27 @@ impl Cache {
         }
     }
 
-    /// The key as it is here and the number of the change that brought it, none if there is none. `read` runs under the
-    /// lock.
-    pub fn value<T>(&self, key: &[u8], read: impl FnOnce(Option<(&KeyValue, u64)>) -> T) -> Result<T> {
-        if self.closed.is_cancelled() {
-            return Err(closed());
-        }
+    /// The value of a key, unless it is of the change that is known already.
+    pub fn peek(&self, key: &[u8], known: u64) -> Peek {
         let state = self.state();
-        if !state.store.range().holds(key) {
-            return Err(outside());
+        let is_here = !self.closed.is_cancelled() && state.ended.is_none() && state.is_here();
+        match state.store.get(key) {
+            _ if !is_here => Peek::Unknown,
+            Some((_, change)) if change == known => Peek::Known,
+            Some((kv, change)) => Peek::Value(kv.value.clone(), change),
+            None if state.store.range().holds(key) => Peek::None,
+            None => Peek::Unknown,
         }
-        match state.absence() {
-            Some(error) => Err(error),
-            None => Ok(read(state.store.get(key))),
-        }
+    }
+
+    /// Why the value of a key is unknown, if it is.
+    pub fn refusal(&self, key: &[u8]) -> Option<Error> {
+        let range = KeyRange {
+            key: Bytes::copy_from_slice(key),
+            end: Bytes::new(),
+        };
+        let refused = self.readable(&range).err();
+        refused.or_else(|| self.state().absence())
     }
 
     /// What a server would respond that has the revision of the replica.

@@ -34,7 +34,7 @@ mod watches;
 pub mod pb;
 pub mod range;
 
-pub use cache::{Cache, CacheRequest, CacheState, CacheStatus, Changed, Changes, KeyRange, Query};
+pub use cache::{Cache, CacheRequest, CacheState, CacheStatus, Changed, Changes, KeyRange, Peek, Query};
 pub use client::Client;
 pub use config::{CallOptions, Config, MAX_REQUEST};
 pub use error::{Applied, Attempts, Code, Error, Result};

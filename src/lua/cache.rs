@@ -3,6 +3,8 @@
 //! In: requests. Out: at once what is here; an operation where a read must wait. The tables are written straight from
 //! the replica, under its lock.
 
+mod peek;
+
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -186,24 +188,22 @@ impl NativeCache {
         run(lua, GET, got.boxed())
     }
 
-    /// A value and the number of its change; true where that is the one that is known; nil where there is no such key.
-    fn value(&self, lua: &Lua, key: &LuaValue, known: &LuaValue) -> LuaResult<LuaMultiValue> {
+    /// Why the function that `peek` has made returned false.
+    fn value(&self, lua: &Lua, key: LuaValue) -> LuaResult<LuaMultiValue> {
         let Some(cache) = self.cache() else {
             return failure::forked(lua, VALUE);
         };
-        let LuaValue::String(key) = key else {
-            let text = format!(
-                "the key must be a string, got {}",
-                Value::new(lua, key.clone()).article()
-            );
-            return failure::push(lua, VALUE, &Error::new(Code::InvalidArgument, text));
+        let error = match Value::new(lua, key) {
+            Value::Text(key) => cache.refusal(&key),
+            other => {
+                let text = format!("the key must be a string, got {}", other.article());
+                Some(Error::new(Code::InvalidArgument, text))
+            }
         };
-        let found = cache.value(&key.as_bytes(), |kv| match kv {
-            None => LuaNil.into_lua_multi(lua),
-            Some((_, change)) if is(known, change) => true.into_lua_multi(lua),
-            Some((kv, change)) => (lua.create_string(&kv.value)?, change as f64).into_lua_multi(lua),
-        });
-        found.unwrap_or_else(|error| failure::push(lua, VALUE, &error))
+        match error {
+            Some(error) => failure::push(lua, VALUE, &error),
+            None => true.into_lua_multi(lua),
+        }
     }
 
     /// What reads the keys of a prefix, or all, one after another.
@@ -242,15 +242,6 @@ impl NativeCache {
             Ok(changes) => Reader::new(CHANGES, changes, Changes::close).into_lua_multi(lua),
             Err(error) => failure::push(lua, CHANGES, &error),
         }
-    }
-}
-
-/// Is the number that Lua has the one of this change? A float is exact up to 2^53; before Lua 5.3 it comes as an integer.
-fn is(known: &LuaValue, change: u64) -> bool {
-    match known {
-        LuaValue::Number(known) => *known == change as f64,
-        LuaValue::Integer(known) => u64::try_from(*known) == Ok(change),
-        _ => false,
     }
 }
 
@@ -304,10 +295,14 @@ impl LuaUserData for NativeCache {
         // get(request) -> id of an operation that waits | nil, message, info
         methods.add_method("cache.get", |lua, cache, request: LuaValue| cache.get(lua, request));
 
-        // value(key, known?) -> value, change | true | nil | nil, message, info
-        methods.add_method("value", |lua, cache, (key, known): (LuaValue, LuaValue)| {
-            cache.value(lua, &key, &known)
+        // peek() -> function | nil, message, info
+        methods.add_method("peek", |lua, cache, ()| match cache.cache() {
+            Some(cache) => peek::function(lua, cache)?.into_lua_multi(lua),
+            None => failure::forked(lua, VALUE),
         });
+
+        // value(key) -> nil, message, info | true where it is known after all
+        methods.add_method("value", |lua, cache, key: LuaValue| cache.value(lua, key));
 
         // view(prefix?) -> view | nil, message, info
         methods.add_method("view", |lua, cache, prefix: LuaValue| cache.view(lua, prefix));

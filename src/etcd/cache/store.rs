@@ -69,7 +69,10 @@ struct Held {
 /// The replica.
 pub(crate) struct Store {
     range: KeyRange,
-    kvs: BTreeMap<Bytes, Held>,
+    /// By name: a tree would have to look at sixty keys to find one of a hundred thousand.
+    kvs: HashMap<Bytes, Held>,
+    /// The same in their order.
+    order: BTreeMap<Bytes, Arc<KeyValue>>,
     /// Of the last change.
     change: u64,
     /// All changes up to it are in.
@@ -106,7 +109,8 @@ impl Store {
     pub(crate) fn new(range: KeyRange) -> Self {
         Self {
             range,
-            kvs: BTreeMap::new(),
+            kvs: HashMap::new(),
+            order: BTreeMap::new(),
             change: 0,
             revision: 0,
             bytes: 0,
@@ -143,7 +147,7 @@ impl Store {
 
     /// The keys of a range, in their order.
     pub(crate) fn iter(&self, range: &KeyRange) -> impl DoubleEndedIterator<Item = &Arc<KeyValue>> {
-        self.kvs.range::<[u8], _>(range.bounds()).map(|(_, held)| &held.kv)
+        self.order.range::<[u8], _>(range.bounds()).map(|(_, kv)| kv)
     }
 
     /// The whole range as it is at a revision, in the order of its keys. The store may have gone back: then that
@@ -151,6 +155,8 @@ impl Store {
     pub(crate) fn load(&mut self, revision: i64, kvs: Vec<KeyValue>) {
         let mut old = std::mem::take(&mut self.kvs);
         let first = self.loads == 0 && old.is_empty();
+        self.order = BTreeMap::new();
+        self.kvs.reserve(kvs.len());
         self.bytes = 0;
         for kv in kvs {
             let before = old.remove(&kv.key);
@@ -158,6 +164,7 @@ impl Store {
                 // The same one takes no more memory.
                 Some(before) if *before.kv == kv => {
                     self.bytes += size(&kv);
+                    self.order.insert(before.kv.key.clone(), before.kv.clone());
                     self.kvs.insert(before.kv.key.clone(), before);
                 }
                 before => {
@@ -190,7 +197,7 @@ impl Store {
             let key = kv.key.clone();
             let before = match is_put {
                 true => self.hold(kv),
-                false => self.kvs.remove(&key),
+                false => self.drop(&key),
             };
             self.bytes -= before.as_ref().map_or(0, |held| size(&held.kv));
             self.note(&key, before.map(|held| held.kv), false);
@@ -204,7 +211,14 @@ impl Store {
         self.bytes += size(&kv);
         self.change += 1;
         let change = self.change;
+        self.order.insert(kv.key.clone(), kv.clone());
         self.kvs.insert(kv.key.clone(), Held { kv, change })
+    }
+
+    /// Drops a key; returns what was there.
+    fn drop(&mut self, key: &[u8]) -> Option<Held> {
+        self.order.remove(key);
+        self.kvs.remove(key)
     }
 
     /// A key was something else before.

@@ -8,6 +8,7 @@ local object = require "silly.store.etcd.object"
 ---@field package client silly.store.etcd.client  keeps it from being collected, which would close it
 ---@field loop silly.store.etcd.loop
 ---@field package native silly.store.etcd.native.cache
+---@field package peek silly.store.etcd.native.peek  for `value`
 ---@field package decode (fun(value: string): any)?
 ---@field package decoded table<string, silly.store.etcd.decoded>  by key, of those that were asked for
 ---@field package room integer  how many more of them there may be before those of deleted keys are looked for
@@ -65,7 +66,7 @@ local function remember(self, key, made)
 	if self.room < 0 then
 		local count = 0
 		for name, entry in pairs(decoded) do
-			if self.native:value(name, entry.change) == true then
+			if self.peek(name, entry.change) == true then
 				count = count + 1
 			else
 				decoded[name] = nil
@@ -83,23 +84,25 @@ end
 ---@return silly.store.etcd.info? info
 function cache:value(key)
 	local entry = check(self, "value").decoded[key]
-	local text, change, info = self.native:value(key, entry and entry.change)
-	if not text then
-		---@cast change string?
-		if change then
-			return nil, change, info
+	local text, change = self.peek(key, entry and entry.change)
+	if text then
+		if not self.decode then
+			return text
+		elseif text ~= true then
+			entry = remember(self, key, decode(self, key, text, change))
 		end
+		if entry.message then
+			return nil, entry.message
+		end
+		return entry.value
+	elseif text == nil then
 		return nil
-	elseif not self.decode then
-		return text
-	elseif text ~= true then
-		---@cast change number
-		entry = remember(self, key, decode(self, key, text, change))
 	end
-	if entry.message then
-		return nil, entry.message
+	local known, message, info = self.native:value(key)
+	if known then
+		return self:value(key)
 	end
-	return entry.value
+	return nil, message, info
 end
 
 --- Iterates over the keys of a prefix as they are now, in their order: `for kv in cache:kvs() do`. What comes meanwhile
@@ -158,6 +161,7 @@ function M.new(client, native, how)
 		client = client,
 		native = native,
 		loop = client.loop,
+		peek = native:peek(),
 		decode = how,
 		decoded = {},
 		room = ROOM,

@@ -117,14 +117,19 @@ local cache = {}
 ---@return silly.store.etcd.info? info
 function cache:look(req) end
 
---- A value and the number of the change that brought it, true where that is the one that is known, nil where there is
---- no such key; else nil, a message and an info.
+--- A value and the number of the change that brought it; true where that is the one that is known, nil where there is no
+--- such key, false where that cannot be told.
+---@alias silly.store.etcd.native.peek fun(key: any, known: number?): string|boolean|nil, number?
+
+---@return silly.store.etcd.native.peek
+function cache:peek() end
+
+--- Why the value of a key cannot be told; true where it can.
 ---@param key any
----@param known number?
----@return string|true? value
----@return (number|string)? change
+---@return true? known
+---@return string? message
 ---@return silly.store.etcd.info? info
-function cache:value(key, known) end
+function cache:value(key) end
 
 --- Keys as they are now.
 ---@class silly.store.etcd.native.view
