@@ -75,11 +75,11 @@
 ---@field retry_sleep? integer Milliseconds before each of those, and up to a fifth more. Default 1000.
 ---@field retry_unknown? boolean Also repeat a write whose response was lost: it may happen twice. Default false.
 ---@field deadline? number Seconds for the whole call, with its attempts, pauses and logins; `math.huge` is no limit. Default none.
----@field headers? table<string, string> Headers that go along with each request, by name: for proxies, and for tracing; not in a request for a watch or a cache. Default none.
+---@field headers? table<string, string> Headers that go along with each request, by name: for proxies, and for tracing; not of what shares a stream: watches, caches, registrations. Default none.
 
 --- What every request may say beside what it is for.
 ---@class silly.store.etcd.request: silly.store.etcd.options
----@field endpoint? string Ask this one of the client's endpoints only; not in a request for a watch or a cache. Default whichever serves.
+---@field endpoint? string Ask this one of the client's endpoints only; not of what shares a stream: watches, caches, registrations. Default whichever serves.
 
 ---@class silly.store.etcd.put: silly.store.etcd.request
 ---@field key string Not empty.
@@ -491,6 +491,23 @@
 ---@field decode? fun(value: string): any What `cache:value` makes of a value, called once per change. Default the value as it is.
 ---@field page? integer The most keys of a page of a load. Default 10000.
 
+---@class silly.store.etcd.register: silly.store.etcd.request
+---@field name? string The service: the key is `NAME/ID`. Required, unless `key`.
+---@field addr? string Where it is to be found. Required, unless `key`.
+---@field metadata? any What else there is to know of it. Default none.
+---@field id? string Names it among those of the service. Default sixteen digits at random.
+---@field key? string The key of an entry of one's own form. Excludes `name`, `addr`, `metadata` and `id`.
+---@field value? string Its value. Required with `key`.
+---@field TTL? integer Seconds that the entry outlives its process. Default 10.
+---@field replace? boolean Take the key at first, though it is there. Default false.
+---@field wait? number Seconds to wait until it is there; 0: not at all. Default 5.
+
+---@class silly.store.etcd.discover: silly.store.etcd.request
+---@field name string The service.
+---@field wait? number Seconds to wait for the first list; 0: not at all. Default 5.
+---@field file? string Keep a copy in this file, for a start while no server responds. Default none.
+---@field stale? boolean|number Keep the list while etcd cannot be reached: for as long as that takes, for so many seconds, or with false for 10. Default true.
+
 ---@class silly.store.etcd.swap: silly.store.etcd.request
 ---@field key string The key.
 ---@field mod_revision integer The revision of its last change; 0 if it must not exist.
@@ -601,6 +618,40 @@
 ---@field revision integer of the cache with these changes
 ---@field events silly.store.etcd.event[] one for each key, in the order of the keys; `prev_kv` is what this reader saw last
 ---@field reloaded boolean some were found by loading the range anew: what happened in between is not known
+
+--- What an entry is to have from now on.
+---@class silly.store.etcd.registration.update
+---@field addr? string Where it is to be found. Default as it is.
+---@field metadata? any What else there is to know of it. Default as it is.
+---@field value? string The value of an entry that was registered by its `key`.
+---@field wait? number Seconds to wait until it is there. Default 5.
+
+---@class silly.store.etcd.registration.update.response
+---@field header silly.store.etcd.header
+
+---@class silly.store.etcd.registration.status
+---@field registered boolean the entry is there, as far as is known
+---@field taken boolean the key is somebody else's, and is registered when that goes
+---@field since number since when that is so: seconds since 1970
+---@field losses integer how often it was lost
+---@field lease silly.store.etcd.id which it lives under; 0 before the first
+---@field message? string why it is not there
+
+---@class silly.store.etcd.discovery.entry
+---@field id string
+---@field addr string
+---@field metadata? any
+---@field kv silly.store.etcd.kv
+
+---@class silly.store.etcd.discovery.event
+---@field type "PUT"|"DELETE" who has come or changed, or gone
+---@field id string
+---@field addr string of one who has gone: the last
+---@field metadata? any of one who has gone: the last
+
+---@class silly.store.etcd.discovery.status: silly.store.etcd.cache.status
+---@field entries integer how many there are
+---@field invalid integer how many values are none of an entry
 
 ---@class silly.store.etcd.watch.status
 ---@field state "ready"|"stale"|"paused"|"ended" stale: cut off, and resumed as soon as possible; paused: to be read first
@@ -856,6 +907,27 @@ function client:scan(req) end
 ---@return_overload silly.store.etcd.cache
 ---@return_overload nil, string, silly.store.etcd.info
 function client:cache(req) end
+
+--- Follows who is registered under a name.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.discover|string or the name alone
+---@return silly.store.etcd.discovery? service nil where the first list did not come in time
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.discovery
+---@return_overload nil, string, silly.store.etcd.info
+function client:discover(req) end
+
+--- Keeps an entry in the store until it is closed: a key under a lease, put again whenever either is lost.
+---@async
+---@param req silly.store.etcd.register
+---@return silly.store.etcd.registration? entry nil where it was not there in time
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "already_exists" where the key is somebody else's
+---@return_overload silly.store.etcd.registration
+---@return_overload nil, string, silly.store.etcd.info
+function client:register(req) end
 
 --- Ends everything: calls and watches under way answer with the code "closed", and so does every later call. Leases
 --- are renewed no longer and end with their TTL. May be called again; `<close>` and the collector do the same.
@@ -1368,6 +1440,117 @@ function changes:read(seconds) end
 --- when the changes, or the client, are closed.
 ---@nodiscard
 ---@return async fun(): silly.store.etcd.event?, silly.store.etcd.changes.response? next nil at the end
+function changes:events() end
+
+--- Reads no more. May be called again; `<close>` and the collector do the same.
+function changes:close() end
+
+--- An entry that is there until it is closed.
+---@class silly.store.etcd.registration
+---@field header? silly.store.etcd.header of the response to the first put; nil where that was not waited for
+---@field key string
+---@field id? string nil where it was registered by its `key`
+---@field lease silly.store.etcd.id the first; `status` has the one that it lives under now
+local registration = {}
+
+--- Gives the entry another value. Returns once it is there.
+---@async
+---@param req silly.store.etcd.registration.update
+---@return silly.store.etcd.registration.update.response? response nil where that was not in time; it is put later then
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.registration.update.response
+---@return_overload nil, string, silly.store.etcd.info
+function registration:update(req) end
+
+--- Is the entry there for certain: was its lease renewed in time?
+---@nodiscard
+---@return boolean
+function registration:held() end
+
+--- Whether the entry is there. Costs no call.
+---@nodiscard
+---@return silly.store.etcd.registration.status? status nil in a forked child
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.registration.status
+---@return_overload nil, string, silly.store.etcd.info
+function registration:status() end
+
+--- Waits until the status changes, and returns it.
+---@async
+---@nodiscard
+---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then
+---@return silly.store.etcd.registration.status? status nil at the end, or when the seconds are over
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.registration.status
+---@return_overload nil, string, silly.store.etcd.info
+function registration:read(seconds) end
+
+--- Ends the registration, and waits until the entry is gone. May be called again; `<close>` does the same.
+---@async
+function registration:close() end
+
+--- Who is registered under a name.
+---@class silly.store.etcd.discovery
+local discovery = {}
+
+--- Who is registered, in the order of their ids. Costs no call. The tables are shared: do not change them.
+---@nodiscard
+---@return silly.store.etcd.discovery.entry[] entries
+function discovery:list() end
+
+--- One of them: at random, one after the other, or the one that a key belongs to, the same in every process.
+---@nodiscard
+---@param policy? "random"|"roundrobin"|{ key: string } default: "random"
+---@return silly.store.etcd.discovery.entry? entry nil where there is none
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.discovery.entry
+---@return_overload nil, string, silly.store.etcd.info
+function discovery:pick(policy) end
+
+--- Follows who comes, changes and goes; with `initial` those who are there come first.
+---@nodiscard
+---@param req? { initial: boolean? }
+---@return silly.store.etcd.discovery.changes? changes nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.discovery.changes
+---@return_overload nil, string, silly.store.etcd.info
+function discovery:changes(req) end
+
+--- Whether the list is current, and how many values are none of an entry. Costs no call.
+---@nodiscard
+---@return silly.store.etcd.discovery.status? status nil in a forked child
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.discovery.status
+---@return_overload nil, string, silly.store.etcd.info
+function discovery:status() end
+
+--- Ends it. May be called again; `<close>` and the collector do the same.
+function discovery:close() end
+
+--- Who comes, changes and goes.
+---@class silly.store.etcd.discovery.changes
+local changes = {}
+
+--- Waits for the next change: who has come or changed, or gone. Of one who has gone it has what was known last.
+---@async
+---@nodiscard
+---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then
+---@return silly.store.etcd.discovery.event? event nil at the end, or when the seconds are over
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.discovery.event
+---@return_overload nil, string, silly.store.etcd.info
+function changes:read(seconds) end
+
+--- Iterates over the changes: `for event in changes:events() do`. It ends when they, or the client, are closed.
+---@nodiscard
+---@return async fun(): silly.store.etcd.discovery.event? next nil at the end
 function changes:events() end
 
 --- Reads no more. May be called again; `<close>` and the collector do the same.

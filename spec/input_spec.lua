@@ -102,20 +102,32 @@ local URLS = {
 	good = { { "http://10.0.0.1:2380" }, { "https://a:1", "http://[::1]:2380" } },
 	bad = list(LIST.bad, { {} }),
 }
+local FILLED = { good = { "x", "\0\xff" }, bad = list(BYTES.bad, { "" }) }
+local PATIENCE = { good = TIMEOUT.good, bad = { -1, -0.5, NAN, -HUGE, "x", true, {} } }
+local FILE = { good = { "/nowhere/file" }, bad = list(TEXT.bad, { "", "a\0b" }) }
+-- Those that wait would do so for as long.
+local BRIEF = { good = { 0.05 }, bad = DEADLINE.bad }
+-- What wait for etcd, as it may come back.
+local WAITS = { cache = true, register = true, discover = true }
 local SPECIAL = {
 	-- The least request reads nothing.
 	txn = { min_revision = { good = { 0 }, bad = INTEGER.bad } }, scan = { page = SIZE },
-	-- Without a wait it is there at once, and with a longer one later.
-	cache = {
-		page = SIZE, wait = { good = TIMEOUT.good, bad = { -1, -0.5, NAN, -HUGE, "x", true, {} } }, decode = FUNCTION,
-		file = { good = { "/nowhere/file" }, bad = list(TEXT.bad, { "", "a\0b" }) },
-		deadline = { good = { 0.05 }, bad = DEADLINE.bad },
+	cache = { page = SIZE, wait = PATIENCE, decode = FUNCTION, file = FILE, deadline = BRIEF },
+	discover = {
+		name = FILLED, wait = PATIENCE, file = FILE, deadline = BRIEF,
+		stale = { good = { true, false, 0, 5.5, HUGE }, bad = { "x", -1, NAN, {} } },
+	},
+	register = {
+		name = FILLED, id = FILLED, addr = TEXT, TTL = SIZE, wait = PATIENCE, deadline = BRIEF,
+		metadata = { good = { "x", 1, 1.5, true, {}, { a = { 1, 2 } } }, bad = { "\xff", HUGE }, others = { noop } },
+		-- The least request has a name.
+		key = { good = {}, bad = list(BYTES.good, BYTES.bad) }, value = { good = {}, bad = list(BYTES.good, BYTES.bad) },
 	},
 	grant = { TTL = INTEGER }, watch = { filters = FILTERS }, increment = { by = INTEGER, initial = INTEGER },
 	swap = { delete = NOT }, ["auth.useradd"] = { password = PASSWORD, nopassword = NOT },
 	["auth.userpassword"] = { password = PASSWORD }, ["cluster.add"] = { peerURLs = URLS },
 	["cluster.update"] = { peerURLs = URLS }, ["maintenance.snapshot"] = {
-		file = { good = { "/nowhere/file" }, bad = list(TEXT.bad, { "", "a\0b" }) }, progress = FUNCTION,
+		file = FILE, progress = FUNCTION,
 		-- The least request has a file.
 		chunk = { good = {}, bad = FUNCTION.bad, others = {} },
 	},
@@ -155,8 +167,8 @@ for _, name in ipairs(schema.calls) do
 		return refused and { good = {}, bad = list(values.good, values.bad) } or values
 	end
 	places[#places + 1] = { name, NEEDS[name], with(with(OPTIONS, FIELDS[name]), {
-		endpoint = unless(name == "watch" or name == "cache" or name == "maintenance.compare", ENDPOINT),
-		headers = unless(name == "watch" or name == "cache", HEADERS),
+		endpoint = unless(name == "watch" or WAITS[name] or name == "maintenance.compare", ENDPOINT),
+		headers = unless(name == "watch" or WAITS[name], HEADERS),
 	}) }
 end
 for target, operand in pairs {
@@ -227,8 +239,7 @@ end
 -- With a client of its own, since a watch waits for the back-off of the one that failed before.
 local function accepted(method, req)
 	local unchanged = snapshot(req)
-	-- A cache would wait for five seconds.
-	local client <close> = etcd.newclient(with(NOWHERE, { deadline = method == "cache" and 0.05 or nil }))
+	local client <close> = etcd.newclient(with(NOWHERE, { deadline = WAITS[method] and 0.05 or nil }))
 	local answer, message, info = call(method, req, client)
 	if method == "newclient" then
 		assert(answer, message):close()

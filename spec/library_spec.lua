@@ -141,7 +141,9 @@ describe("the definitions", function()
 		for _, module in ipairs(RUNTIME) do
 			read("lua/" .. module:gsub("%.", "/") .. ".lua", sources, {})
 		end
-		for _, file in ipairs { "module", "client", "keepalive", "watch", "scan", "cache", "changes" } do
+		for _, file in ipairs {
+			"module", "client", "keepalive", "watch", "scan", "cache", "changes", "registration", "discovery",
+		} do
 			read("lua/silly/store/etcd/" .. file .. ".lua", sources, {})
 		end
 		for name, source in pairs(sources) do
@@ -156,6 +158,8 @@ describe("the definitions", function()
 	end)
 
 	it("have the methods of the objects, and no others", function()
+		local nothing = { changes = function() return {} end, close = function() end }
+		local discovery = require("silly.store.etcd.discovery").new(client, { native = nothing })
 		local objects = {
 			client = client,
 			keepalive = require("silly.store.etcd.keepalive").new(client, {}),
@@ -163,6 +167,9 @@ describe("the definitions", function()
 			scan = require("silly.store.etcd.scan").new(client, {}),
 			cache = require("silly.store.etcd.cache").new(client, { peek = function() end }),
 			changes = require("silly.store.etcd.changes").new({ loop = client.loop }, {}),
+			registration = require("silly.store.etcd.registration").new(client, {}),
+			discovery = discovery,
+			["discovery.changes"] = discovery:changes(),
 		}
 		for name, object in pairs(objects) do
 			local methods = getmetatable(object).__index
@@ -394,6 +401,16 @@ describe("the fields of answers", function()
 		assert(client:put { key = key, value = "4" })
 		holds("changes.response", changes:read())
 		fails(copy:get "")
+
+		local entry = client:register { name = key, addr = "a" }
+		holds("registration.status", entry:status())
+		holds("registration.update.response", entry:update { addr = "b" })
+		local service = client:discover(key)
+		holds("discovery.status", service:status())
+		holds("discovery.entry", service:pick())
+		local coming = service:changes { initial = true }
+		holds("discovery.event", coming:read())
+		entry:close()
 
 		local lease = client:grant { TTL = 60, keepalive = false }
 		holds("grant.response", lease)

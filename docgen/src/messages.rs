@@ -11,7 +11,7 @@ use crate::schema::{self, Kind, Schema};
 
 /// Calls that are no row of the table: their name, request and response, what they require, and what they do, where
 /// the definition of the method is not written by hand.
-const BY_HAND: [(&str, &str, &str, &[&str], &str); 12] = [
+const BY_HAND: [(&str, &str, &str, &[&str], &str); 14] = [
     ("txn", "TxnRequest", "TxnResponse", &[], ""),
     ("grant", "LeaseGrantRequest", "LeaseGrantResponse", &["TTL"], ""),
     (
@@ -24,6 +24,14 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 12] = [
     ("watch", "WatchCreateRequest", "WatchResponse", &["key"], ""),
     ("scan", "lua.ScanRequest", "RangeResponse", &["key"], ""),
     ("cache", "lua.CacheRequest", "RangeResponse", &["key"], ""),
+    (
+        "register",
+        "lua.RegisterRequest",
+        "RangeResponse",
+        &["name", "addr"],
+        "",
+    ),
+    ("discover", "lua.DiscoverRequest", "RangeResponse", &["name"], ""),
     (
         "swap",
         "lua.SwapRequest",
@@ -67,6 +75,15 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 12] = [
         " Compares what all members have stored.",
     ),
 ];
+/// Those of them that change nothing.
+const READS: [&str; 6] = [
+    "watch",
+    "scan",
+    "cache",
+    "discover",
+    "maintenance.compare",
+    "maintenance.snapshot",
+];
 /// Calls that return an object, whose name is theirs.
 const OBJECTS: [&str; 4] = ["keepalive", "watch", "scan", "cache"];
 /// Messages whose class has another name than theirs.
@@ -104,7 +121,9 @@ const HIDDEN: [(&str, &str); 12] = [
     ("AuthUserChangePasswordRequest", "hashedPassword"),
 ];
 /// Fields of another type than the schema has: for a language server, and in words.
-const TYPES: [(&str, &str, &str, &str); 5] = [
+const TYPES: [(&str, &str, &str, &str); 7] = [
+    ("lua.RegisterRequest", "metadata", "any", "anything that JSON has"),
+    ("lua.DiscoverRequest", "stale", "boolean|number", "boolean or number"),
     ("lua.CacheRequest", "decode", "fun(value: string): any", "function"),
     ("lua.SnapshotRequest", "chunk", "fun(bytes: string)", "function"),
     (
@@ -194,7 +213,7 @@ impl Messages {
                 response: response.to_owned(),
                 required,
                 doc,
-                writes: !["watch", "scan", "cache", "maintenance.compare", "maintenance.snapshot"].contains(&name),
+                writes: !READS.contains(&name),
             });
         }
         Ok(messages)

@@ -35,7 +35,9 @@ pub(crate) fn table(messages: &Messages, name: &str) -> Result<String> {
             let mut text = request(if called { "field of `req`" } else { "field" }, &fields);
             if called {
                 let own = match name {
-                    "WatchCreateRequest" | "lua.CacheRequest" => String::new(),
+                    "WatchCreateRequest" | "lua.CacheRequest" | "lua.RegisterRequest" | "lua.DiscoverRequest" => {
+                        String::new()
+                    }
                     _ => format!(", {OWN}"),
                 };
                 let _ = writeln!(

@@ -341,6 +341,31 @@ local requests = {
 			page = "integer",
 		},
 	},
+	register = {
+		writes = true,
+		required = { "name", "addr" },
+		fields = {
+			name = "string",
+			addr = "text",
+			metadata = "any",
+			id = "string",
+			key = "string",
+			value = "string",
+			TTL = "integer",
+			replace = "boolean",
+			wait = "number",
+		},
+	},
+	discover = {
+		writes = false,
+		required = { "name" },
+		fields = {
+			name = "string",
+			wait = "number",
+			file = "text",
+			stale = "boolean|number",
+		},
+	},
 	swap = {
 		writes = true,
 		required = { "key", "mod_revision" },
@@ -409,7 +434,8 @@ table.sort(fields)
 
 -- A good value for each field that some call requires, and what some require that may leave it out with another.
 local GOOD = {
-	key = "k", value = "v", revision = 1, mod_revision = 1, TTL = 60, ID = 1, targetID = 1, name = "n", user = "u",
+	key = "k", value = "v", revision = 1, mod_revision = 1, TTL = 60, ID = 1, targetID = 1, name = "n", addr = "a",
+	user = "u",
 	role = "r", password = "p", file = "/nowhere/file", permission = "READ", action = "VALIDATE",
 	peerURLs = { "http://127.0.0.1:2380" },
 }

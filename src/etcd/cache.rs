@@ -229,6 +229,11 @@ impl Cache {
         }
     }
 
+    /// The number of the last change: nothing has changed while it is the same.
+    pub fn version(&self) -> u64 {
+        self.state().store.change()
+    }
+
     /// Why the value of a key is unknown, if it is.
     pub fn refusal(&self, key: &[u8]) -> Option<Error> {
         let range = KeyRange {

@@ -22,8 +22,9 @@ mod leases;
 mod login;
 mod part;
 mod queue;
-mod random;
+pub(crate) mod random;
 mod readable;
+mod registration;
 mod rpc;
 mod servers;
 mod stream;
@@ -41,6 +42,7 @@ pub use error::{Applied, Attempts, Code, Error, Result};
 pub use leases::Renewals;
 pub use login::Credentials;
 pub use readable::Readable;
+pub use registration::{RegisterRequest, Registration, RegistrationStatus, Statuses};
 #[cfg(feature = "lua")]
 pub(crate) use rpc::rpcs;
 pub use rpc::{

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use mlua::prelude::*;
 
 use super::call::Call;
 use super::failure::{self, Invalid};
-use super::fields::{Decode, Fields};
+use super::fields::{Decode, Fields, seconds};
 use super::messages::key_range;
 use super::operation::{Answer, Outcome, Unwritten, run};
 use super::read::{self, Reader};
@@ -44,12 +45,7 @@ impl Decode for CacheRequest {
     fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
         let (key, range_end) = key_range(fields)?;
         let wait = fields.patience("wait")?.unwrap_or(WAIT);
-        let file = match fields.optional_text("file")? {
-            Some(file) if file.is_empty() || file.contains(char::is_control) => {
-                return Err(fields.field("file", "must be a path"));
-            }
-            file => file.map(PathBuf::from),
-        };
+        let file = file(fields)?;
         // The Lua half calls it.
         fields.has_function("decode")?;
         let page = match fields.optional_natural("page")? {
@@ -63,6 +59,14 @@ impl Decode for CacheRequest {
             page,
             file,
         })
+    }
+}
+
+/// Where a cache is kept.
+fn file(fields: &mut Fields<'_>) -> Result<Option<PathBuf>, Invalid> {
+    match fields.optional_text("file")? {
+        Some(file) if file.is_empty() || file.contains(char::is_control) => Err(fields.field("file", "must be a path")),
+        file => Ok(file.map(PathBuf::from)),
     }
 }
 
@@ -83,6 +87,73 @@ impl Call for CacheRequest {
 
     fn encode(lua: &Lua, cache: Cache) -> LuaResult<LuaValue> {
         NativeCache::new(cache).into_lua(lua)
+    }
+}
+
+/// `client:discover(req)`: the cache of those who are registered under a name.
+pub(super) struct Discover {
+    name: Bytes,
+    cache: CacheRequest,
+    /// The seconds without etcd after which nobody is known any more.
+    limit: Option<f64>,
+}
+
+/// The same where all that is said is that there are some: the TTL of a registration, where nothing else is said.
+const LIMIT: f64 = 10.0;
+
+impl Decode for Discover {
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+        let name = fields.bytes("name")?;
+        if name.is_empty() && !fields.is_incomplete() {
+            return Err(fields.field("name", "must not be empty"));
+        }
+        let (key, range_end) = range::prefix([&*name, b"/"].concat().into());
+        let cache = CacheRequest {
+            key,
+            range_end,
+            wait: fields.patience("wait")?.unwrap_or(WAIT),
+            page: PAGE,
+            file: file(fields)?,
+        };
+        let limit = match fields.value("stale")? {
+            Value::Nil | Value::Other(LuaValue::Boolean(true)) => None,
+            Value::Other(LuaValue::Boolean(false)) => Some(LIMIT),
+            value => match seconds(&value) {
+                Ok(Some(limit)) => Some(limit.as_secs_f64()),
+                _ => {
+                    return Err(fields.field(
+                        "stale",
+                        &format!("must be a boolean or seconds, got {}", value.article()),
+                    ));
+                }
+            },
+        };
+        Ok(Self { name, cache, limit })
+    }
+}
+
+impl Call for Discover {
+    const NAME: &'static str = "discover";
+    const REQUIRED: &'static [&'static str] = &["name"];
+    const SHARED: Option<&'static str> = CacheRequest::SHARED;
+    type Request = Self;
+    type Response = (Bytes, Option<f64>, Cache);
+
+    fn writes(_: &Self) -> bool {
+        false
+    }
+
+    async fn run(client: Client, request: Self, options: CallOptions) -> etcd::Result<Self::Response> {
+        let cache = client.cache(request.cache, options).await?;
+        Ok((request.name, request.limit, cache))
+    }
+
+    fn encode(lua: &Lua, (name, limit, cache): Self::Response) -> LuaResult<LuaValue> {
+        let made = lua.create_table()?;
+        made.raw_set("name", lua.create_string(&name)?)?;
+        made.raw_set("limit", limit)?;
+        made.raw_set("native", NativeCache::new(cache))?;
+        made.into_lua(lua)
     }
 }
 
@@ -303,6 +374,11 @@ impl LuaUserData for NativeCache {
 
         // value(key) -> nil, message, info | true where it is known after all
         methods.add_method("value", |lua, cache, key: LuaValue| cache.value(lua, key));
+
+        // version() -> a number, the same while nothing has changed; 0 before the first load, and in a forked child
+        methods.add_method("version", |_, cache, ()| {
+            Ok(cache.cache().map_or(0.0, |cache| cache.version() as f64))
+        });
 
         // view(prefix?) -> view | nil, message, info
         methods.add_method("view", |lua, cache, prefix: LuaValue| cache.view(lua, prefix));

@@ -2,7 +2,9 @@
 
 use mlua::prelude::*;
 
+use super::cache::Discover;
 use super::call::{Call, submit};
+use super::registration::Register;
 use super::{failure, lease, maintenance, txn, watch};
 use crate::bridge::Owned;
 use crate::etcd::{CacheRequest, Client, Increment, ScanRequest, Swap, pb, rpcs};
@@ -54,6 +56,8 @@ impl LuaUserData for NativeClient {
         add(methods, watch::Watch::NAME, submit::<watch::Watch>);
         add(methods, ScanRequest::NAME, submit::<ScanRequest>);
         add(methods, CacheRequest::NAME, submit::<CacheRequest>);
+        add(methods, Discover::NAME, submit::<Discover>);
+        add(methods, Register::NAME, submit::<Register>);
         add(methods, Swap::NAME, submit::<Swap>);
         add(methods, Increment::NAME, submit::<Increment>);
         add(methods, maintenance::Disarm::NAME, submit::<maintenance::Disarm>);

@@ -6,13 +6,14 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mlua::prelude::*;
+use ring::digest::{SHA256, digest};
 
 use super::client::NativeClient;
 use super::operation::{self, bridge};
 use super::yieldable::IsYieldable;
 use super::{cdata, config, failure, json, maintenance, update};
 use crate::bridge::{self, SubmitError};
-use crate::etcd::{Applied, Client, Code, Error, RPCS};
+use crate::etcd::{Applied, Client, Code, Error, RPCS, random};
 
 /// The longest wait. Nobody notices that a longer one ends early.
 const LONGEST_WAIT: f64 = 1e6;
@@ -121,6 +122,22 @@ impl LuaUserData for Core {
 
         // monotonic() -> milliseconds since the module was loaded
         methods.add_method("monotonic", |_, core, ()| Ok(core.started.elapsed().as_millis() as i64));
+
+        // random(n) -> an integer from 1 to n
+        methods.add_method("random", |_, _, n: u32| {
+            Ok((random::fraction() * f64::from(n)) as u32 + 1)
+        });
+
+        // rendezvous(key, ids) -> the place of the id that the key belongs to, the same in every process, whatever others
+        // there are; nil where there are none
+        methods.add_method("rendezvous", |_, _, (key, ids): (LuaString, Vec<LuaString>)| {
+            let weigh = |id: &LuaString| {
+                let both = [&*key.as_bytes(), b"\0", &*id.as_bytes()].concat();
+                digest(&SHA256, &both).as_ref().to_vec()
+            };
+            let heaviest = ids.iter().enumerate().max_by_key(|(_, id)| weigh(id));
+            Ok(heaviest.map(|(place, _)| place + 1))
+        });
 
         // tojson(value) -> text | nil, message
         methods.add_method("tojson", |lua, _, value: LuaValue| json::encode(lua, value));

@@ -17,7 +17,7 @@ use super::failure::Invalid;
 use super::options::OPTIONS;
 use super::text::{excerpt, one_line};
 use super::value::{self, Field, Value};
-use super::{hint, integer};
+use super::{hint, integer, json};
 
 /// What is wrong with a text of other bytes.
 const NO_UTF8: &str = "must be UTF-8";
@@ -357,6 +357,17 @@ impl<'a> Fields<'a> {
             Value::Other(LuaValue::Function(_)) => Ok(true),
             other => Err(self.field(name, &format!("must be a function, got {}", other.article()))),
         }
+    }
+
+    /// Anything that has a form in JSON; it may be absent.
+    pub(super) fn json(&mut self, name: &'static str) -> Result<Option<serde_json::Value>, Invalid> {
+        let json = match self.value(name)? {
+            Value::Nil => return Ok(None),
+            Value::Text(text) => utf8(text).map(serde_json::Value::String),
+            Value::Other(value) => json::value(&value),
+            Value::Cdata(_) => Err("a cdata has no JSON form".to_owned()),
+        };
+        json.map(Some).map_err(|reason| self.field(name, &reason))
     }
 
     /// An int64 that must be there.

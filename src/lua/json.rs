@@ -12,7 +12,7 @@ const DEPTH: usize = 127;
 
 /// `value -> text | nil, message`
 pub(super) fn encode(lua: &Lua, value: LuaValue) -> LuaResult<LuaMultiValue> {
-    match json(&value, DEPTH) {
+    match self::value(&value) {
         Ok(json) => json.to_string().into_lua_multi(lua),
         Err(problem) => refuse(lua, "encode", &problem),
     }
@@ -28,6 +28,11 @@ pub(super) fn decode(lua: &Lua, text: &LuaValue) -> LuaResult<LuaMultiValue> {
         Ok(json) => lua.to_value_with(&json, options)?.into_lua_multi(lua),
         Err(error) => refuse(lua, "decode", &error.to_string()),
     }
+}
+
+/// A value as JSON, or why it has no such form.
+pub(super) fn value(value: &LuaValue) -> Result<Value, String> {
+    json(value, DEPTH)
 }
 
 fn json(value: &LuaValue, depth: usize) -> Result<Value, String> {

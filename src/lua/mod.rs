@@ -31,6 +31,7 @@ mod operation;
 mod options;
 mod pin;
 mod read;
+mod registration;
 mod scan;
 mod table;
 mod text;
@@ -42,7 +43,7 @@ mod yieldable;
 
 use mlua::prelude::*;
 
-use crate::etcd::{Changes, Renewals, Scan, Snapshot, Watcher};
+use crate::etcd::{Changes, Renewals, Scan, Snapshot, Statuses, Watcher};
 
 /// `require "silly.store.etcd"`.
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
@@ -68,6 +69,8 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
     lua.create_userdata(read::Reader::<Changes>::nothing())?;
     lua.create_userdata(cache::NativeCache::default())?;
     lua.create_userdata(cache::View::default())?;
+    lua.create_userdata(read::Reader::<Statuses>::nothing())?;
+    lua.create_userdata(registration::NativeRegistration::default())?;
     embed::provide(lua, core.clone())?;
     let module = embed::load(lua)?;
     lua.set_named_registry_value("silly.store.etcd.core", core)?;

@@ -185,6 +185,23 @@ return {
 		changes:close()
 	end },
 
+	{ name = "an entry is registered and discovered", run = function(t, client)
+		local name = t.prefix .. "service"
+		local service = assert(client:discover(name))
+		local changes = assert(service:changes())
+		local entry = assert(client:register { name = name, addr = "10.0.0.1:80", metadata = { weight = 3 } })
+		t.equal("10.0.0.1:80", assert(changes:read()).addr)
+		t.equal(3, service:pick().metadata.weight)
+		assert(entry:update { metadata = { weight = 4 } })
+		t.equal(4, assert(changes:read()).metadata.weight)
+		t.equal(true, entry:held())
+		entry:close()
+		t.equal("DELETE", assert(changes:read()).type)
+		t.equal(0, #service:list())
+		service:close()
+		changes:close()
+	end },
+
 	{ name = "a snapshot runs its functions in the caller, and is given up by an error", run = function(t, client)
 		local bytes, last = 0, 0
 		local copied = assert(client.maintenance:snapshot {

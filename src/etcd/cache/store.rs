@@ -140,6 +140,11 @@ impl Store {
         self.kvs.len()
     }
 
+    /// The number of the last change.
+    pub(crate) fn change(&self) -> u64 {
+        self.change
+    }
+
     /// A key, and the number of the change that brought it here.
     pub(crate) fn get(&self, key: &[u8]) -> Option<(&KeyValue, u64)> {
         self.kvs.get(key).map(|held| (&*held.kv, held.change))
@@ -173,6 +178,7 @@ impl Store {
                 }
             }
         }
+        self.change += u64::from(!old.is_empty());
         for (key, before) in old {
             self.note(&key, Some(before.kv), !first);
         }
@@ -217,6 +223,7 @@ impl Store {
 
     /// Drops a key; returns what was there.
     fn drop(&mut self, key: &[u8]) -> Option<Held> {
+        self.change += 1;
         self.order.remove(key);
         self.kvs.remove(key)
     }

@@ -58,6 +58,11 @@ impl Keeper {
         Renewals::new(news)
     }
 
+    /// What becomes of a lease that is renewed.
+    pub(crate) fn follow(&self, id: i64) -> Option<Renewals> {
+        self.shared.leases().follow(id).map(Renewals::new)
+    }
+
     /// Is the lease renewed?
     pub(crate) fn keeps(&self, id: i64) -> bool {
         self.shared.leases().keeps(id)

@@ -72,6 +72,11 @@ impl Leases {
         news
     }
 
+    /// What becomes of a lease that is renewed.
+    pub(super) fn follow(&self, id: i64) -> Option<watch::Receiver<News>> {
+        self.by_id.get(&id).map(|lease| lease.news.subscribe())
+    }
+
     /// Is it renewed?
     pub(super) fn keeps(&self, id: i64) -> bool {
         self.by_id.contains_key(&id)

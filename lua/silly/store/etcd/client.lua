@@ -8,12 +8,14 @@
 local await = require "silly.store.etcd.await"
 local cache = require "silly.store.etcd.cache"
 local core = require "silly.store.etcd.core"
+local discovery = require "silly.store.etcd.discovery"
 local ending = require("silly.store.etcd.loop").ending
 local failure = require "silly.store.etcd.failure"
 local keepalive = require "silly.store.etcd.keepalive"
 local object = require "silly.store.etcd.object"
 local pcall = require("silly.store.etcd.protect").pcall
 local promise = require "silly.store.etcd.promise"
+local registration = require "silly.store.etcd.registration"
 local scan = require "silly.store.etcd.scan"
 local services = require "silly.store.etcd.services"
 local watch = require "silly.store.etcd.watch"
@@ -21,6 +23,7 @@ local watch = require "silly.store.etcd.watch"
 ---@class silly.store.etcd.client
 ---@field native silly.store.etcd.native.client
 ---@field loop silly.store.etcd.loop
+---@field registrations table<silly.store.etcd.registration, true?>  those that were not closed
 local client = {}
 
 local mt, check = object.kind("client", client, function(self)
@@ -144,10 +147,40 @@ function client:cache(req, more)
 	return cache.new(self, copy, ok and decode or nil)
 end
 
+--- Follows who is registered under a name.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.discover|string
+---@return silly.store.etcd.discovery? service
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:discover(req, more)
+	local made, message, info = await(self, check(self, "discover").native, "discover", req, more)
+	if not made then
+		return nil, message, info
+	end
+	return discovery.new(self, made)
+end
+
+--- Keeps an entry in the store until it is closed: a key under a lease, put again whenever either is lost.
+---@async
+---@param req silly.store.etcd.register
+---@return silly.store.etcd.registration? entry
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:register(req, more)
+	local made, message, info = await(self, check(self, "register").native, "register", req, more)
+	if not made then
+		return nil, message, info
+	end
+	return promise(self, registration.new(self, made))
+end
+
 --- Ends everything: calls and watches under way answer with the code `closed`, and so does every later call. Leases
 --- are renewed no longer and end with their TTL. May be called again.
 function client:close()
 	object.close(check(self, "close").native)
+	self.registrations = {}
 	promise(self)
 end
 
@@ -159,7 +192,7 @@ local M = {}
 ---@return silly.store.etcd.client
 function M.new(native, loop)
 	---@type silly.store.etcd.client
-	local self = setmetatable({ native = native, loop = loop }, mt)
+	local self = setmetatable({ native = native, loop = loop, registrations = {} }, mt)
 	self.auth, self.cluster, self.maintenance = services.auth(self), services.cluster(self), services.maintenance(self)
 	return self
 end

@@ -41,6 +41,17 @@ function core:tojson(value) end
 ---@return string? message
 function core:fromjson(text) end
 
+--- An integer from 1 to `n`.
+---@param n integer
+---@return integer
+function core:random(n) end
+
+--- The place of the id that the key belongs to, nil where there are none.
+---@param key string
+---@param ids string[]
+---@return integer?
+function core:rendezvous(key, ids) end
+
 --- The names of a client's methods that are one request and one response.
 ---@return string[]
 function core:calls() end
@@ -67,6 +78,8 @@ function core:newclient(conf) end
 ---@field watch silly.store.etcd.native.call
 ---@field scan silly.store.etcd.native.call
 ---@field cache silly.store.etcd.native.call
+---@field register silly.store.etcd.native.call
+---@field discover silly.store.etcd.native.call
 local client = {}
 
 function client:close() end
@@ -131,11 +144,15 @@ function cache:peek() end
 ---@return silly.store.etcd.info? info
 function cache:value(key) end
 
+--- The same while nothing has changed.
+---@return number
+function cache:version() end
+
 --- Keys as they are now.
 ---@class silly.store.etcd.native.view
 ---@field next fun(self: silly.store.etcd.native.view): silly.store.etcd.kv?
 
----@param prefix any
+---@param prefix any?
 ---@return silly.store.etcd.native.view? view
 ---@return string? message
 ---@return silly.store.etcd.info? info
@@ -153,5 +170,19 @@ function cache:changes(req) end
 function cache:status() end
 
 function cache:close() end
+
+--- An entry that is kept.
+---@class silly.store.etcd.native.registration
+local registration = {}
+
+---@return boolean
+function registration:held() end
+
+---@return silly.store.etcd.registration.status? status
+---@return string? message
+---@return silly.store.etcd.info? info
+function registration:status() end
+
+function registration:close() end
 
 return core

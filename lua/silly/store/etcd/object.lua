@@ -43,7 +43,7 @@ local function close(native)
 end
 
 --- Closes a native half, which the collector may have taken already: a finalizer may come after that of what it uses.
----@param native silly.store.etcd.native.client|silly.store.etcd.native.reader|silly.store.etcd.native.cache
+---@param native { close: fun(self: any) }
 function object.close(native)
 	pcall(close, native)
 end

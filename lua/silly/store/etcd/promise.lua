@@ -1,12 +1,13 @@
--- Clients that renew leases in the background. That is a promise, and holds though Lua has forgotten the client.
+-- Clients that renew leases in the background, or keep registrations. That is a promise, and holds though Lua has
+-- forgotten the client.
 
 local promised = {} ---@type table<silly.store.etcd.client, true?>
 
-local function renews(native)
-	return native:renews()
+local function keeps(client)
+	return client.native:renews() or next(client.registrations) and not client.native:closed()
 end
 
---- After a call that may have begun or ended a renewal: looks which clients still renew. Returns the results.
+--- After a call that may have begun or ended that: looks which clients still do. Returns the results.
 ---@param client silly.store.etcd.client
 ---@param ... any the results of the call
 ---@return any ...
@@ -14,8 +15,8 @@ return function(client, ...)
 	promised[client] = true
 	for other in pairs(promised) do
 		-- The collector may have taken the native half, at the end of the lua_State.
-		local ok, still = pcall(renews, other.native)
-		promised[other] = ok and still or nil
+		local ok, still = pcall(keeps, other)
+		promised[other] = ok and still and true or nil
 	end
 	return ...
 end

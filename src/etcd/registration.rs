@@ -1,0 +1,561 @@
+//! An entry that is there until it is closed: a key under a lease, put again whenever either is lost.
+//!
+//! In: a key, a value, a TTL. Out: whether it is there now. One task per entry does it on the runtime, whatever Lua is
+//! doing: it grants a lease, which the client renews, puts the key, and watches it. A key that is somebody else's is not
+//! fought for: the task waits until it goes. It ends when the entry is closed, and revokes the lease then; or with the
+//! client, which leaves the lease to its TTL.
+
+use std::convert::Infallible;
+use std::mem::replace;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::backoff;
+use super::client::Client;
+use super::config::CallOptions;
+use super::error::{Applied, Code, Error, Result};
+use super::leases::Renewals;
+use super::pb::mvccpb::event::EventType;
+use super::pb::{Event, LeaseGrantRequest, LeaseRevokeRequest, ResponseHeader, WatchCreateRequest};
+use super::random;
+use super::readable::Readable;
+use super::rpc::{Change, Swap};
+use super::watches::Watcher;
+
+/// How often an entry is tried again that the user may not write.
+const DENIED: Duration = Duration::from_secs(5);
+
+/// After the loss of its lease an entry waits for as long at most, at random: many may have lost theirs together.
+const SPREAD: Duration = Duration::from_millis(400);
+
+/// How long the revocation of the lease may take when an entry is closed.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A key that is deleted again within this time is put again with pauses.
+const CALM: Duration = Duration::from_secs(1);
+
+/// How many leases an entry remembers as its own.
+const LEASES: usize = 16;
+
+/// An entry to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisterRequest {
+    /// Its key.
+    pub key: Bytes,
+    /// Its value.
+    pub value: Bytes,
+    /// The TTL of its lease, in seconds.
+    pub ttl: i64,
+    /// Take the key at first though it is there.
+    pub replace: bool,
+    /// How long to wait until it is there; zero: not at all.
+    pub wait: Duration,
+}
+
+/// An entry that is kept. It goes when it is closed or dropped.
+pub struct Registration {
+    client: Client,
+    state: Arc<watch::Sender<State>>,
+    stop: DropGuard,
+}
+
+/// Is an entry there?
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegistrationStatus {
+    /// It is, as far as is known.
+    pub registered: bool,
+    /// The key is somebody else's.
+    pub taken: bool,
+    /// Since when that is so.
+    pub since: SystemTime,
+    /// How often it was lost.
+    pub losses: u64,
+    /// The lease that it lives under; 0 before the first.
+    pub lease: i64,
+    /// Why it is not there, as far as that is known.
+    pub message: Option<String>,
+}
+
+struct State {
+    status: RegistrationStatus,
+    /// Of the response to the last put.
+    header: Option<ResponseHeader>,
+    /// What the key is to have, and how often that was changed.
+    value: Bytes,
+    wanted: u64,
+    /// How often it had been changed when it was put last.
+    put: u64,
+    /// Why it is not there.
+    problem: Option<Error>,
+    /// It is kept no longer.
+    is_ended: bool,
+    /// And its lease is revoked, or left to its TTL.
+    is_gone: bool,
+}
+
+impl Client {
+    /// Keeps an entry. Returns once it is there; fails when that does not come in time, and where it cannot be.
+    pub async fn register(&self, request: RegisterRequest, options: CallOptions) -> Result<Registration> {
+        let RegisterRequest {
+            key,
+            value,
+            ttl,
+            replace,
+            wait,
+        } = request;
+        self.servers().allows(key.len() + value.len())?;
+        let until = Instant::now() + wait;
+        let until = options.deadline.map_or(until, |deadline| until.min(deadline));
+        let (state, stop) = (
+            Arc::new(watch::Sender::new(State::new(value))),
+            CancellationToken::new(),
+        );
+        let task = Task {
+            client: self.clone(),
+            state: state.clone(),
+            key,
+            ttl,
+            replace,
+            options: CallOptions {
+                deadline: None,
+                retry: 0,
+                ..options
+            },
+            leases: Vec::new(),
+            known: 0,
+        };
+        tokio::spawn(task.run(stop.clone()));
+        let registration = Registration {
+            client: self.clone(),
+            state,
+            stop: stop.drop_guard(),
+        };
+        if !wait.is_zero() {
+            let mut seen = registration.state.subscribe();
+            let settled = seen.wait_for(|state| state.status.registered || state.is_ended || state.is_hopeless());
+            // Whoever changes it is `registration`'s.
+            let in_time = timeout_at(until, settled).await.is_ok_and(|settled| settled.is_ok());
+            registration.state.borrow().outcome(in_time, wait)?;
+        }
+        Ok(registration)
+    }
+}
+
+impl State {
+    fn new(value: Bytes) -> Self {
+        Self {
+            status: RegistrationStatus {
+                registered: false,
+                taken: false,
+                since: SystemTime::now(),
+                losses: 0,
+                lease: 0,
+                message: None,
+            },
+            header: None,
+            value,
+            wanted: 1,
+            put: 0,
+            problem: None,
+            is_ended: false,
+            is_gone: false,
+        }
+    }
+
+    /// Would waiting not help?
+    fn is_hopeless(&self) -> bool {
+        self.problem.as_ref().is_some_and(|error| {
+            matches!(
+                error.code,
+                Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument
+            )
+        })
+    }
+
+    /// Is it there after the first wait, or why not?
+    fn outcome(&self, in_time: bool, wait: Duration) -> Result<()> {
+        if self.status.registered {
+            return Ok(());
+        } else if self.is_ended {
+            return Err(Error::closed());
+        } else if self.status.taken {
+            return Err(Error::new(Code::AlreadyExists, TAKEN));
+        }
+        let late = || Error {
+            applied: Applied::Maybe,
+            ..Error::new(Code::Unavailable, "no server has responded yet")
+        };
+        let error = self.problem.clone().unwrap_or_else(late);
+        if in_time {
+            return Err(error);
+        }
+        Err(Error {
+            message: format!("not registered within {wait:?}: {}", error.message),
+            from_server: false,
+            ..error
+        })
+    }
+
+    /// Notes whether the entry is there.
+    fn stand(&mut self, registered: bool, taken: bool) {
+        let status = &mut self.status;
+        if (status.registered, status.taken) != (registered, taken) {
+            status.since = SystemTime::now();
+            status.losses += u64::from(replace(&mut status.registered, registered));
+            status.taken = taken;
+        }
+    }
+}
+
+const TAKEN: &str = "the key is somebody else's";
+
+impl Registration {
+    /// Is it there?
+    pub fn status(&self) -> RegistrationStatus {
+        self.state.borrow().status.clone()
+    }
+
+    /// Is it there for certain: has its lease been renewed in time?
+    pub fn is_held(&self) -> bool {
+        let status = self.status();
+        status.registered && self.client.parts.keeper.check(status.lease).is_ok()
+    }
+
+    /// Of the response to the last put.
+    pub fn header(&self) -> Option<ResponseHeader> {
+        self.state.borrow().header
+    }
+
+    /// Gives it another value. Returns once that is there. Where that does not come in time it is wanted all the same,
+    /// and will be put.
+    pub async fn update(&self, value: Bytes, wait: Duration) -> Result<Option<ResponseHeader>> {
+        self.client.servers().allows(value.len())?;
+        let mut number = 0;
+        self.state.send_modify(|state| {
+            state.wanted += 1;
+            state.value = value;
+            number = state.wanted;
+        });
+        let mut seen = self.state.subscribe();
+        let settled = seen.wait_for(|state| state.put >= number || state.is_ended);
+        let in_time = timeout(wait, settled).await.is_ok();
+        let state = self.state.borrow();
+        if state.put >= number || wait.is_zero() {
+            return Ok(state.header);
+        }
+        let error = match (&state.problem, in_time) {
+            (_, true) => closed(),
+            (Some(error), _) => error.clone(),
+            (None, _) if state.status.taken => Error::new(Code::AlreadyExists, TAKEN),
+            (None, _) => Error::new(Code::DeadlineExceeded, "the update was not applied in time"),
+        };
+        Err(Error {
+            applied: Applied::Maybe,
+            ..error
+        })
+    }
+
+    /// What follows whether it is there.
+    pub fn statuses(&self) -> Statuses {
+        Statuses {
+            seen: Mutex::new(self.status()),
+            state: self.state.subscribe(),
+            closed: CancellationToken::new(),
+        }
+    }
+
+    /// Ends it; its lease is revoked in the background. May be called from any thread, and again.
+    pub fn close(&self) {
+        self.stop.token().cancel();
+    }
+
+    /// Waits until it is gone, or left to the TTL of its lease.
+    pub async fn gone(&self) {
+        // An error would say that there is nobody who could tell.
+        let _ = self.state.subscribe().wait_for(|state| state.is_gone).await;
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Code::Closed, "the registration is closed")
+}
+
+impl Statuses {
+    /// Reads no more.
+    pub fn close(&self) {
+        self.closed.cancel();
+    }
+}
+
+/// The status of an entry, at each change; of those that nobody has read the newest only.
+pub struct Statuses {
+    /// Held for the look only.
+    seen: Mutex<RegistrationStatus>,
+    state: watch::Receiver<State>,
+    closed: CancellationToken,
+}
+
+impl Readable for Statuses {
+    type Item = RegistrationStatus;
+
+    fn take(&self) -> Option<Result<RegistrationStatus>> {
+        let state = self.state.borrow();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen != state.status {
+            *seen = state.status.clone();
+            return Some(Ok(seen.clone()));
+        }
+        (state.is_ended || self.closed.is_cancelled()).then(|| Err(closed()))
+    }
+
+    fn put_back(&self, status: RegistrationStatus) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // As none ever is.
+        *seen = RegistrationStatus {
+            losses: u64::MAX,
+            ..status
+        };
+    }
+
+    async fn ready(&self) {
+        let is_news = |state: &State| {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            *seen != state.status || state.is_ended
+        };
+        // An error would say that nothing will change any more.
+        let _ = self
+            .closed
+            .run_until_cancelled(self.state.clone().wait_for(is_news))
+            .await;
+    }
+}
+
+/// What keeps an entry.
+struct Task {
+    client: Client,
+    state: Arc<watch::Sender<State>>,
+    key: Bytes,
+    ttl: i64,
+    /// Take the key though it is somebody else's: until that was done.
+    replace: bool,
+    options: CallOptions,
+    /// Those that were granted to it: a key under one of them is its own.
+    leases: Vec<i64>,
+    /// The last revision of the key that was its own.
+    known: i64,
+}
+
+/// A lease that is renewed.
+struct Lease {
+    id: i64,
+    renewals: Renewals,
+}
+
+/// What has become of a put.
+enum Put {
+    /// The key is there since this revision.
+    Done(i64),
+    /// It is somebody else's, and was at this revision.
+    Taken(i64),
+}
+
+impl Task {
+    async fn run(mut self, stop: CancellationToken) {
+        let closed = self.client.servers().closed.clone();
+        let state = self.state.clone();
+        let client = self.client.clone();
+        let mut lease = None;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = closed.cancelled() => {}
+            _ = self.serve(&mut lease) => {}
+        }
+        state.send_modify(|state| {
+            state.is_ended = true;
+            state.status.registered = false;
+        });
+        if let Some(Lease { id, .. }) = lease {
+            let options = client.options();
+            let request = LeaseRevokeRequest { id };
+            // Without a response it ends with its TTL, as it is renewed no longer.
+            let _ = timeout(FAREWELL, client.revoke(request, &options)).await;
+        }
+        state.send_modify(|state| state.is_gone = true);
+    }
+
+    /// Keeps the entry there, whatever happens.
+    async fn serve(&mut self, lease: &mut Option<Lease>) -> Infallible {
+        let mut failures = 0;
+        loop {
+            let Err(error) = self.hold(lease, &mut failures).await;
+            let is_lost = matches!(error.code, Code::LeaseExpired | Code::NotFound);
+            if is_lost {
+                *lease = None;
+            }
+            let pause = match error.code {
+                _ if is_lost && failures == 0 => SPREAD.mul_f64(random::fraction()),
+                Code::PermissionDenied | Code::Unauthenticated => DENIED,
+                _ => backoff::pause(failures),
+            };
+            failures += 1;
+            self.state.send_modify(|state| {
+                // While the lease is renewed the key is there, though it cannot be watched.
+                if is_lost {
+                    state.stand(false, state.status.taken);
+                }
+                state.status.message = Some(error.to_string());
+                state.problem = Some(error);
+            });
+            sleep(pause).await;
+        }
+    }
+
+    /// Puts the key and watches it, until the lease is lost or a server fails.
+    async fn hold(&mut self, lease: &mut Option<Lease>, failures: &mut u32) -> Result<Infallible> {
+        let lease = match lease {
+            Some(lease) => lease,
+            None => lease.insert(self.grant().await?),
+        };
+        let mut watcher = None;
+        let mut hurried = 0;
+        loop {
+            let began = Instant::now();
+            let revision = match self.put(lease.id).await? {
+                Put::Done(revision) => revision,
+                Put::Taken(revision) => {
+                    self.stand(false, true, Some(Error::new(Code::AlreadyExists, TAKEN)));
+                    revision
+                }
+            };
+            *failures = 0;
+            let watcher = match &mut watcher {
+                Some(watcher) => watcher,
+                none => none.insert(self.watch(revision + 1).await?),
+            };
+            let is_gone = self.attend(lease, watcher).await?;
+            hurried = match is_gone {
+                true if began.elapsed() < CALM => hurried + 1,
+                _ => 0,
+            };
+            // Who deletes it again and again is not fought either.
+            if hurried > 1 {
+                sleep(backoff::pause(hurried)).await;
+            }
+        }
+    }
+
+    async fn grant(&mut self) -> Result<Lease> {
+        let request = LeaseGrantRequest { ttl: self.ttl, id: 0 };
+        let granted = self.client.grant(request, true, &self.options).await?;
+        let renewals = self.client.parts.keeper.follow(granted.id);
+        let lost = || Error::new(Code::LeaseExpired, "the lease was lost as soon as it was granted");
+        let renewals = renewals.ok_or_else(lost)?;
+        if self.leases.len() == LEASES {
+            self.leases.remove(0);
+        }
+        self.leases.push(granted.id);
+        self.state.send_modify(|state| state.status.lease = granted.id);
+        Ok(Lease {
+            id: granted.id,
+            renewals,
+        })
+    }
+
+    /// Puts the key, if it is not there or is its own.
+    async fn put(&mut self, lease: i64) -> Result<Put> {
+        let (value, number) = {
+            let state = self.state.borrow();
+            (state.value.clone(), state.wanted)
+        };
+        loop {
+            let swap = Swap {
+                key: self.key.clone(),
+                mod_revision: self.known,
+                change: Change::Put {
+                    value: value.clone(),
+                    lease,
+                    ignore_lease: false,
+                },
+            };
+            let swapped = self.client.swap(swap, &self.options).await?;
+            let revision = swapped.header.map_or(0, |header| header.revision);
+            if swapped.succeeded {
+                (self.known, self.replace) = (revision, false);
+                self.state.send_modify(|state| {
+                    (state.put, state.header) = (number, swapped.header);
+                });
+                self.stand(true, false, None);
+                return Ok(Put::Done(revision));
+            }
+            match swapped.kv {
+                None => self.known = 0,
+                Some(kv) if self.replace || self.leases.contains(&kv.lease) => self.known = kv.mod_revision,
+                Some(_) => return Ok(Put::Taken(revision)),
+            }
+        }
+    }
+
+    async fn watch(&self, revision: i64) -> Result<Watcher> {
+        let request = WatchCreateRequest {
+            key: self.key.clone(),
+            start_revision: revision,
+            ..WatchCreateRequest::default()
+        };
+        self.client.watch(request, &self.options).await
+    }
+
+    /// Returns when the key is to be put again, and whether it has gone; fails when the lease is lost, or the watch.
+    async fn attend(&mut self, lease: &Lease, watcher: &Watcher) -> Result<bool> {
+        let mut wanted = self.state.subscribe();
+        loop {
+            let response = tokio::select! {
+                response = watcher.read() => response?,
+                error = lost(&lease.renewals) => return Err(error),
+                _ = wanted.wait_for(|state| state.wanted > state.put && state.status.registered) => {
+                    return Ok(false);
+                }
+            };
+            let Some(event) = response.events.last() else { continue };
+            if self.has_gone(event) {
+                self.stand(false, false, None);
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Has the key been deleted? Where it has become somebody else's, that is noted.
+    fn has_gone(&mut self, event: &Event) -> bool {
+        let is_put = event.r#type() == EventType::Put;
+        let Some(kv) = &event.kv else { return false };
+        if kv.mod_revision <= self.known {
+            return false;
+        } else if is_put && self.leases.contains(&kv.lease) {
+            self.known = kv.mod_revision;
+        } else if is_put {
+            self.stand(false, true, Some(Error::new(Code::AlreadyExists, TAKEN)));
+        }
+        !is_put
+    }
+
+    fn stand(&self, registered: bool, taken: bool, problem: Option<Error>) {
+        self.state.send_modify(|state| {
+            state.stand(registered, taken);
+            state.status.message = problem.as_ref().map(ToString::to_string);
+            state.problem = problem;
+        });
+    }
+}
+
+/// Waits until a lease is lost.
+async fn lost(renewals: &Renewals) -> Error {
+    loop {
+        if let Err(error) = renewals.read().await {
+            return error;
+        }
+    }
+}

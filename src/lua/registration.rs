@@ -1,0 +1,362 @@
+//! `client:register(req)`: the native halves of a registration, and of what follows its status.
+//!
+//! In: an entry by its name, address and metadata, which Go's resolvers read, or by its key and value. Out: the object's
+//! fields; later operations that update it or wait for its end.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use mlua::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::call::Call;
+use super::failure::{self, Invalid};
+use super::fields::{Decode, Fields};
+use super::operation::{Answer, Outcome, Unwritten, run};
+use super::read::Reader;
+use super::table::{Encode, Table, build};
+use crate::bridge::Owned;
+use crate::etcd::pb::ResponseHeader;
+use crate::etcd::{self, Applied, CallOptions, Client, RegisterRequest, Registration, RegistrationStatus, Statuses};
+
+/// What stands at the start of messages.
+const UPDATE: &str = "registration.update";
+const CLOSE: &str = "registration.close";
+
+/// The TTL of an entry, and how long it is waited for, where nothing else is said.
+const TTL: i64 = 10;
+const WAIT: Duration = Duration::from_secs(5);
+
+/// An entry as Go's `naming/endpoints` has it.
+#[derive(Clone)]
+struct Endpoint {
+    addr: String,
+    metadata: Json,
+}
+
+impl Endpoint {
+    fn value(&self) -> Bytes {
+        let Self { addr, metadata } = self;
+        json!({ "Op": 0, "Addr": addr, "Metadata": metadata })
+            .to_string()
+            .into()
+    }
+}
+
+/// What `client:register` takes.
+pub(super) struct Register {
+    request: RegisterRequest,
+    entry: Entry,
+}
+
+/// How an entry was named.
+pub(super) struct Entry {
+    key: Bytes,
+    /// Behind the name.
+    id: Option<Bytes>,
+    /// None where its value is the program's own.
+    endpoint: Option<Endpoint>,
+}
+
+impl Decode for Register {
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+        let (entry, value) = match fields.has("key")? {
+            true => raw(fields)?,
+            false => named(fields)?,
+        };
+        let ttl = match fields.optional_integer("TTL")? {
+            Some(ttl) if ttl < 1 => return Err(fields.field("TTL", "must be at least 1 second")),
+            ttl => ttl.unwrap_or(TTL),
+        };
+        let request = RegisterRequest {
+            key: entry.key.clone(),
+            value,
+            ttl,
+            replace: fields.flag("replace")?,
+            wait: fields.patience("wait")?.unwrap_or(WAIT),
+        };
+        Ok(Self { request, entry })
+    }
+}
+
+fn raw(fields: &mut Fields<'_>) -> Result<(Entry, Bytes), Invalid> {
+    for name in ["name", "addr", "metadata", "id"] {
+        if fields.has(name)? {
+            return Err(fields.field("key", &format!("contradicts '{name}'")));
+        }
+        fields.value(name)?;
+        fields.spare(name);
+    }
+    let key = fields.bytes("key")?;
+    if key.is_empty() {
+        return Err(fields.field("key", "must not be empty"));
+    }
+    let entry = Entry {
+        key,
+        id: None,
+        endpoint: None,
+    };
+    Ok((entry, fields.bytes("value")?))
+}
+
+fn named(fields: &mut Fields<'_>) -> Result<(Entry, Bytes), Invalid> {
+    let name = fields.optional_bytes("name")?;
+    let addr = fields.optional_text("addr")?;
+    let metadata = fields.json("metadata")?;
+    let id = fields.optional_bytes("id")?;
+    for (field, text) in [("name", &name), ("id", &id)] {
+        if text.as_ref().is_some_and(Bytes::is_empty) {
+            return Err(fields.field(field, "must not be empty"));
+        }
+    }
+    fields.value("key")?;
+    if fields.has("value")? {
+        return Err(fields.field(
+            "value",
+            "belongs to a 'key': the value of a name has its 'addr' and 'metadata'",
+        ));
+    }
+    fields.value("value")?;
+    let id = match id {
+        Some(id) => id,
+        None => random_id().map_err(|reason| fields.error(&reason))?,
+    };
+    let endpoint = Endpoint {
+        addr: addr.unwrap_or_default(),
+        metadata: metadata.unwrap_or_default(),
+    };
+    let value = endpoint.value();
+    let entry = Entry {
+        key: [&*name.unwrap_or_default(), b"/", &*id].concat().into(),
+        id: Some(id),
+        endpoint: Some(endpoint),
+    };
+    Ok((entry, value))
+}
+
+/// Sixteen digits at random, from the operating system: a fork must not draw the same.
+fn random_id() -> Result<Bytes, String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no random number for an id: {error}"))?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)).into())
+}
+
+/// `client:register(req)`
+impl Call for Register {
+    const NAME: &'static str = "register";
+    const REQUIRED: &'static [&'static str] = &["name", "addr"];
+    const SHARED: Option<&'static str> = Some("a registration goes wherever a server responds");
+    type Request = Self;
+    type Response = (Registration, Entry);
+
+    fn writes(_: &Self) -> bool {
+        true
+    }
+
+    async fn run(client: Client, request: Self, options: CallOptions) -> etcd::Result<Self::Response> {
+        let Self { request, entry } = request;
+        Ok((client.register(request, options).await?, entry))
+    }
+
+    fn encode(lua: &Lua, (registration, entry): Self::Response) -> LuaResult<LuaValue> {
+        let made = Made {
+            header: registration.header(),
+            key: &entry.key,
+            id: entry.id.as_deref(),
+            lease: registration.status().lease,
+        };
+        let object = build(lua, &made)?;
+        if let Some(object) = object.as_table() {
+            let statuses = Reader::new(Self::NAME, registration.statuses(), Statuses::close);
+            object.raw_set("statuses", statuses)?;
+            object.raw_set("native", NativeRegistration::new(registration, entry.endpoint))?;
+        }
+        Ok(object)
+    }
+}
+
+/// The fields of the object.
+struct Made<'a> {
+    header: Option<ResponseHeader>,
+    key: &'a [u8],
+    id: Option<&'a [u8]>,
+    lease: i64,
+}
+
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for Made<'_> {
+    fn encode(&self, table: &mut Table) {
+        table.message(c"header", self.header.as_ref());
+        table.bytes(c"key", self.key);
+        if let Some(id) = self.id {
+            table.bytes(c"id", id);
+        }
+        table.id(c"lease", self.lease);
+    }
+}
+
+// SAFETY: it owns nothing that `encode` makes.
+#[allow(unsafe_code)]
+unsafe impl Encode for RegistrationStatus {
+    fn encode(&self, table: &mut Table) {
+        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        table.flag(c"registered", self.registered);
+        table.flag(c"taken", self.taken);
+        table.number(c"since", since.as_secs_f64());
+        table.integer(c"losses", self.losses.cast_signed());
+        table.id(c"lease", self.lease);
+        if let Some(message) = &self.message {
+            table.text(c"message", message);
+        }
+    }
+}
+
+/// The native half of a registration.
+#[derive(Default)]
+pub(super) struct NativeRegistration {
+    /// None in one that is made for its type alone.
+    open: Option<Owned<Arc<Registration>>>,
+    /// None where its value is the program's own.
+    endpoint: RefCell<Option<Endpoint>>,
+}
+
+impl NativeRegistration {
+    fn new(registration: Registration, endpoint: Option<Endpoint>) -> Self {
+        Self {
+            open: Some(Owned::new(Arc::new(registration))),
+            endpoint: RefCell::new(endpoint),
+        }
+    }
+
+    fn registration(&self) -> Option<&Arc<Registration>> {
+        self.open.as_ref()?.get()
+    }
+
+    fn update(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
+        let Some(registration) = self.registration() else {
+            return failure::forked(lua, UPDATE);
+        };
+        let (value, wait) = match self.changed(lua, request) {
+            Ok(changed) => changed,
+            Err(invalid) => return failure::invalid(lua, &invalid),
+        };
+        let registration = registration.clone();
+        let updated = async move { Box::new(Updated(registration.update(value, wait).await)) as Outcome };
+        run(lua, UPDATE, updated.boxed())
+    }
+
+    /// The value that the entry is to have, and how long to wait for it.
+    fn changed(&self, lua: &Lua, request: LuaValue) -> Result<(Bytes, Duration), Invalid> {
+        let mut fields = Fields::new(lua, UPDATE, &[], request)?;
+        let mut endpoint = self.endpoint.borrow_mut();
+        let (value, changed) = match &*endpoint {
+            None => (fields.bytes("value")?, None),
+            Some(Endpoint { addr, metadata }) => {
+                let new = (fields.optional_text("addr")?, fields.json("metadata")?);
+                if let (None, None) = new {
+                    return Err(fields.none_of(&["addr", "metadata"]));
+                }
+                let changed = Endpoint {
+                    addr: new.0.unwrap_or_else(|| addr.clone()),
+                    metadata: new.1.unwrap_or_else(|| metadata.clone()),
+                };
+                (changed.value(), Some(changed))
+            }
+        };
+        let wait = fields.patience("wait")?.unwrap_or(WAIT);
+        fields.check()?;
+        if changed.is_some() {
+            *endpoint = changed;
+        }
+        Ok((value, wait))
+    }
+}
+
+/// The response to an update.
+struct Updated(etcd::Result<Option<ResponseHeader>>);
+
+struct Header(Option<ResponseHeader>);
+
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for Header {
+    fn encode(&self, table: &mut Table) {
+        table.message(c"header", self.0.as_ref());
+    }
+}
+
+impl Answer for Updated {
+    fn unwritten(&self) -> Unwritten {
+        Unwritten {
+            call: UPDATE,
+            applied: Applied::Maybe,
+        }
+    }
+
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        match self.0 {
+            Ok(header) => build(lua, &Header(header))?.into_lua_multi(lua),
+            Err(error) => failure::push(lua, UPDATE, &error),
+        }
+    }
+}
+
+/// A registration is gone.
+struct Gone;
+
+impl Answer for Gone {
+    fn unwritten(&self) -> Unwritten {
+        Unwritten {
+            call: CLOSE,
+            applied: Applied::Maybe,
+        }
+    }
+
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        true.into_lua_multi(lua)
+    }
+}
+
+impl LuaUserData for NativeRegistration {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // registration.update(request) -> id | nil, message, info
+        methods.add_method(UPDATE, |lua, registration, request: LuaValue| {
+            registration.update(lua, request)
+        });
+
+        // held() -> is the entry there for certain?
+        methods.add_method("held", |_, native, ()| {
+            Ok(native.registration().is_some_and(|registration| registration.is_held()))
+        });
+
+        // status() -> table | nil, message, info
+        methods.add_method("status", |lua, native, ()| match native.registration() {
+            Some(registration) => build(lua, &registration.status())?.into_lua_multi(lua),
+            None => failure::forked(lua, "registration.status"),
+        });
+
+        methods.add_method("close", |_, native, ()| {
+            if let Some(registration) = native.registration() {
+                registration.close();
+            }
+            Ok(())
+        });
+
+        // registration.close() -> id of an operation that ends when the entry is gone | nil, message, info
+        methods.add_method(CLOSE, |lua, native, ()| {
+            let Some(registration) = native.registration() else {
+                return failure::forked(lua, CLOSE);
+            };
+            let registration = registration.clone();
+            let gone = async move {
+                registration.gone().await;
+                Box::new(Gone) as Outcome
+            };
+            run(lua, CLOSE, gone.boxed())
+        });
+    }
+}
