@@ -56,6 +56,7 @@
 ---@field name? string what the program calls itself towards the servers, before `silly-etcd/VERSION`
 ---@field min_version? string the oldest version that a server may have, such as "3.5"
 ---@field max_request? integer bytes that a request may have; default 2 MiB
+---@field namespace? string a prefix that all keys have in the store and not in the program
 ---@field tls? silly.store.etcd.tls encrypts the connections; default: only those to `https://`
 ---@field loop? silly.store.etcd.loop.name|silly.store.etcd.loop who suspends the callers; default: as `etcd.use` chose
 
@@ -928,6 +929,16 @@ function client:discover(req) end
 ---@return_overload silly.store.etcd.registration
 ---@return_overload nil, string, silly.store.etcd.info
 function client:register(req) end
+
+--- A client whose keys all lie under a prefix in this one's, and which shares all else with it.
+---@nodiscard
+---@param prefix string not empty
+---@return silly.store.etcd.client? inner nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.client
+---@return_overload nil, string, silly.store.etcd.info
+function client:namespace(prefix) end
 
 --- Ends everything: calls and watches under way answer with the code "closed", and so does every later call. Leases
 --- are renewed no longer and end with their TTL. May be called again; `<close>` and the collector do the same.

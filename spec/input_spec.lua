@@ -154,7 +154,8 @@ end
 -- its path and the request around it.
 local places = {
 	{ "newclient", { endpoints = { "localhost:2379" } },
-		with(OPTIONS, { endpoints = ENDPOINTS, loop = LOOP, name = NAME, max_request = SIZE, min_version = VERSION }) },
+		with(OPTIONS, { endpoints = ENDPOINTS, loop = LOOP, name = NAME, max_request = SIZE, min_version = VERSION,
+			namespace = BYTES }) },
 	{ "txn", NEEDS.put, FIELDS.put, "success[1].put.", function(t) return { success = { { put = t } } } end },
 	{ "txn", NEEDS.get, inner(FIELDS.get), "failure[2].get.", function(t)
 		return { failure = { { get = { key = "k" } }, { get = t } } }

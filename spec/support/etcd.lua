@@ -74,6 +74,9 @@ function etcd.endpoint()
 	return environment("ETCD_ENDPOINTS")
 end
 
+--- What clients put in front of the keys of a spec, and other tools must: nothing, but in spec/namespace_spec.lua.
+etcd.namespace = ""
+
 --- A key prefix that no other spec has.
 ---@return string
 function etcd.prefix()

@@ -130,7 +130,8 @@ impl Client {
             min_revision: 0,
             ..options
         };
-        let replica = self.parts.replicas.find_or_make(&range, &file, || {
+        let of = (self.namespace.clone(), range.clone(), file.clone());
+        let replica = self.parts.replicas.find_or_make(of, || {
             let shared = Arc::new(Shared::new(range.clone(), file.is_none()));
             let stop = CancellationToken::new();
             feed::start(self, shared.clone(), stop.clone(), options.clone(), page, file.clone());

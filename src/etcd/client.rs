@@ -14,15 +14,18 @@ use super::config::{CallOptions, Config};
 use super::endpoint::Endpoints;
 use super::leases::Keeper;
 use super::login::Login;
+use super::namespace::Namespace;
 use super::servers::{Servers, identity};
 use super::transport::address::Address;
 use super::transport::tls::Tls;
 use super::watches::Hub;
 
-/// A handle on an etcd cluster.
+/// A handle on an etcd cluster, or on what lies under a prefix there.
 #[derive(Clone)]
 pub struct Client {
     pub(super) parts: Arc<Parts>,
+    /// What its keys have in front.
+    pub(super) namespace: Namespace,
 }
 
 /// What all handles share.
@@ -61,6 +64,7 @@ impl Client {
                 watches,
                 replicas: Replicas::default(),
             }),
+            namespace: Namespace::new(config.namespace),
         }
     }
 
@@ -74,6 +78,15 @@ impl Client {
     /// The place of an endpoint in the list, for [`CallOptions::endpoint`].
     pub fn endpoint(&self, address: &Address) -> Option<usize> {
         self.servers().endpoints.find(address)
+    }
+
+    /// A handle on the same client whose keys all lie under a prefix in this one's.
+    #[must_use]
+    pub fn namespace(&self, prefix: &[u8]) -> Self {
+        Self {
+            namespace: self.namespace.inner(prefix),
+            ..self.clone()
+        }
     }
 
     /// Are its connections encrypted?

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub min_version: Option<Version>,
     /// The bytes that a request may have. Default: [`MAX_REQUEST`].
     pub max_request: usize,
+    /// What all its keys have in front, and Lua does not see. Default: nothing.
+    pub namespace: Bytes,
 }
 
 impl Config {
@@ -44,6 +47,7 @@ impl Config {
             name: None,
             min_version: None,
             max_request: MAX_REQUEST,
+            namespace: Bytes::new(),
         }
     }
 }

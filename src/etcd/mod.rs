@@ -20,6 +20,7 @@ mod error;
 mod failure;
 mod leases;
 mod login;
+mod namespace;
 mod part;
 mod queue;
 pub(crate) mod random;

@@ -44,7 +44,7 @@ macro_rules! rpcs {
                 /// Reads a key or a range of keys.
                 get(key) { RangeRequest => RangeResponse, "Range", Read, by hand, of keys }
                 /// Deletes a key or a range of keys.
-                delete(key) { DeleteRangeRequest => DeleteRangeResponse, "DeleteRange", Write }
+                delete(key) { DeleteRangeRequest => DeleteRangeResponse, "DeleteRange", Write, by hand }
                 /// Forgets the history before a revision.
                 compact(revision) { CompactionRequest => CompactionResponse, "Compact", Write }
             }
@@ -53,7 +53,7 @@ macro_rules! rpcs {
                 /// Ends a lease and deletes its keys. Its renewal stops at once, whatever the server responds.
                 revoke(ID) { LeaseRevokeRequest => LeaseRevokeResponse, "LeaseRevoke", Write, by hand }
                 /// How long a lease still lives, in seconds; -1 for one that does not exist.
-                ttl(ID) { LeaseTimeToLiveRequest => LeaseTimeToLiveResponse, "LeaseTimeToLive", Read }
+                ttl(ID) { LeaseTimeToLiveRequest => LeaseTimeToLiveResponse, "LeaseTimeToLive", Read, by hand }
                 /// All leases of the cluster.
                 leases() { LeaseLeasesRequest => LeaseLeasesResponse, "LeaseLeases", Read }
             }

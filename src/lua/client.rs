@@ -1,42 +1,96 @@
 //! The native half of a client object: a handle on the Rust client, with the calls as methods.
 
+use std::cell::Cell;
+
 use mlua::prelude::*;
 
 use super::cache::Discover;
 use super::call::{Call, submit};
 use super::registration::Register;
+use super::value::Value;
 use super::{failure, lease, maintenance, txn, watch};
 use crate::bridge::Owned;
-use crate::etcd::{CacheRequest, Client, Increment, ScanRequest, Swap, pb, rpcs};
+use crate::etcd::{CacheRequest, Client, Code, Error, Increment, ScanRequest, Swap, pb, rpcs};
 
 #[derive(Default)]
 pub(super) struct NativeClient {
     /// None in one that is made for its type alone.
     handle: Option<Owned<Handle>>,
     endpoints: String,
+    /// Of a namespace, that it was closed: its client lives on.
+    is_left: Cell<bool>,
 }
 
 impl NativeClient {
     pub(super) fn new(client: Client) -> Self {
+        Self::of(client, true)
+    }
+
+    fn of(client: Client, is_whole: bool) -> Self {
         let endpoints = client.to_string();
         Self {
-            handle: Some(Owned::new(Handle(client))),
+            handle: Some(Owned::new(Handle { client, is_whole })),
             endpoints,
+            is_left: Cell::new(false),
         }
+    }
+
+    fn handle(&self) -> Option<&Handle> {
+        self.handle.as_ref()?.get()
     }
 
     /// In a forked child the parent's client is as good as closed.
     fn client(&self) -> Option<&Client> {
-        self.handle.as_ref()?.get().map(|handle| &handle.0)
+        self.handle().map(|handle| &handle.client)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_left.get() || self.client().is_none_or(Client::is_closed)
+    }
+
+    fn close(&self) {
+        match self.handle() {
+            Some(Handle { client, is_whole: true }) => client.close(),
+            _ => self.is_left.set(true),
+        }
+    }
+
+    /// The native half of a namespace.
+    fn namespace(&self, lua: &Lua, prefix: LuaValue) -> LuaResult<LuaMultiValue> {
+        let Some(client) = self.client() else {
+            return failure::forked(lua, NAMESPACE);
+        };
+        let error = match Value::new(lua, prefix) {
+            _ if self.is_closed() => Error::new(Code::Closed, CLOSED),
+            Value::Text(prefix) if prefix.is_empty() => {
+                Error::new(Code::InvalidArgument, "the prefix must not be empty")
+            }
+            Value::Text(prefix) => return Self::of(client.namespace(&prefix), false).into_lua_multi(lua),
+            other => {
+                let text = format!("the prefix must be a string, got {}", other.article());
+                Error::new(Code::InvalidArgument, text)
+            }
+        };
+        failure::push(lua, NAMESPACE, &error)
     }
 }
 
-/// A client that Lua has forgotten is closed, though operations of it may be under way.
-struct Handle(Client);
+const NAMESPACE: &str = "namespace";
+
+/// What calls of a namespace return that was closed.
+const CLOSED: &str = "the namespace is closed";
+
+/// A client that Lua has forgotten is closed, though operations of it may be under way; a namespace of it is not.
+struct Handle {
+    client: Client,
+    is_whole: bool,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.close();
+        if self.is_whole {
+            self.client.close();
+        }
     }
 }
 
@@ -73,15 +127,14 @@ impl LuaUserData for NativeClient {
             submit::<maintenance::TakeSnapshot>,
         );
 
+        // namespace(prefix) -> client | nil, message, info
+        methods.add_method(NAMESPACE, |lua, client, prefix: LuaValue| client.namespace(lua, prefix));
+
         methods.add_method("close", |_, client, ()| {
-            if let Some(client) = client.client() {
-                client.close();
-            }
+            client.close();
             Ok(())
         });
-        methods.add_method("closed", |_, client, ()| {
-            Ok(client.client().is_none_or(Client::is_closed))
-        });
+        methods.add_method("closed", |_, client, ()| Ok(client.is_closed()));
         // renews() -> is some lease renewed in the background?
         methods.add_method("renews", |_, client, ()| {
             Ok(client
@@ -99,7 +152,8 @@ type Submit = fn(&Lua, &Client, LuaValue, &LuaValue) -> LuaResult<LuaMultiValue>
 fn add<M: LuaUserDataMethods<NativeClient>>(methods: &mut M, name: &'static str, submit: Submit) {
     methods.add_method(
         name,
-        move |lua, client, (request, more): (LuaValue, LuaValue)| match client.client() {
+        move |lua, native, (request, more): (LuaValue, LuaValue)| match native.client() {
+            Some(_) if native.is_left.get() => failure::push(lua, name, &Error::new(Code::Closed, CLOSED)),
             Some(client) => submit(lua, client, request, &more),
             None => failure::forked(lua, name),
         },

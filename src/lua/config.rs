@@ -23,6 +23,7 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     let name = name(&mut fields)?;
     let max_request = max_request(&mut fields)?;
     let min_version = min_version(&mut fields)?;
+    let namespace = fields.optional_bytes("namespace")?.unwrap_or_default();
     // The Lua half has read it.
     fields.value("loop")?;
     fields.check()?;
@@ -38,6 +39,7 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
         name,
         max_request,
         min_version,
+        namespace,
     })
 }
 

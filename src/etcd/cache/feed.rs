@@ -46,7 +46,7 @@ pub(super) fn start(
         shared: shared.clone(),
         options,
         page,
-        keeper: file.map(|file| Keeper::new(file, shared.clone())),
+        keeper: file.map(|file| Keeper::new(file, shared.clone(), client.namespace.clone())),
     };
     let closed = client.servers().closed.clone();
     tokio::spawn(async move {

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::replica::Shared;
-use super::store::KeyRange;
 use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::namespace::Namespace;
 use crate::etcd::part::{Fate, Part, failed};
 use crate::etcd::pb::{RangeRequest, RangeResponse, ResponseHeader};
 
@@ -31,16 +31,30 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Keeper {
     file: PathBuf,
     shared: Arc<Shared>,
+    namespace: Namespace,
     changed: Notify,
 }
 
 impl Keeper {
-    pub(super) fn new(file: PathBuf, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(file: PathBuf, shared: Arc<Shared>, namespace: Namespace) -> Self {
         Self {
             file,
             shared,
+            namespace,
             changed: Notify::new(),
         }
+    }
+
+    /// The whole keys of the range.
+    fn range(&self) -> RangeRequest {
+        let range = self.shared.state().store.range().clone();
+        let mut request = RangeRequest {
+            key: range.key,
+            range_end: range.end,
+            ..RangeRequest::default()
+        };
+        self.namespace.enter(&mut request);
+        request
     }
 
     /// The replica has changed.
@@ -50,8 +64,8 @@ impl Keeper {
 
     /// Takes what the file holds, if it is there.
     pub(super) async fn read(&self) {
-        let (file, shared) = (self.file.clone(), self.shared.clone());
-        let range = shared.state().store.range().clone();
+        let file = self.file.clone();
+        let range = self.range();
         let read = spawn_blocking(move || match fs::read(&file) {
             Ok(bytes) => decode(&bytes, &range).map(Some).ok_or_else(|| {
                 let text = format!("{}: it is damaged, or of another range", file.display());
@@ -80,8 +94,8 @@ impl Keeper {
     pub(super) async fn run(&self) -> Infallible {
         loop {
             self.changed.notified().await;
-            let (file, shared) = (self.file.clone(), self.shared.clone());
-            let written = spawn_blocking(move || write(file, &shared));
+            let (file, shared, range) = (self.file.clone(), self.shared.clone(), self.range());
+            let written = spawn_blocking(move || write(&file, &range, &shared));
             let written = written
                 .await
                 .unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())));
@@ -91,39 +105,32 @@ impl Keeper {
     }
 }
 
-fn write(file: PathBuf, shared: &Shared) -> Result<()> {
-    let (range, response) = {
+fn write(file: &Path, range: &RangeRequest, shared: &Shared) -> Result<()> {
+    let response = {
         let state = shared.state();
-        let range = state.store.range().clone();
-        let response = RangeResponse {
+        RangeResponse {
             header: Some(ResponseHeader {
                 revision: state.store.revision(),
                 ..state.header
             }),
-            kvs: state.store.iter(&range).map(|kv| (**kv).clone()).collect(),
+            kvs: state.store.iter(state.store.range()).map(|kv| (**kv).clone()).collect(),
             ..RangeResponse::default()
-        };
-        (range, response)
+        }
     };
-    let mut part = Part::open(&file)?;
+    let mut part = Part::open(file)?;
     let bytes = encode(range, &response);
     part.write(&bytes)?;
     part.keep(&Fate::default()).map(drop)
 }
 
-fn encode(range: KeyRange, response: &RangeResponse) -> Vec<u8> {
-    let range = RangeRequest {
-        key: range.key,
-        range_end: range.end,
-        ..RangeRequest::default()
-    };
+fn encode(range: &RangeRequest, response: &RangeResponse) -> Vec<u8> {
     let mut rest = range.encode_length_delimited_to_vec();
     response.encode_raw(&mut rest);
     [MARK, digest(&SHA256, &rest).as_ref(), &rest].concat()
 }
 
 /// What a file of this range holds; none where it is damaged, or of another.
-fn decode(bytes: &[u8], range: &KeyRange) -> Option<(ResponseHeader, RangeResponse)> {
+fn decode(bytes: &[u8], range: &RangeRequest) -> Option<(ResponseHeader, RangeResponse)> {
     let (hash, mut rest) = bytes.strip_prefix(MARK)?.split_at_checked(SHA256_OUTPUT_LEN)?;
     if digest(&SHA256, rest).as_ref() != hash {
         return None;
@@ -131,7 +138,7 @@ fn decode(bytes: &[u8], range: &KeyRange) -> Option<(ResponseHeader, RangeRespon
     let of = RangeRequest::decode_length_delimited(&mut rest).ok()?;
     let response = RangeResponse::decode(rest).ok()?;
     let header = response.header.filter(|header| header.revision > 0)?;
-    (of.key == range.key && of.range_end == range.end).then_some((header, response))
+    (of == *range).then_some((header, response))
 }
 
 #[cfg(test)]
@@ -141,9 +148,10 @@ mod tests {
 
     #[test]
     fn a_file_that_is_damaged_anywhere_or_of_another_range_is_not_used() {
-        let range = |key: &'static str| KeyRange {
+        let range = |key: &'static str| RangeRequest {
             key: key.into(),
-            end: "b".into(),
+            range_end: "b".into(),
+            ..RangeRequest::default()
         };
         let kv = KeyValue {
             key: "a/1".into(),
@@ -159,7 +167,7 @@ mod tests {
             kvs: vec![kv],
             ..RangeResponse::default()
         };
-        let whole = encode(range("a"), &response);
+        let whole = encode(&range("a"), &response);
         assert_eq!(decode(&whole, &range("a")).map(|(_, kept)| kept), Some(response));
         assert_eq!(decode(&whole, &range("aa")), None);
         for length in 0..whole.len() {

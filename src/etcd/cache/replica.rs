@@ -13,6 +13,7 @@ use tokio_util::sync::DropGuard;
 
 use super::store::{KeyRange, Store};
 use crate::etcd::error::{Code, Error};
+use crate::etcd::namespace::Namespace;
 use crate::etcd::pb::ResponseHeader;
 
 /// The replicas of a client, by their ranges and files.
@@ -20,7 +21,7 @@ use crate::etcd::pb::ResponseHeader;
 pub(crate) struct Replicas(Mutex<HashMap<Kept, Weak<Replica>>>);
 
 /// What a replica is of, and the file that it is kept in.
-type Kept = (KeyRange, Option<PathBuf>);
+pub(super) type Kept = (Namespace, KeyRange, Option<PathBuf>);
 
 /// A replica that is kept current while somebody holds it.
 pub(super) struct Replica {
@@ -114,15 +115,9 @@ impl State {
 }
 
 impl Replicas {
-    pub(super) fn find_or_make(
-        &self,
-        range: &KeyRange,
-        file: &Option<PathBuf>,
-        make: impl FnOnce() -> Replica,
-    ) -> Arc<Replica> {
+    pub(super) fn find_or_make(&self, of: Kept, make: impl FnOnce() -> Replica) -> Arc<Replica> {
         let mut replicas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         replicas.retain(|_, replica| replica.strong_count() > 0);
-        let of = (range.clone(), file.clone());
         if let Some(replica) = replicas.get(&of).and_then(Weak::upgrade) {
             return replica;
         }

@@ -18,16 +18,28 @@ use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::pb::request_op::Request as Op;
 use crate::etcd::pb::response_op::Response as OpResponse;
 use crate::etcd::pb::{
-    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, Response, ResponseOp, TxnRequest, TxnResponse,
+    DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, Response,
+    ResponseOp, TxnRequest, TxnResponse,
 };
 
 const TXN: &str = "/etcdserverpb.KV/Txn";
 
 impl Client {
     /// Stores a value under a key. Not under a lease that this client knows to be lost.
-    pub async fn put(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
+    pub async fn put(&self, mut request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
         self.parts.keeper.check(request.lease)?;
-        self.call(request, options).await
+        self.namespace.enter(&mut request);
+        let mut response = self.call(request, options).await?;
+        self.namespace.leave(&mut response);
+        Ok(response)
+    }
+
+    /// Deletes a key or a range of keys.
+    pub async fn delete(&self, mut request: DeleteRangeRequest, options: &CallOptions) -> Result<DeleteRangeResponse> {
+        self.namespace.enter(&mut request);
+        let mut response = self.call(request, options).await?;
+        self.namespace.leave(&mut response);
+        Ok(response)
     }
 
     /// Reads a key or a range of keys.
@@ -39,6 +51,21 @@ impl Client {
     }
 
     fn range(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
+        if self.namespace.is_whole() {
+            return Either::Left(self.whole_range(request, options));
+        }
+        Either::Right(Box::pin(self.inner_range(request, options)))
+    }
+
+    async fn inner_range(&self, mut request: RangeRequest, options: &CallOptions) -> Result<RangeResponse> {
+        self.namespace.enter(&mut request);
+        let mut response = self.whole_range(request, options).await?;
+        self.namespace.leave(&mut response);
+        Ok(response)
+    }
+
+    /// The same of keys that are whole.
+    fn whole_range(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
         let kind = if request.serializable {
             Kind::SerializableRead
         } else {
@@ -81,8 +108,9 @@ impl Client {
         Ok(response)
     }
 
-    async fn transact(&self, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
+    async fn transact(&self, mut request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
         self.check_leases(&request)?;
+        self.namespace.enter(&mut request);
         let kind = if request.writes() { Kind::Write } else { Kind::Read };
         let answered = self.servers().call::<TxnResponse>(kind, TXN, request, options).await?;
         if answered.earlier == Applied::Maybe && !holds(&answered.response) {
@@ -95,7 +123,9 @@ impl Client {
                 ..Error::new(Code::Aborted, text)
             });
         }
-        Ok(answered.response)
+        let mut response = answered.response;
+        self.namespace.leave(&mut response);
+        Ok(response)
     }
 }
 

@@ -10,7 +10,10 @@ use crate::etcd::clock::Moment;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::leases::{KEEP_ALIVE, Renewals};
-use crate::etcd::pb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseRevokeRequest, LeaseRevokeResponse};
+use crate::etcd::pb::{
+    LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse,
+};
 
 /// The server's words for a lease that is not known.
 const NOT_FOUND: &str = "etcdserver: requested lease not found";
@@ -38,6 +41,13 @@ impl Client {
         let (sent, renewed) = self.renew(request, options).await?;
         let kept = renew == Some(true) || keeper.keeps(renewed.id);
         Ok((renewed, kept.then(|| keeper.keep(renewed, sent))))
+    }
+
+    /// How long a lease still lives, in seconds; -1 for one that does not exist.
+    pub async fn ttl(&self, request: LeaseTimeToLiveRequest, options: &CallOptions) -> Result<LeaseTimeToLiveResponse> {
+        let mut response = self.call(request, options).await?;
+        self.namespace.leave(&mut response);
+        Ok(response)
     }
 
     /// Is some lease renewed in the background?

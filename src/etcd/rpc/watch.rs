@@ -19,7 +19,14 @@ impl Client {
     /// on: the revision is then fixed first, so that nothing is lost or repeated even if the stream breaks before the
     /// first event. The id and the `fragment` flag of the request are the client's business and ignored.
     pub async fn watch(&self, request: WatchCreateRequest, options: &CallOptions) -> Result<Watcher> {
-        self.servers().allows(request.encoded_len())?;
+        if request.key.is_empty() && !self.namespace.is_whole() {
+            // The server would take it for the first key that there is.
+            let text = "the key must not be empty in a namespace";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        let mut whole = request.clone();
+        self.namespace.enter(&mut whole);
+        self.servers().allows(whole.encoded_len())?;
         if self.servers().login.can_login() {
             self.check_permission(&request, options).await?;
         }
@@ -32,8 +39,8 @@ impl Client {
                 revision => revision,
             };
             let hub = &self.parts.watches;
-            let (created, confirmed) = hub.create(request.clone(), first);
-            let watcher = Watcher::new(hub.clone(), created);
+            let (created, confirmed) = hub.create(whole.clone(), first);
+            let watcher = Watcher::new(hub.clone(), created, self.namespace.clone());
             let window = Window::open(options);
             let failure = tokio::select! {
                 () = self.servers().closed.cancelled() => return Err(Error::closed()),

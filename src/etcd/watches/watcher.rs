@@ -7,6 +7,7 @@ use super::inbox::Inbox;
 use super::state;
 use super::status::Status;
 use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::namespace::Namespace;
 use crate::etcd::pb::WatchResponse;
 use crate::etcd::readable::Readable;
 
@@ -15,6 +16,7 @@ pub struct Watcher {
     key: state::Key,
     inbox: Arc<Inbox>,
     hub: Arc<Hub>,
+    namespace: Namespace,
 }
 
 /// A response brings events, or is a progress notification if those were asked for.
@@ -22,10 +24,15 @@ impl Readable for Watcher {
     type Item = WatchResponse;
 
     fn take(&self) -> Option<Result<WatchResponse>> {
-        self.inbox.pop()
+        let mut next = self.inbox.pop()?;
+        if let Ok(response) = &mut next {
+            self.namespace.leave(response);
+        }
+        Some(next)
     }
 
-    fn put_back(&self, response: WatchResponse) {
+    fn put_back(&self, mut response: WatchResponse) {
+        self.namespace.restore(&mut response);
         self.inbox.put_back(response);
     }
 
@@ -44,9 +51,14 @@ impl Readable for Watcher {
 
 impl Watcher {
     /// The handle on a watch that the hub has created. Dropped, it takes that back.
-    pub(crate) fn new(hub: Arc<Hub>, created: Created) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, created: Created, namespace: Namespace) -> Self {
         let Created { key, inbox } = created;
-        Self { key, inbox, hub }
+        Self {
+            key,
+            inbox,
+            hub,
+            namespace,
+        }
     }
 
     /// What the watch is doing: silence is told from loss. May be called from any thread.

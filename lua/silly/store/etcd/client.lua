@@ -23,8 +23,11 @@ local watch = require "silly.store.etcd.watch"
 ---@class silly.store.etcd.client
 ---@field native silly.store.etcd.native.client
 ---@field loop silly.store.etcd.loop
+---@field whole silly.store.etcd.client?  of which it is a namespace; keeps that from being collected
 ---@field registrations table<silly.store.etcd.registration, true?>  those that were not closed
 local client = {}
+
+local M = {}
 
 local mt, check = object.kind("client", client, function(self)
 	return self.native:endpoints(), self.native:closed() and "closed" or nil
@@ -176,23 +179,39 @@ function client:register(req, more)
 	return promise(self, registration.new(self, made))
 end
 
+--- A client whose keys all lie under a prefix in this one's, and which shares all else with it.
+---@nodiscard
+---@param prefix string
+---@return silly.store.etcd.client? inner
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:namespace(prefix)
+	local native, message, info = check(self, "namespace").native:namespace(prefix)
+	if not native then
+		return nil, message, info
+	end
+	return M.new(native, self.loop, self)
+end
+
 --- Ends everything: calls and watches under way answer with the code `closed`, and so does every later call. Leases
 --- are renewed no longer and end with their TTL. May be called again.
 function client:close()
 	object.close(check(self, "close").native)
-	self.registrations = {}
+	if not self.whole then
+		self.registrations = {}
+	end
 	promise(self)
 end
-
-local M = {}
 
 --- Wraps the native half of a client.
 ---@param native silly.store.etcd.native.client
 ---@param loop silly.store.etcd.loop
+---@param whole silly.store.etcd.client?  of which it is a namespace
 ---@return silly.store.etcd.client
-function M.new(native, loop)
+function M.new(native, loop, whole)
+	local registrations = whole and whole.registrations or {}
 	---@type silly.store.etcd.client
-	local self = setmetatable({ native = native, loop = loop, registrations = {} }, mt)
+	local self = setmetatable({ native = native, loop = loop, whole = whole, registrations = registrations }, mt)
 	self.auth, self.cluster, self.maintenance = services.auth(self), services.cluster(self), services.maintenance(self)
 	return self
 end

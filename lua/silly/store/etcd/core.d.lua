@@ -82,6 +82,12 @@ function core:newclient(conf) end
 ---@field discover silly.store.etcd.native.call
 local client = {}
 
+---@param prefix any
+---@return silly.store.etcd.native.client? inner
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:namespace(prefix) end
+
 function client:close() end
 
 ---@return boolean

@@ -13,6 +13,7 @@ use crate::etcd::call::Kind;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::namespace::Namespace;
 use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse, Response, ResponseHeader};
 use crate::etcd::queue::Queue;
 use crate::etcd::readable::Readable;
@@ -69,6 +70,7 @@ impl Client {
         let stop = CancellationToken::new();
         let task = Task {
             servers: self.servers().apart(),
+            namespace: self.namespace.clone(),
             options: CallOptions {
                 deadline: None,
                 min_revision: 0,
@@ -166,6 +168,7 @@ fn size(kv: &KeyValue) -> usize {
 /// What fetches the pages.
 struct Task {
     servers: Servers,
+    namespace: Namespace,
     options: CallOptions,
     queue: Arc<Queue<RangeResponse>>,
     count: i64,
@@ -204,8 +207,11 @@ impl Task {
         }
     }
 
-    async fn range(&self, kind: Kind, request: RangeRequest) -> Result<RangeResponse> {
+    async fn range(&self, kind: Kind, mut request: RangeRequest) -> Result<RangeResponse> {
+        self.namespace.enter(&mut request);
         let call = self.servers.call(kind, RangeRequest::RPC.path, request, &self.options);
-        Ok(call.await?.response)
+        let mut response = call.await?.response;
+        self.namespace.leave(&mut response);
+        Ok(response)
     }
 }
