@@ -596,7 +596,7 @@
 ---@class silly.store.etcd.cache.get: silly.store.etcd.get
 ---@field linearizable? boolean As it is in the cluster now, which costs a call. Default false.
 ---@field min_revision? integer Wait until the cache has had this revision. Default 0: do not wait.
----@field wait? number Seconds to wait for it. Default no limit.
+---@field wait? number Seconds to wait for either. Default 5.
 
 --- Which changes of a cache to follow.
 ---@class silly.store.etcd.cache.follow
@@ -628,7 +628,7 @@
 ---@field wait? number Seconds to wait until it is there. Default 5.
 
 ---@class silly.store.etcd.registration.update.response
----@field header silly.store.etcd.header
+---@field header? silly.store.etcd.header nil where that was not waited for
 
 ---@class silly.store.etcd.registration.status
 ---@field registered boolean the entry is there, as far as is known

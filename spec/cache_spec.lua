@@ -334,6 +334,16 @@ describe("a cache", function()
 		node:kill()
 	end)
 
+	it("ends its watch when it is closed", function()
+		local node = server.start()
+		local own <close> = connect(node)
+		local closed = assert(own:cache { key = prefix, prefix = true })
+		watches.await(node, 1)
+		closed:close()
+		watches.await(node, 0)
+		node:kill()
+	end)
+
 	it("shares one copy, one load and one watch with others of its range", function()
 		local node = server.start()
 		local own <close> = connect(node)
@@ -432,6 +442,21 @@ describe("changes", function()
 		assert.are.equal("closed", select(3, changes:read()).code)
 	end)
 
+	it("forget keys that came and went", function()
+		local changes <close> = assert(copy:changes())
+		local kept = assert(copy:changes())
+		local before, revision = collectgarbage "count", nil
+		for i = 1, 300 do
+			put("come" .. i, ("v"):rep(1000))
+			revision = assert(client:delete(prefix .. "come" .. i)).header.revision
+		end
+		reach(revision)
+		assert.are.equal("timeout", select(3, changes:read(0.05)).code)
+		assert.is_true(collectgarbage "count" - before < 1000)
+		kept:close()
+		assert.are.equal("closed", select(3, kept:read()).code)
+	end)
+
 	it("cost a reader that is late no more than its keys", function()
 		local changes <close> = assert(copy:changes())
 		local value = ("v"):rep(100000)
@@ -517,6 +542,34 @@ describe("through an outage", function()
 		assert.is_true(copy:status().revision < last)
 		put("a", "2", own)
 		assert.are.same({ "PUT a=2<1" }, shown(assert(changes:read(HANG))))
+	end)
+
+	it("reads that wait are not of a store that was before", function()
+		local backup = node:backup()
+		for _ = 1, 10 do
+			put("a", "lost", own)
+		end
+		local last = put("a", "lost", own)
+		assert(copy:get { key = prefix, min_revision = last, wait = HANG })
+		node:stop()
+		node:restore(backup)
+		node:start()
+		local second <close> = connect(node)
+		-- At once, while the watch is on its way back.
+		assert.are.equal("1", assert(second:get(prefix .. "a")).kvs[1].value)
+		assert.are.equal("1", assert(copy:get { key = prefix .. "a", linearizable = true, wait = HANG }).kvs[1].value)
+		local revision = put("a", "mine", second)
+		assert.are.equal("mine",
+			assert(copy:get { key = prefix .. "a", min_revision = revision, wait = HANG }).kvs[1].value)
+	end)
+
+	it("reads that wait end in time", function()
+		node:pause()
+		for _, req in ipairs { { linearizable = true }, { min_revision = 2 ^ 40 } } do
+			req.key, req.wait = prefix .. "a", 0.2
+			assert.are.equal("timeout", select(3, copy:get(req)).code)
+		end
+		node:resume()
 	end)
 
 	it("it decodes anew what a store that went back has under the same revision", function()
@@ -718,6 +771,22 @@ describe("the file of a cache", function()
 		restart()
 		assert.is_nil((open { key = prefix .. "a" }))
 		assert.are.equal("first", assert(open()):value(prefix .. "a"))
+	end)
+
+	it("has the last change when the cache is closed", function()
+		local copy = assert(open { wait = HANG })
+		local last = put("a", "last", own)
+		assert(copy:get { key = prefix, min_revision = last, wait = HANG })
+		copy:close()
+		written "last"
+	end)
+
+	it("that is a pipe holds nothing up", function()
+		assert.are.equal(0, (server.sh("mkfifo " .. file)))
+		put("a", "first", own)
+		local copy = assert(open { wait = HANG })
+		assert.are.equal("first", copy:value(prefix .. "a"))
+		assert.matches("it is no regular file", copy:status().message, 1, true)
 	end)
 
 	it("is told where it cannot be written", function()

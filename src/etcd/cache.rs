@@ -31,6 +31,9 @@ pub use store::{Changed, KeyRange};
 /// How long a linearizable read waits for the replica before it asks the server for the keys themselves.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
+/// How long the file is waited for, at least.
+const READING: Duration = Duration::from_secs(1);
+
 /// What is to be here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheRequest {
@@ -84,6 +87,19 @@ pub struct CacheStatus {
     pub loads: u64,
     /// Why it is not kept current, as far as that is known.
     pub message: Option<String>,
+}
+
+impl CacheStatus {
+    /// That of a cache of which nothing is left.
+    pub const CLOSED: Self = Self {
+        state: CacheState::Closed,
+        revision: 0,
+        keys: 0,
+        bytes: 0,
+        lag: Duration::ZERO,
+        loads: 0,
+        message: None,
+    };
 }
 
 /// Is a cache kept current?
@@ -147,9 +163,9 @@ impl Client {
             closed: CancellationToken::new(),
         };
         let shared = &cache.replica.shared;
-        shared
-            .until(|state| (state.is_read || state.ended.is_some()).then_some(()))
-            .await;
+        let read = shared.until(|state| (state.is_read || state.ended.is_some()).then_some(()));
+        // A disk that does not respond is as good as no file.
+        let _ = timeout(wait.max(READING), read).await;
         if !wait.is_zero() {
             let loaded = shared.until(|state| match (&state.ended, &state.stale) {
                 (Some(error), _) => Some(Err(error.clone())),
@@ -255,13 +271,9 @@ impl Cache {
         }
     }
 
-    /// The same once the replica has had the revision, for which it waits; none where that does not come in time.
-    pub async fn get_from(
-        &self,
-        query: &Query,
-        revision: i64,
-        wait: Option<Duration>,
-    ) -> Result<Option<RangeResponse>> {
+    /// The same once the replica has had the revision, and is kept current; none where that does not come in time. What
+    /// is stale may be of another history: of a store that has gone back since.
+    pub async fn get_from(&self, query: &Query, revision: i64, wait: Duration) -> Result<Option<RangeResponse>> {
         self.readable(&query.range)?;
         match self.reach(revision, wait).await? {
             true => self.get(query).map(Some),
@@ -270,41 +282,58 @@ impl Cache {
     }
 
     /// The same as it is in the cluster now: of the replica, once that has had the revision that the store has, or of the
-    /// server where that does not come soon.
-    pub async fn get_linearizable(&self, query: &Query) -> Result<RangeResponse> {
+    /// server where that does not come soon. None where neither comes in time.
+    pub async fn get_linearizable(&self, query: &Query, wait: Duration) -> Result<Option<RangeResponse>> {
         self.readable(&query.range)?;
-        if !self.state().is_silent {
+        let got = self.closed.run_until_cancelled(timeout(wait, self.ask(query)));
+        match got.await {
+            Some(Ok(got)) => got.map(Some),
+            Some(Err(_)) => Ok(None),
+            None => Err(closed()),
+        }
+    }
+
+    async fn ask(&self, query: &Query) -> Result<RangeResponse> {
+        let (known, is_silent) = {
+            let state = self.state();
+            (state.store.revision(), state.is_silent)
+        };
+        if !is_silent {
             let probe = RangeRequest {
                 key: query.range.key.clone(),
                 count_only: true,
                 ..RangeRequest::default()
             };
             let revision = self.client.get(probe, &self.options).await?.revision();
-            if self.reach(revision, Some(CATCH_UP)).await? {
-                return self.get(query);
+            // A store that is behind what was here before is another one.
+            if revision >= known {
+                if self.reach(revision, CATCH_UP).await? {
+                    return self.get(query);
+                }
+                self.state().is_silent = true;
             }
-            self.state().is_silent = true;
         }
         self.client.get(query.request(), &self.options).await
     }
 
-    /// Waits until the replica has had a revision; says whether it has.
-    async fn reach(&self, revision: i64, wait: Option<Duration>) -> Result<bool> {
+    /// Would a read that wants this revision have to wait for it?
+    pub fn is_behind(&self, revision: i64) -> bool {
+        revision > 0 && !self.state().has(revision)
+    }
+
+    /// Waits until the replica has had a revision and is kept current; says whether it is so.
+    async fn reach(&self, revision: i64, wait: Duration) -> Result<bool> {
         let shared = &self.replica.shared;
         let reached = |state: &State| match &state.ended {
             Some(error) => Some(Err(error.clone())),
-            None => (state.store.revision() >= revision).then_some(Ok(true)),
+            None => state.has(revision).then_some(Ok(true)),
         };
         if let Some(reached) = reached(&shared.state()) {
             return reached;
         }
         let _waiting = Waiting::new(shared);
-        let reached = shared.until(reached);
         tokio::select! {
-            reached = async { match wait {
-                None => reached.await,
-                Some(wait) => timeout(wait, reached).await.unwrap_or(Ok(false)),
-            } } => reached,
+            reached = timeout(wait, shared.until(reached)) => reached.unwrap_or(Ok(false)),
             () = self.closed.cancelled() => Err(closed()),
         }
     }
@@ -328,11 +357,6 @@ impl Cache {
             reader,
             closed: CancellationToken::new(),
         })
-    }
-
-    /// All changes up to it are in.
-    pub fn revision(&self) -> i64 {
-        self.state().store.revision()
     }
 
     /// The whole range.
@@ -425,11 +449,12 @@ impl Changes {
     /// Reads no more. May be called from any thread, and again.
     pub fn close(&self) {
         self.closed.cancel();
+        self.replica.shared.state().store.leave(self.reader);
     }
 }
 
 impl Drop for Changes {
     fn drop(&mut self) {
-        self.replica.shared.state().store.leave(self.reader);
+        self.close();
     }
 }

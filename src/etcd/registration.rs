@@ -7,6 +7,7 @@
 
 use std::convert::Infallible;
 use std::mem::replace;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -60,6 +61,7 @@ pub struct RegisterRequest {
 /// An entry that is kept. It goes when it is closed or dropped.
 pub struct Registration {
     client: Client,
+    key: Bytes,
     state: Arc<watch::Sender<State>>,
     stop: DropGuard,
 }
@@ -88,8 +90,11 @@ struct State {
     /// What the key is to have, and how often that was changed.
     value: Bytes,
     wanted: u64,
-    /// How often it had been changed when it was put last.
+    /// What was put last, and how often it had been changed by then.
+    good: Bytes,
     put: u64,
+    /// Which changes were refused last, and why.
+    refused: Option<(RangeInclusive<u64>, Error)>,
     /// Why it is not there.
     problem: Option<Error>,
     /// It is kept no longer.
@@ -108,7 +113,7 @@ impl Client {
             replace,
             wait,
         } = request;
-        self.servers().allows(key.len() + value.len())?;
+        self.servers().allows(size(&key, &value))?;
         let until = Instant::now() + wait;
         let until = options.deadline.map_or(until, |deadline| until.min(deadline));
         let (state, stop) = (
@@ -118,7 +123,7 @@ impl Client {
         let task = Task {
             client: self.clone(),
             state: state.clone(),
-            key,
+            key: key.clone(),
             ttl,
             replace,
             options: CallOptions {
@@ -128,10 +133,12 @@ impl Client {
             },
             leases: Vec::new(),
             known: 0,
+            tried: 0,
         };
         tokio::spawn(task.run(stop.clone()));
         let registration = Registration {
             client: self.clone(),
+            key,
             state,
             stop: stop.drop_guard(),
         };
@@ -160,7 +167,9 @@ impl State {
             header: None,
             value,
             wanted: 1,
+            good: Bytes::new(),
             put: 0,
+            refused: None,
             problem: None,
             is_ended: false,
             is_gone: false,
@@ -169,12 +178,18 @@ impl State {
 
     /// Would waiting not help?
     fn is_hopeless(&self) -> bool {
-        self.problem.as_ref().is_some_and(|error| {
-            matches!(
-                error.code,
-                Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument
-            )
-        })
+        let code = self.problem.as_ref().map(|error| error.code);
+        matches!(code, Some(Code::PermissionDenied | Code::Unauthenticated))
+            || self.problem.as_ref().is_some_and(refuses)
+    }
+
+    /// A server, or the client itself, will never take what is wanted: what was there before stays.
+    fn refuse(&mut self, number: u64, error: &Error) {
+        if number == self.wanted && self.put > 0 && self.put < number {
+            self.refused = Some((self.put + 1..=number, error.clone()));
+            self.value = self.good.clone();
+            self.put = number;
+        }
     }
 
     /// Is it there after the first wait, or why not?
@@ -214,6 +229,17 @@ impl State {
 
 const TAKEN: &str = "the key is somebody else's";
 
+/// Will no server ever take it?
+fn refuses(error: &Error) -> bool {
+    let is_own = error.code == Code::ResourceExhausted && !error.from_server;
+    is_own || matches!(error.code, Code::InvalidArgument | Code::OutOfRange)
+}
+
+/// About what a put takes, which names the key three times.
+fn size(key: &[u8], value: &[u8]) -> usize {
+    3 * key.len() + value.len() + 256
+}
+
 impl Registration {
     /// Is it there?
     pub fn status(&self) -> RegistrationStatus {
@@ -223,7 +249,13 @@ impl Registration {
     /// Is it there for certain: has its lease been renewed in time?
     pub fn is_held(&self) -> bool {
         let status = self.status();
-        status.registered && self.client.parts.keeper.check(status.lease).is_ok()
+        let keeper = &self.client.parts.keeper;
+        status.registered && keeper.keeps(status.lease) && keeper.check(status.lease).is_ok()
+    }
+
+    /// What it is to have.
+    pub fn value(&self) -> Bytes {
+        self.state.borrow().value.clone()
     }
 
     /// Of the response to the last put.
@@ -232,9 +264,9 @@ impl Registration {
     }
 
     /// Gives it another value. Returns once that is there. Where that does not come in time it is wanted all the same,
-    /// and will be put.
+    /// and will be put; where it is refused, what was there before stays.
     pub async fn update(&self, value: Bytes, wait: Duration) -> Result<Option<ResponseHeader>> {
-        self.client.servers().allows(value.len())?;
+        self.client.servers().allows(size(&self.key, &value))?;
         let mut number = 0;
         self.state.send_modify(|state| {
             state.wanted += 1;
@@ -245,10 +277,14 @@ impl Registration {
         let settled = seen.wait_for(|state| state.put >= number || state.is_ended);
         let in_time = timeout(wait, settled).await.is_ok();
         let state = self.state.borrow();
-        if state.put >= number || wait.is_zero() {
-            return Ok(state.header);
+        match &state.refused {
+            Some((refused, error)) if refused.contains(&number) => return Err(error.clone()),
+            _ if state.put >= number => return Ok(state.header),
+            _ if wait.is_zero() && !state.is_ended => return Ok(None),
+            _ => {}
         }
         let error = match (&state.problem, in_time) {
+            _ if state.is_ended => closed(),
             (_, true) => closed(),
             (Some(error), _) => error.clone(),
             (None, _) if state.status.taken => Error::new(Code::AlreadyExists, TAKEN),
@@ -348,6 +384,21 @@ struct Task {
     leases: Vec<i64>,
     /// The last revision of the key that was its own.
     known: i64,
+    /// Which change was tried last.
+    tried: u64,
+}
+
+/// However the task ends, by a panic too, those who wait for it hear of it.
+struct Ending(Arc<watch::Sender<State>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.send_modify(|state| {
+            state.is_ended = true;
+            state.status.registered = false;
+            state.is_gone = true;
+        });
+    }
 }
 
 /// A lease that is renewed.
@@ -369,6 +420,7 @@ impl Task {
         let closed = self.client.servers().closed.clone();
         let state = self.state.clone();
         let client = self.client.clone();
+        let _ending = Ending(state.clone());
         let mut lease = None;
         tokio::select! {
             () = stop.cancelled() => {}
@@ -380,12 +432,9 @@ impl Task {
             state.status.registered = false;
         });
         if let Some(Lease { id, .. }) = lease {
-            let options = client.options();
-            let request = LeaseRevokeRequest { id };
             // Without a response it ends with its TTL, as it is renewed no longer.
-            let _ = timeout(FAREWELL, client.revoke(request, &options)).await;
+            let _ = timeout(FAREWELL, revoked(&client, id)).await;
         }
-        state.send_modify(|state| state.is_gone = true);
     }
 
     /// Keeps the entry there, whatever happens.
@@ -397,22 +446,40 @@ impl Task {
             if is_lost {
                 *lease = None;
             }
+            if refuses(&error) {
+                self.state.send_modify(|state| state.refuse(self.tried, &error));
+            }
             let pause = match error.code {
                 _ if is_lost && failures == 0 => SPREAD.mul_f64(random::fraction()),
                 Code::PermissionDenied | Code::Unauthenticated => DENIED,
                 _ => backoff::pause(failures),
             };
             failures += 1;
-            self.state.send_modify(|state| {
-                // While the lease is renewed the key is there, though it cannot be watched.
-                if is_lost {
-                    state.stand(false, state.status.taken);
+            self.fail(error, is_lost);
+            let pause = sleep(pause);
+            let Some(Lease { renewals, .. }) = lease else {
+                pause.await;
+                continue;
+            };
+            tokio::select! {
+                () = pause => {}
+                error = lost(renewals) => {
+                    *lease = None;
+                    self.fail(error, true);
                 }
-                state.status.message = Some(error.to_string());
-                state.problem = Some(error);
-            });
-            sleep(pause).await;
+            }
         }
+    }
+
+    /// While the lease is renewed the key is there, though it cannot be watched.
+    fn fail(&self, error: Error, is_lost: bool) {
+        self.state.send_modify(|state| {
+            if is_lost {
+                state.stand(false, state.status.taken);
+            }
+            state.status.message = Some(error.to_string());
+            state.problem = Some(error);
+        });
     }
 
     /// Puts the key and watches it, until the lease is lost or a server fails.
@@ -432,11 +499,11 @@ impl Task {
                     revision
                 }
             };
-            *failures = 0;
             let watcher = match &mut watcher {
                 Some(watcher) => watcher,
                 none => none.insert(self.watch(revision + 1).await?),
             };
+            *failures = 0;
             let is_gone = self.attend(lease, watcher).await?;
             hurried = match is_gone {
                 true if began.elapsed() < CALM => hurried + 1,
@@ -472,6 +539,7 @@ impl Task {
             let state = self.state.borrow();
             (state.value.clone(), state.wanted)
         };
+        self.tried = number;
         loop {
             let swap = Swap {
                 key: self.key.clone(),
@@ -487,7 +555,7 @@ impl Task {
             if swapped.succeeded {
                 (self.known, self.replace) = (revision, false);
                 self.state.send_modify(|state| {
-                    (state.put, state.header) = (number, swapped.header);
+                    (state.put, state.header, state.good) = (number, swapped.header, value.clone());
                 });
                 self.stand(true, false, None);
                 return Ok(Put::Done(revision));
@@ -548,6 +616,19 @@ impl Task {
             state.status.message = problem.as_ref().map(ToString::to_string);
             state.problem = problem;
         });
+    }
+}
+
+/// Ends a lease.
+async fn revoked(client: &Client, id: i64) {
+    let mut failures = 0;
+    loop {
+        match client.revoke(LeaseRevokeRequest { id }, &client.options()).await {
+            Err(error) if !matches!(error.code, Code::NotFound | Code::Closed) => {}
+            _ => return,
+        }
+        sleep(backoff::pause(failures)).await;
+        failures += 1;
     }
 }
 

@@ -35,7 +35,7 @@ const VALUE: &str = "cache.value";
 const KVS: &str = "cache.kvs";
 const CHANGES: &str = "cache.changes";
 
-/// How long the first load is waited for, where nothing else is said.
+/// How long the first load, or a revision, is waited for, where nothing else is said.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// The most keys of a page of a load, where nothing else is said.
@@ -162,9 +162,10 @@ struct Read {
     query: Query,
     /// As it is in the cluster now.
     is_linearizable: bool,
-    /// Once the replica has had this revision, for which it waits so long.
+    /// Once the replica has had this revision.
     min_revision: i64,
-    wait: Option<Duration>,
+    /// How long it waits for either.
+    wait: Duration,
 }
 
 impl Decode for Read {
@@ -177,7 +178,7 @@ impl Decode for Read {
             query: Query::new(request),
             is_linearizable: fields.flag("linearizable")?,
             min_revision: fields.natural("min_revision")?,
-            wait: fields.patience("wait")?,
+            wait: fields.patience("wait")?.unwrap_or(WAIT),
         })
     }
 }
@@ -213,45 +214,74 @@ fn give(lua: &Lua, call: &str, found: Result<&impl Encode, &Error>) -> LuaResult
 /// The native half of a cache.
 #[derive(Default)]
 pub(super) struct NativeCache {
-    /// None in one that is made for its type alone.
-    open: Option<Owned<Arc<Cache>>>,
+    /// None in one that was closed, and in one that is made for its type alone.
+    open: RefCell<Option<Owned<Open>>>,
+}
+
+/// A cache that Lua has forgotten is closed, though operations of it may be under way.
+struct Open(Arc<Cache>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Why there is no cache.
+enum Absent {
+    Closed,
+    Forked,
+}
+
+impl Absent {
+    fn push(&self, lua: &Lua, call: &str) -> LuaResult<LuaMultiValue> {
+        match self {
+            Self::Closed => failure::push(lua, call, &Error::new(Code::Closed, "the cache is closed")),
+            Self::Forked => failure::forked(lua, call),
+        }
+    }
 }
 
 impl NativeCache {
     fn new(cache: Cache) -> Self {
-        let open = Some(Owned::new(Arc::new(cache)));
-        Self { open }
+        let open = Some(Owned::new(Open(Arc::new(cache))));
+        Self {
+            open: RefCell::new(open),
+        }
     }
 
-    fn cache(&self) -> Option<&Arc<Cache>> {
-        self.open.as_ref()?.get()
+    fn cache(&self) -> Result<Arc<Cache>, Absent> {
+        let open = self.open.borrow();
+        let owned = open.as_ref().ok_or(Absent::Closed)?;
+        owned.get().map(|open| open.0.clone()).ok_or(Absent::Forked)
     }
 
     /// What is here, or false where it must be waited for.
     fn look(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
-        let Some(cache) = self.cache() else {
-            return failure::forked(lua, GET);
+        let cache = match self.cache() {
+            Ok(cache) => cache,
+            Err(absent) => return absent.push(lua, GET),
         };
         match decode(lua, request) {
             Err(invalid) => failure::invalid(lua, &invalid),
-            Ok(read) if read.waits(cache) => false.into_lua_multi(lua),
+            Ok(read) if read.waits(&cache) => false.into_lua_multi(lua),
             Ok(read) => give(lua, GET, cache.get(&read.query).as_ref()),
         }
     }
 
     /// The same as an operation.
     fn get(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
-        let Some(cache) = self.cache() else {
-            return failure::forked(lua, GET);
+        let cache = match self.cache() {
+            Ok(cache) => cache,
+            Err(absent) => return absent.push(lua, GET),
         };
         let read = match decode(lua, request) {
             Err(invalid) => return failure::invalid(lua, &invalid),
             Ok(read) => read,
         };
-        let cache = cache.clone();
         let got = async move {
             let got = match read.is_linearizable {
-                true => cache.get_linearizable(&read.query).await.map(Some),
+                true => cache.get_linearizable(&read.query, read.wait).await,
                 false => cache.get_from(&read.query, read.min_revision, read.wait).await,
             };
             Box::new(Got(got)) as Outcome
@@ -261,8 +291,9 @@ impl NativeCache {
 
     /// Why the function that `peek` has made returned false.
     fn value(&self, lua: &Lua, key: LuaValue) -> LuaResult<LuaMultiValue> {
-        let Some(cache) = self.cache() else {
-            return failure::forked(lua, VALUE);
+        let cache = match self.cache() {
+            Ok(cache) => cache,
+            Err(absent) => return absent.push(lua, VALUE),
         };
         let error = match Value::new(lua, key) {
             Value::Text(key) => cache.refusal(&key),
@@ -279,8 +310,9 @@ impl NativeCache {
 
     /// What reads the keys of a prefix, or all, one after another.
     fn view(&self, lua: &Lua, prefix: LuaValue) -> LuaResult<LuaMultiValue> {
-        let Some(cache) = self.cache() else {
-            return failure::forked(lua, KVS);
+        let cache = match self.cache() {
+            Ok(cache) => cache,
+            Err(absent) => return absent.push(lua, KVS),
         };
         let range = match Value::new(lua, prefix) {
             Value::Nil => cache.range(),
@@ -301,8 +333,9 @@ impl NativeCache {
 
     /// The native half of what follows the changes.
     fn changes(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
-        let Some(cache) = self.cache() else {
-            return failure::forked(lua, CHANGES);
+        let cache = match self.cache() {
+            Ok(cache) => cache,
+            Err(absent) => return absent.push(lua, CHANGES),
         };
         let follow = match follow(lua, request) {
             Ok(follow) => follow,
@@ -354,7 +387,7 @@ fn follow(lua: &Lua, request: LuaValue) -> Result<Follow, Invalid> {
 impl Read {
     /// Must it be waited for?
     fn waits(&self, cache: &Cache) -> bool {
-        self.is_linearizable || self.min_revision > cache.revision()
+        self.is_linearizable || cache.is_behind(self.min_revision)
     }
 }
 
@@ -368,8 +401,8 @@ impl LuaUserData for NativeCache {
 
         // peek() -> function | nil, message, info
         methods.add_method("peek", |lua, cache, ()| match cache.cache() {
-            Some(cache) => peek::function(lua, cache)?.into_lua_multi(lua),
-            None => failure::forked(lua, VALUE),
+            Ok(cache) => peek::function(lua, &cache)?.into_lua_multi(lua),
+            Err(absent) => absent.push(lua, VALUE),
         });
 
         // value(key) -> nil, message, info | true where it is known after all
@@ -388,14 +421,13 @@ impl LuaUserData for NativeCache {
 
         // status() -> table | nil, message, info
         methods.add_method("status", |lua, cache, ()| match cache.cache() {
-            Some(cache) => build(lua, &cache.status())?.into_lua_multi(lua),
-            None => failure::forked(lua, "cache.status"),
+            Ok(cache) => build(lua, &cache.status())?.into_lua_multi(lua),
+            Err(Absent::Closed) => build(lua, &CacheStatus::CLOSED)?.into_lua_multi(lua),
+            Err(absent) => absent.push(lua, "cache.status"),
         });
 
         methods.add_method("close", |_, cache, ()| {
-            if let Some(cache) = cache.cache() {
-                cache.close();
-            }
+            cache.open.take();
             Ok(())
         });
     }

@@ -3,7 +3,6 @@
 //! In: an entry by its name, address and metadata, which Go's resolvers read, or by its key and value. Out: the object's
 //! fields; later operations that update it or wait for its end.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -31,7 +30,6 @@ const TTL: i64 = 10;
 const WAIT: Duration = Duration::from_secs(5);
 
 /// An entry as Go's `naming/endpoints` has it.
-#[derive(Clone)]
 struct Endpoint {
     addr: String,
     metadata: Json,
@@ -43,6 +41,15 @@ impl Endpoint {
         json!({ "Op": 0, "Addr": addr, "Metadata": metadata })
             .to_string()
             .into()
+    }
+
+    /// That of a value that [`value`](Self::value) has made.
+    fn of(value: &[u8]) -> Self {
+        let mut json: Json = serde_json::from_slice(value).unwrap_or_default();
+        Self {
+            addr: json["Addr"].as_str().unwrap_or_default().to_owned(),
+            metadata: json["Metadata"].take(),
+        }
     }
 }
 
@@ -57,8 +64,8 @@ pub(super) struct Entry {
     key: Bytes,
     /// Behind the name.
     id: Option<Bytes>,
-    /// None where its value is the program's own.
-    endpoint: Option<Endpoint>,
+    /// Has its value an address and metadata, or is it the program's own?
+    is_endpoint: bool,
 }
 
 impl Decode for Register {
@@ -97,7 +104,7 @@ fn raw(fields: &mut Fields<'_>) -> Result<(Entry, Bytes), Invalid> {
     let entry = Entry {
         key,
         id: None,
-        endpoint: None,
+        is_endpoint: false,
     };
     Ok((entry, fields.bytes("value")?))
 }
@@ -132,7 +139,7 @@ fn named(fields: &mut Fields<'_>) -> Result<(Entry, Bytes), Invalid> {
     let entry = Entry {
         key: [&*name.unwrap_or_default(), b"/", &*id].concat().into(),
         id: Some(id),
-        endpoint: Some(endpoint),
+        is_endpoint: true,
     };
     Ok((entry, value))
 }
@@ -172,7 +179,7 @@ impl Call for Register {
         if let Some(object) = object.as_table() {
             let statuses = Reader::new(Self::NAME, registration.statuses(), Statuses::close);
             object.raw_set("statuses", statuses)?;
-            object.raw_set("native", NativeRegistration::new(registration, entry.endpoint))?;
+            object.raw_set("native", NativeRegistration::new(registration, entry.is_endpoint))?;
         }
         Ok(object)
     }
@@ -220,15 +227,15 @@ unsafe impl Encode for RegistrationStatus {
 pub(super) struct NativeRegistration {
     /// None in one that is made for its type alone.
     open: Option<Owned<Arc<Registration>>>,
-    /// None where its value is the program's own.
-    endpoint: RefCell<Option<Endpoint>>,
+    /// Has its value an address and metadata?
+    is_endpoint: bool,
 }
 
 impl NativeRegistration {
-    fn new(registration: Registration, endpoint: Option<Endpoint>) -> Self {
+    fn new(registration: Registration, is_endpoint: bool) -> Self {
         Self {
             open: Some(Owned::new(Arc::new(registration))),
-            endpoint: RefCell::new(endpoint),
+            is_endpoint,
         }
     }
 
@@ -240,7 +247,7 @@ impl NativeRegistration {
         let Some(registration) = self.registration() else {
             return failure::forked(lua, UPDATE);
         };
-        let (value, wait) = match self.changed(lua, request) {
+        let (value, wait) = match self.changed(lua, request, &registration.value()) {
             Ok(changed) => changed,
             Err(invalid) => return failure::invalid(lua, &invalid),
         };
@@ -250,28 +257,23 @@ impl NativeRegistration {
     }
 
     /// The value that the entry is to have, and how long to wait for it.
-    fn changed(&self, lua: &Lua, request: LuaValue) -> Result<(Bytes, Duration), Invalid> {
+    fn changed(&self, lua: &Lua, request: LuaValue, now: &[u8]) -> Result<(Bytes, Duration), Invalid> {
         let mut fields = Fields::new(lua, UPDATE, &[], request)?;
-        let mut endpoint = self.endpoint.borrow_mut();
-        let (value, changed) = match &*endpoint {
-            None => (fields.bytes("value")?, None),
-            Some(Endpoint { addr, metadata }) => {
-                let new = (fields.optional_text("addr")?, fields.json("metadata")?);
-                if let (None, None) = new {
+        let value = match self.is_endpoint {
+            false => fields.bytes("value")?,
+            true => {
+                let mut endpoint = Endpoint::of(now);
+                let (addr, metadata) = (fields.optional_text("addr")?, fields.json("metadata")?);
+                if let (None, None) = (&addr, &metadata) {
                     return Err(fields.none_of(&["addr", "metadata"]));
                 }
-                let changed = Endpoint {
-                    addr: new.0.unwrap_or_else(|| addr.clone()),
-                    metadata: new.1.unwrap_or_else(|| metadata.clone()),
-                };
-                (changed.value(), Some(changed))
+                endpoint.addr = addr.unwrap_or(endpoint.addr);
+                endpoint.metadata = metadata.unwrap_or(endpoint.metadata);
+                endpoint.value()
             }
         };
         let wait = fields.patience("wait")?.unwrap_or(WAIT);
         fields.check()?;
-        if changed.is_some() {
-            *endpoint = changed;
-        }
         Ok((value, wait))
     }
 }

@@ -26,6 +26,9 @@ use crate::etcd::watches::{State as Standing, Status, Watcher};
 /// How often a range is asked for again that the user may not read.
 const DENIED: Duration = Duration::from_secs(5);
 
+/// How long the file may take to be read.
+const READING: Duration = Duration::from_secs(5);
+
 /// How often the watch is asked how far it is, while somebody waits for a revision.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -44,21 +47,41 @@ pub(super) fn start(
     let feed = Feed {
         client: client.clone(),
         shared: shared.clone(),
-        options,
+        // It has pauses of its own, and each failure is told.
+        options: CallOptions { retry: 0, ..options },
         page,
         keeper: file.map(|file| Keeper::new(file, shared.clone(), client.namespace.clone())),
     };
     let closed = client.servers().closed.clone();
     tokio::spawn(async move {
+        let ending = Ending(shared.clone());
         tokio::select! {
             () = stop.cancelled() => {}
-            () = closed.cancelled() => shared.change(|state| {
-                state.stale.get_or_insert((Instant::now(), None));
-                state.ended = Some(Error::closed());
-            }),
+            () = closed.cancelled() => ending.end(Error::closed()),
             () = feed.run() => {}
         }
+        if let Some(keeper) = &feed.keeper {
+            keeper.finish().await;
+        }
     });
+}
+
+/// However the task ends, by a panic too, those who read hear of it.
+struct Ending(Arc<Shared>);
+
+impl Ending {
+    fn end(&self, error: Error) {
+        self.0.change(|state| {
+            state.stale.get_or_insert((Instant::now(), None));
+            state.ended.get_or_insert(error);
+        });
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.end(Error::new(Code::Internal, "what keeps the cache current has ended"));
+    }
 }
 
 struct Feed {
@@ -70,11 +93,11 @@ struct Feed {
 }
 
 impl Feed {
-    async fn run(self) {
+    async fn run(&self) {
         let Some(keeper) = &self.keeper else {
             return self.serve().await;
         };
-        keeper.read().await;
+        keeper.read(READING).await;
         tokio::select! {
             () = self.serve() => {}
             _ = keeper.run() => {}
@@ -154,9 +177,11 @@ impl Feed {
     async fn attend(&self, watcher: &Watcher) -> Result<Infallible> {
         let mut settle = SETTLE.0;
         let mut waiting_since = None;
+        let mut hurried = None::<Instant>;
         loop {
             // Read before what waits is taken: then all up to there is in.
             let status = watcher.status();
+            let before = self.shared.state().store.revision();
             let mut changed = false;
             while let Some(response) = watcher.take() {
                 let response = response?;
@@ -168,7 +193,7 @@ impl Feed {
                 });
                 changed = true;
             }
-            self.look(&status, changed);
+            self.look(&status, before, changed);
             if changed {
                 self.keep();
             }
@@ -182,7 +207,10 @@ impl Feed {
                 (waiting_since, settle) = (None, SETTLE.0);
                 continue;
             }
-            watcher.hurry();
+            if hurried.is_none_or(|hurried| hurried.elapsed() >= LOOK) {
+                watcher.hurry();
+                hurried = Some(Instant::now());
+            }
             if waiting_since.get_or_insert_with(Instant::now).elapsed() >= settle && status.state == Standing::Ready {
                 // In time, since what the watch brings waits meanwhile.
                 let _ = timeout(SETTLE.0, self.settle()).await;
@@ -221,7 +249,7 @@ impl Feed {
     }
 
     /// Notes how far the watch is, and whether it is cut off.
-    fn look(&self, status: &Status, changed: bool) {
+    fn look(&self, status: &Status, before: i64, changed: bool) {
         let is_cut = status.state == Standing::Stale;
         let mut state = self.shared.state();
         let State {
@@ -230,9 +258,8 @@ impl Feed {
             is_silent,
             ..
         } = &mut *state;
-        let is_further = status.revision > store.revision();
-        let is_news = changed || is_cut != stale.is_some() || is_further;
-        *is_silent &= !is_further;
+        let is_news = changed || is_cut != stale.is_some() || status.revision > store.revision();
+        *is_silent &= status.revision <= before;
         store.apply(status.revision, Vec::new());
         match is_cut {
             true => {

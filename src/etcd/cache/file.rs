@@ -5,22 +5,26 @@
 //! range, is not used. The work is done by threads of tokio's pool, since disks block.
 
 use std::convert::Infallible;
-use std::fs;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use prost::Message;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::replica::Shared;
 use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::namespace::Namespace;
-use crate::etcd::part::{Fate, Part, failed};
-use crate::etcd::pb::{RangeRequest, RangeResponse, ResponseHeader};
+use crate::etcd::part::{self, Fate, Part, failed};
+use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
 
 const MARK: &[u8] = b"silly-etcd cache 1\n";
 
@@ -33,6 +37,8 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     namespace: Namespace,
     changed: Notify,
+    /// Something has changed that is not in the file.
+    is_due: AtomicBool,
 }
 
 impl Keeper {
@@ -42,6 +48,7 @@ impl Keeper {
             shared,
             namespace,
             changed: Notify::new(),
+            is_due: AtomicBool::new(false),
         }
     }
 
@@ -59,30 +66,27 @@ impl Keeper {
 
     /// The replica has changed.
     pub(super) fn changed(&self) {
+        self.is_due.store(true, Ordering::Relaxed);
         self.changed.notify_one();
     }
 
-    /// Takes what the file holds, if it is there.
-    pub(super) async fn read(&self) {
+    /// Takes what the file holds, if it is there and can be read within `limit`.
+    pub(super) async fn read(&self, limit: Duration) {
         let file = self.file.clone();
         let range = self.range();
-        let read = spawn_blocking(move || match fs::read(&file) {
-            Ok(bytes) => decode(&bytes, &range).map(Some).ok_or_else(|| {
-                let text = format!("{}: it is damaged, or of another range", file.display());
-                Error::new(Code::DataLoss, text)
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed(&file, &error)),
-        });
-        let read = read
-            .await
-            .unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())));
+        let read = timeout(limit, spawn_blocking(move || read(&file, &range)));
+        let read = match read.await {
+            Ok(read) => read.unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string()))),
+            Err(_) => Err(failed(&self.file, &"it could not be read in time")),
+        };
         self.shared.change(|state| {
             state.is_read = true;
             match read {
-                Ok(Some((header, kept))) => {
+                Ok(Some(Kept { age, header, kvs })) => {
                     state.header = header;
-                    state.store.restore(header.revision, kept.kvs);
+                    state.store.restore(header.revision, kvs);
+                    let since = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+                    state.stale = Some((since, None));
                 }
                 Ok(None) => {}
                 Err(error) => state.unfiled = Some(error),
@@ -94,15 +98,71 @@ impl Keeper {
     pub(super) async fn run(&self) -> Infallible {
         loop {
             self.changed.notified().await;
-            let (file, shared, range) = (self.file.clone(), self.shared.clone(), self.range());
-            let written = spawn_blocking(move || write(&file, &range, &shared));
-            let written = written
-                .await
-                .unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())));
-            self.shared.change(|state| state.unfiled = written.err());
+            if !self.write().await {
+                self.changed();
+            }
             sleep(INTERVAL).await;
         }
     }
+
+    /// Writes it for the last time, if something has changed since.
+    pub(super) async fn finish(&self) {
+        if self.is_due.load(Ordering::Relaxed) {
+            self.write().await;
+        }
+    }
+
+    /// Says whether it is written.
+    async fn write(&self) -> bool {
+        self.is_due.store(false, Ordering::Relaxed);
+        let (file, shared, range) = (self.file.clone(), self.shared.clone(), self.range());
+        let written = spawn_blocking(move || write(&file, &range, &shared));
+        let written = written
+            .await
+            .unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())));
+        let is_written = written.is_ok();
+        self.shared.change(|state| state.unfiled = written.err());
+        is_written
+    }
+}
+
+/// What a file holds.
+struct Kept {
+    /// How long ago it was written.
+    age: Duration,
+    header: ResponseHeader,
+    kvs: Vec<KeyValue>,
+}
+
+/// What is in the file, none where there is none.
+fn read(file: &Path, range: &RangeRequest) -> Result<Option<Kept>> {
+    let failed = |error: std::io::Error| failed(file, &error);
+    let mut options = OpenOptions::new();
+    // Else a pipe would have to be waited for.
+    options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let mut opened = match options.open(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    let is = opened.metadata().map_err(failed)?;
+    if !is.is_file() {
+        return Err(part::failed(file, &"it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    opened.read_to_end(&mut bytes).map_err(failed)?;
+    let age = is.modified().ok().and_then(|written| written.elapsed().ok());
+    let kept = decode(&bytes, range).map(|(header, kept)| Kept {
+        age: age.unwrap_or_default(),
+        header,
+        kvs: kept.kvs,
+    });
+    let damaged = || {
+        Error::new(
+            Code::DataLoss,
+            format!("{}: it is damaged, or of another range", file.display()),
+        )
+    };
+    kept.map(Some).ok_or_else(damaged)
 }
 
 fn write(file: &Path, range: &RangeRequest, shared: &Shared) -> Result<()> {
@@ -144,7 +204,6 @@ fn decode(bytes: &[u8], range: &RangeRequest) -> Option<(ResponseHeader, RangeRe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::pb::KeyValue;
 
     #[test]
     fn a_file_that_is_damaged_anywhere_or_of_another_range_is_not_used() {

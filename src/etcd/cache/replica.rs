@@ -102,6 +102,11 @@ impl State {
         self.store.revision() > 0
     }
 
+    /// Is it kept current, and has it had this revision?
+    pub(super) fn has(&self, revision: i64) -> bool {
+        self.stale.is_none() && self.store.revision() >= revision
+    }
+
     /// Why nothing can be read, where nothing can.
     pub(super) fn absence(&self) -> Option<Error> {
         if let Some(error) = &self.ended {

@@ -173,8 +173,9 @@ impl Store {
                     self.kvs.insert(before.kv.key.clone(), before);
                 }
                 before => {
-                    self.note(&kv.key, before.map(|held| held.kv), !first);
+                    let key = kv.key.clone();
                     self.hold(kv);
+                    self.note(&key, before.map(|held| held.kv), !first);
                 }
             }
         }
@@ -228,12 +229,17 @@ impl Store {
         self.kvs.remove(key)
     }
 
-    /// A key was something else before.
+    /// A key was something else before, and is as it is now.
     fn note(&mut self, key: &Bytes, before: Kv, reloaded: bool) {
+        let is_here = self.kvs.contains_key(key);
         for reader in self.readers.values_mut().filter(|reader| reader.range.holds(key)) {
-            // What was seen last is older than what was before.
-            reader.keys.entry(key.clone()).or_insert_with(|| before.clone());
             reader.reloaded |= reloaded;
+            // What was seen last is older than what was before.
+            let seen = reader.keys.entry(key.clone()).or_insert_with(|| before.clone());
+            if seen.is_none() && !is_here {
+                // It came and went, and left nothing to tell.
+                reader.keys.remove(key);
+            }
         }
     }
 

@@ -191,7 +191,7 @@ impl Hub {
             heard.now();
             while let Some(message) = responses.ready(line)? {
                 *answered = true;
-                let is_progress = message.events.is_empty();
+                let is_progress = message.events.is_empty() && !message.created && !message.canceled;
                 let fault = {
                     let mut watches = self.watches();
                     watches.receive(message);

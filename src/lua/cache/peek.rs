@@ -6,7 +6,7 @@
 
 use std::ffi::c_int;
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use mlua::ffi;
@@ -17,10 +17,13 @@ use crate::etcd::{Cache, Peek};
 
 /// What the function has in its upvalue. The collector takes it with the function.
 struct Held {
-    /// None once the collector has called for it, though finalizers may still call the function.
-    cache: Option<Owned<Arc<Cache>>>,
-    /// What is being written. It is dropped here, since Lua leaves the function by `longjmp` when there is no memory.
-    value: Bytes,
+    /// None once the collector has called for it, though finalizers may still call the function. Not what keeps the
+    /// cache: that ends when it is closed.
+    cache: Option<Owned<Weak<Cache>>>,
+    /// What is being written, the last one on top: before Lua 5.3 the collector may run meanwhile, and its finalizers
+    /// call the function too. They are dropped from here, since Lua leaves the function by `longjmp` when there is no
+    /// memory.
+    values: Vec<Bytes>,
 }
 
 /// The function.
@@ -35,7 +38,7 @@ pub(super) fn function(lua: &Lua, cache: &Arc<Cache>) -> LuaResult<LuaValue> {
             place = ffi::lua_newuserdata(state, size_of::<Held>()).cast();
             place.write(Held {
                 cache: None,
-                value: Bytes::new(),
+                values: Vec::new(),
             });
             ffi::lua_createtable(state, 0, 1);
             ffi::lua_pushcfunction(state, collect);
@@ -45,7 +48,7 @@ pub(super) fn function(lua: &Lua, cache: &Arc<Cache>) -> LuaResult<LuaValue> {
         })
     }?;
     // SAFETY: `function` keeps the block from being collected.
-    unsafe { (*place).cache = Some(Owned::new(cache.clone())) };
+    unsafe { (*place).cache = Some(Owned::new(Arc::downgrade(cache))) };
     Ok(function)
 }
 
@@ -57,7 +60,7 @@ unsafe extern "C-unwind" fn collect(state: *mut ffi::lua_State) -> c_int {
     unsafe {
         let held = ffi::lua_touserdata(state, 1).cast::<Held>();
         (*held).cache = None;
-        (*held).value = Bytes::new();
+        (*held).values = Vec::new();
     }
     0
 }
@@ -66,27 +69,34 @@ unsafe extern "C-unwind" fn collect(state: *mut ffi::lua_State) -> c_int {
 #[allow(unsafe_code)]
 unsafe extern "C-unwind" fn peek(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: the upvalue is the block, which lives as long as this function; nobody else is in it, as this is the Lua
-    // thread and nothing below calls Lua code before the block was left. Nothing that must be dropped lives where Lua
-    // may raise an error.
+    // thread, but for finalizers that call this function while a value is pushed: no reference into the block is held
+    // then, and they leave it as they have found it. Nothing that must be dropped lives where Lua may raise an error.
     unsafe {
         let held = ffi::lua_touserdata(state, ffi::lua_upvalueindex(1)).cast::<Held>();
+        if ffi::lua_type(state, 1) != ffi::LUA_TSTRING {
+            ffi::lua_pushboolean(state, 0);
+            return 1;
+        }
         let cache = (*held).cache.as_ref().and_then(Owned::get);
-        let (Some(cache), ffi::LUA_TSTRING) = (cache, ffi::lua_type(state, 1)) else {
+        let Some(cache) = cache.and_then(Weak::upgrade) else {
             ffi::lua_pushboolean(state, 0);
             return 1;
         };
         let mut length = 0;
         let key = ffi::lua_tolstring(state, 1, &raw mut length);
         let key = slice::from_raw_parts(key.cast::<u8>(), length);
-        match cache.peek(key, ffi::lua_tonumber(state, 2) as u64) {
+        let found = cache.peek(key, ffi::lua_tonumber(state, 2) as u64);
+        drop(cache);
+        match found {
             Peek::Known => ffi::lua_pushboolean(state, 1),
             Peek::None => ffi::lua_pushnil(state),
             Peek::Unknown => ffi::lua_pushboolean(state, 0),
             Peek::Value(value, change) => {
-                (*held).value = value;
-                ffi::lua_pushlstring(state, (*held).value.as_ptr().cast(), (*held).value.len());
+                let (start, length, depth) = (value.as_ptr(), value.len(), (*held).values.len());
+                (*held).values.push(value);
+                ffi::lua_pushlstring(state, start.cast(), length);
                 ffi::lua_pushnumber(state, change as f64);
-                (*held).value = Bytes::new();
+                (*held).values.truncate(depth);
                 return 2;
             }
         }

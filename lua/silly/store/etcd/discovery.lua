@@ -36,15 +36,17 @@ local function entry(self, kv)
 	return { id = kv.key:sub(#self.name + 2), addr = value.Addr, metadata = metadata, kv = kv }
 end
 
--- Reads the entries anew where the cache has changed. Those that have not are the same tables as before.
+-- Reads the entries anew where the cache has changed. Those that have not are the same tables as before. Returns them,
+-- or none and why.
 local function refresh(self)
 	local version = self.native:version()
-	if version == self.version then
-		return
+	if version == self.version and version > 0 then
+		return self.entries
 	end
-	local view = self.native:view()
+	local view, message, info = self.native:view()
 	if not view then
-		return
+		self.version, self.entries, self.by_key, self.invalid = nil, {}, {}, 0
+		return self.entries, message, info
 	end
 	local before = self.by_key
 	self.version, self.entries, self.by_key, self.invalid = version, {}, {}, 0
@@ -59,23 +61,27 @@ local function refresh(self)
 			self.invalid = self.invalid + 1
 		end
 	end
+	return self.entries
 end
 
--- Those who are known now.
+-- Those who are known now; where that cannot be told, none and why.
 local function entries(self)
-	local status = self.limit and self.native:status()
-	if status and status.lag > self.limit then
-		return {}
+	if self.limit then
+		local status, message, info = self.native:status()
+		if not status then
+			return {}, message, info
+		elseif status.lag > self.limit then
+			return {}
+		end
 	end
-	refresh(self)
-	return self.entries
+	return refresh(self)
 end
 
 --- Who is registered, in the order of their ids. Costs no call. The tables are shared: do not change them.
 ---@nodiscard
 ---@return silly.store.etcd.discovery.entry[] entries
 function discovery:list()
-	return entries(check(self, "list"))
+	return (entries(check(self, "list")))
 end
 
 --- One of them.
@@ -85,7 +91,7 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function discovery:pick(policy)
-	local all = entries(check(self, "pick"))
+	local all, message, info = entries(check(self, "pick"))
 	local count = #all
 	if type(policy) == "table" and type(policy.key) == "string" then
 		local ids = {}
@@ -107,6 +113,8 @@ function discovery:pick(policy)
 	end
 	if all[count] then
 		return all[count]
+	elseif message then
+		return nil, (message:gsub("^cache%.%w+", "discovery.pick")), info
 	end
 	return failure("discovery.pick", "unavailable", ("nobody is registered as '%s'"):format(self.name))
 end
@@ -121,9 +129,8 @@ function discovery:status()
 	if not status then
 		return nil, message, info
 	end
-	refresh(self)
 	---@cast status silly.store.etcd.discovery.status
-	status.entries, status.invalid = #self.entries, self.invalid
+	status.entries, status.invalid = #entries(self), self.invalid
 	return status
 end
 
@@ -173,10 +180,11 @@ local function nextchange(self, seconds)
 	local deadline = seconds and core:monotonic() + (tonumber(seconds) or 0) * 1000
 	while not self.waiting[1] do
 		local response, message, info = read(self, self.native, seconds)
-		if not response then
+		-- Another reader may have left something meanwhile.
+		if not response and not self.waiting[1] then
 			return nil, message, info
 		end
-		for _, change in ipairs(response.events) do
+		for _, change in ipairs(response and response.events or {}) do
 			self.waiting[#self.waiting + 1] = event(self.discovery, change)
 		end
 		seconds = deadline and math.max(0, (deadline - core:monotonic()) / 1000)
