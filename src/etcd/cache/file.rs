@@ -23,8 +23,11 @@ use tokio::time::{sleep, timeout};
 use super::replica::Shared;
 use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::namespace::Namespace;
-use crate::etcd::part::{self, Fate, Part, failed};
+use crate::etcd::part::{Fate, Part, failed};
 use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
+
+/// What is said of a pipe or a device.
+const NO_FILE: &str = "it is no regular file";
 
 const MARK: &[u8] = b"silly-etcd cache 1\n";
 
@@ -136,20 +139,20 @@ struct Kept {
 
 /// What is in the file, none where there is none.
 fn read(file: &Path, range: &RangeRequest) -> Result<Option<Kept>> {
-    let failed = |error: std::io::Error| failed(file, &error);
+    let reason = |error: std::io::Error| failed(file, &error);
     let mut options = OpenOptions::new();
     // Else a pipe would have to be waited for.
     options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
     let mut opened = match options.open(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(failed)?,
+        opened => opened.map_err(reason)?,
     };
-    let is = opened.metadata().map_err(failed)?;
+    let is = opened.metadata().map_err(reason)?;
     if !is.is_file() {
-        return Err(part::failed(file, &"it is no regular file"));
+        return Err(failed(file, &NO_FILE));
     }
     let mut bytes = Vec::new();
-    opened.read_to_end(&mut bytes).map_err(failed)?;
+    opened.read_to_end(&mut bytes).map_err(reason)?;
     let age = is.modified().ok().and_then(|written| written.elapsed().ok());
     let kept = decode(&bytes, range).map(|(header, kept)| Kept {
         age: age.unwrap_or_default(),
@@ -177,6 +180,9 @@ fn write(file: &Path, range: &RangeRequest, shared: &Shared) -> Result<()> {
             ..RangeResponse::default()
         }
     };
+    if std::fs::metadata(file).is_ok_and(|is| !is.is_file()) {
+        return Err(failed(file, &NO_FILE));
+    }
     let mut part = Part::open(file)?;
     let bytes = encode(range, &response);
     part.write(&bytes)?;
