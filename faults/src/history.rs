@@ -138,6 +138,8 @@ pub struct Lease {
 pub struct Record {
     pub calls: Vec<Call>,
     pub watches: Vec<Watch>,
+    /// The reads of caches.
+    pub cached: Vec<Call>,
     pub leases: Vec<Lease>,
     /// When each fault began.
     pub faults: Vec<Time>,

@@ -3,6 +3,7 @@
 //! In: CELLS, the names of the cells to run, separated by commas (default: all); SECONDS, how long each lasts (default:
 //! 30); ETCD, the server's binary. Out: a table, and status 1 if any promise was broken.
 
+mod caches;
 mod cells;
 mod check;
 mod cluster;

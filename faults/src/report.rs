@@ -85,6 +85,8 @@ impl Row {
             row.violations.extend(check::lease::check(lease, truth, end));
         }
         row.violations.extend(check::lease::shared(&record.leases));
+        row.violations
+            .extend(check::cached::check(&record.cached, lives, prefix));
         row
     }
 

@@ -20,7 +20,7 @@ use crate::report::Row;
 use crate::stage::{CALLERS, SHORT, Stage};
 use crate::traffic::Caller;
 use crate::watchers::Goal;
-use crate::{leases, traffic, users, watchers};
+use crate::{caches, leases, traffic, users, watchers};
 
 /// How long the events that are still missing are waited for once all is well again.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -62,6 +62,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     let mut readers = JoinSet::new();
     let reader = |number| stage.client(number, 0..3, cell.patience);
     let clients = vec![reader(0), reader(1)];
+    readers.spawn(caches::run(clients[1].clone(), history.clone(), goals.clone()));
     readers.spawn(watchers::run(clients, cell.crowd, history.clone(), stop.clone(), goals));
 
     faults::run(cell, &mut stage).await?;

@@ -1,5 +1,6 @@
 //! The checks: each takes what was recorded and the store's own history, and finds what must not be.
 
+pub mod cached;
 pub mod lease;
 pub mod linear;
 pub mod lives;
