@@ -77,18 +77,21 @@ test: deps build $(if $(filter spec spec/hosts_spec.lua,$(SPEC)),libraries) $(OT
 	spec/support/etcd run cargo test --locked --workspace
 	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock
-	spec/support/etcd run $(BUSTED)
+	$(if $(filter spec,$(SPEC)),.ci/specs busted --lua=$(LUA),spec/support/etcd run $(BUSTED))
 	.ci/servers "$(OTHER_ETCD) $(GO_ETCDS:%=build/etcd-%/etcd)" $(BUSTED) \
 		$(addprefix --exclude-pattern=,$(ANYWHERE)) --exclude-tags=hosts,memory
 
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
 
-bench: deps-bench build ## Measure against etcd-client and clientv3; BENCH=quick or hosts, CASES=put,replay narrows
+bench: deps-bench build ## Measure against etcd-client and clientv3; BENCH=quick, hosts or cache, CASES=put,replay narrows
+	$(if $(filter cache,$(BENCH)),@eval "$$($(MAKE) -s env)" && exec spec/support/etcd run $(LUA) bench/cache.lua)
+ifneq ($(BENCH),cache)
 	$(if $(filter hosts,$(BENCH)),$(MAKE) libraries LIBRARIES=$(PROFILE))
 	cargo build --release --locked --manifest-path bench/Cargo.toml
 	@eval "$$($(MAKE) -s env)" && $(if $(BENCH),BENCH=$(BENCH)) $(if $(CASES),CASES=$(CASES)) \
 		spec/support/etcd run "$(CARGO_TARGET_DIR)/release/bench"
+endif
 
 build: $(filter $(LUA_5_5),$(LUA)) ## Build build/<Lua version>/silly/store/etcd.so
 	cargo build --profile $(PROFILE) --locked --features $(FEATURE)

@@ -107,8 +107,7 @@ local PATIENCE = { good = TIMEOUT.good, bad = { -1, -0.5, NAN, -HUGE, "x", true,
 local FILE = { good = { "/nowhere/file" }, bad = list(TEXT.bad, { "", "a\0b" }) }
 -- Those that wait would do so for as long.
 local BRIEF = { good = { 0.05 }, bad = DEADLINE.bad }
--- What wait for etcd, as it may come back.
-local WAITS = { cache = true, register = true, discover = true }
+local WAITS = schema.waits
 local SPECIAL = {
 	-- The least request reads nothing.
 	txn = { min_revision = { good = { 0 }, bad = INTEGER.bad } }, scan = { page = SIZE },

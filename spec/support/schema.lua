@@ -441,6 +441,9 @@ local GOOD = {
 }
 local ALSO = { swap = { "value" } }
 
+-- Those that wait for etcd to come, for as long as they are told.
+local waits = { cache = true, register = true, discover = true }
+
 -- The least that each call needs: the name of the call -> a request. Some values may be others than the good ones.
 local function least(values)
 	local all = {}
@@ -468,4 +471,4 @@ local function run(client, call, ...)
 	return f(owner, ...)
 end
 
-return { requests = requests, calls = calls, fields = fields, least = least, method = method, run = run }
+return { requests = requests, calls = calls, fields = fields, least = least, waits = waits, method = method, run = run }

@@ -197,7 +197,10 @@ impl State {
         if self.status.registered {
             return Ok(());
         } else if self.is_ended {
-            return Err(Error::closed());
+            return Err(Error {
+                applied: Applied::Maybe,
+                ..Error::closed()
+            });
         } else if self.status.taken {
             return Err(Error::new(Code::AlreadyExists, TAKEN));
         }

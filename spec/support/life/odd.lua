@@ -11,8 +11,7 @@ local random = math.random
 
 local client = etcd.newclient { endpoints = { endpoint } }
 local nobody = etcd.newclient { endpoints = { "127.0.0.1:1" }, retry = 0, retry_sleep = 0, deadline = 0.05 }
--- What may wait for etcd to come, for as long as it is told.
-local WAITS = { cache = true, register = true, discover = true }
+local WAITS = schema.waits
 
 local CALLS, NAMES = schema.calls, {
 	"timeout", "retry", "retry_sleep", "retry_unknown", "put", "get", "delete", "txn", "target", "result", "version",
