@@ -6,6 +6,7 @@
 //! client, which leaves the lease to its TTL.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::mem::replace;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -197,10 +198,7 @@ impl State {
         if self.status.registered {
             return Ok(());
         } else if self.is_ended {
-            return Err(Error {
-                applied: Applied::Maybe,
-                ..Error::closed()
-            });
+            return Err(self.problem.clone().unwrap_or_else(Error::closed));
         } else if self.status.taken {
             return Err(Error::new(Code::AlreadyExists, TAKEN));
         }
@@ -420,19 +418,16 @@ enum Put {
 
 impl Task {
     async fn run(mut self, stop: CancellationToken) {
-        let closed = self.client.servers().closed.clone();
         let state = self.state.clone();
         let client = self.client.clone();
         let _ending = Ending(state.clone());
         let mut lease = None;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = closed.cancelled() => {}
-            _ = self.serve(&mut lease) => {}
-        }
+        // What is under way when the client is closed says itself what may have come of it.
+        let closed = stop.run_until_cancelled(self.serve(&mut lease)).await;
         state.send_modify(|state| {
             state.is_ended = true;
             state.status.registered = false;
+            state.problem = closed;
         });
         if let Some(Lease { id, .. }) = lease {
             // Without a response it ends with its TTL, as it is renewed no longer.
@@ -440,11 +435,14 @@ impl Task {
         }
     }
 
-    /// Keeps the entry there, whatever happens.
-    async fn serve(&mut self, lease: &mut Option<Lease>) -> Infallible {
+    /// Keeps the entry there, whatever happens, until the client is closed.
+    async fn serve(&mut self, lease: &mut Option<Lease>) -> Error {
         let mut failures = 0;
         loop {
             let Err(error) = self.hold(lease, &mut failures).await;
+            if error.code == Code::Closed {
+                return error;
+            }
             let is_lost = matches!(error.code, Code::LeaseExpired | Code::NotFound);
             if is_lost {
                 *lease = None;
@@ -459,14 +457,16 @@ impl Task {
             };
             failures += 1;
             self.fail(error, is_lost);
-            let pause = sleep(pause);
-            let Some(Lease { renewals, .. }) = lease else {
-                pause.await;
-                continue;
+            let lost = async {
+                match lease {
+                    Some(Lease { renewals, .. }) => lost(renewals).await,
+                    None => pending().await,
+                }
             };
             tokio::select! {
-                () = pause => {}
-                error = lost(renewals) => {
+                () = sleep(pause) => {}
+                () = self.client.servers().closed.cancelled() => return Error::closed(),
+                error = lost => {
                     *lease = None;
                     self.fail(error, true);
                 }
