@@ -161,18 +161,18 @@ describe("an entry", function()
 	end)
 
 	it("lives on though the program has forgotten it", function()
-		local key = assert(client:register { name = name, addr = "a", TTL = 1 }).key
+		local key = assert(client:register { name = name, addr = "a", TTL = 2 }).key
 		collectgarbage()
 		collectgarbage()
-		os.execute "sleep 2.5"
+		os.execute "sleep 4"
 		assert.is_truthy(found(key))
 	end)
 
 	it("is kept while Lua is busy for longer than its TTL", function()
-		local entry = assert(client:register { name = name, addr = "a", TTL = 1 })
+		local entry = assert(client:register { name = name, addr = "a", TTL = 2 })
 		local other <close> = etcd.newclient { endpoints = { server.endpoint() } }
 		local stream = assert(other:watch(entry.key))
-		local finish = os.time() + 4
+		local finish = os.time() + 5
 		while os.time() < finish do end -- luacheck: ignore
 		assert.is_true(entry:held())
 		assert.are.equal("timeout", select(3, stream:read(0)).code)
@@ -253,12 +253,12 @@ describe("through an outage", function()
 		assert.is_true(silly.run(function()
 			for i = 1, 100 do
 				task.fork(function()
-					entries[i] = assert(own:register { name = "fleet", addr = "a" .. i, id = tostring(i), TTL = 2, wait = HANG })
+					entries[i] = assert(own:register { name = "fleet", addr = "a" .. i, id = tostring(i), TTL = 3, wait = HANG })
 				end)
 			end
 		end))
 		node:stop()
-		os.execute "sleep 6"
+		os.execute "sleep 9"
 		for _, entry in ipairs(entries) do
 			assert.is_false(entry:held())
 		end
