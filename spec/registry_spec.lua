@@ -309,7 +309,7 @@ describe("through an outage", function()
 		local none, message, info = own:register { name = "svc", addr = "a", wait = 0.2 }
 		assert.is_nil(none)
 		assert.are.equal("unavailable", info.code)
-		assert.matches("^register: unavailable: not registered within 200ms: ", message)
+		assert.matches("^register: unavailable: not registered within %d+ms: ", message)
 		local entry = assert(own:register { name = "svc", addr = "a", wait = 0 })
 		assert.is_false(entry:status().registered)
 		local _, late, why = entry:update { addr = "b", wait = 0.1 }

@@ -196,6 +196,8 @@ fn is_final(error: &Error) -> bool {
 
 /// The first load has not come in time, for this reason.
 fn late(wait: Duration, reason: Error) -> Error {
+    // What a deadline has left has digits that nobody wants to know.
+    let wait = Duration::from_millis(wait.as_millis().try_into().unwrap_or(u64::MAX));
     let text = format!("the first load did not come within {wait:?}: {}", reason.message);
     Error {
         message: text,

@@ -115,7 +115,8 @@ impl Client {
             wait,
         } = request;
         self.servers().allows(size(&key, &value))?;
-        let until = Instant::now() + wait;
+        let began = Instant::now();
+        let until = began + wait;
         let until = options.deadline.map_or(until, |deadline| until.min(deadline));
         let (state, stop) = (
             Arc::new(watch::Sender::new(State::new(value))),
@@ -148,7 +149,11 @@ impl Client {
             let settled = seen.wait_for(|state| state.status.registered || state.is_ended || state.is_hopeless());
             // Whoever changes it is `registration`'s.
             let in_time = timeout_at(until, settled).await.is_ok_and(|settled| settled.is_ok());
-            registration.state.borrow().outcome(in_time, wait)?;
+            let waited = began.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+            registration
+                .state
+                .borrow()
+                .outcome(in_time, Duration::from_millis(waited))?;
         }
         Ok(registration)
     }
