@@ -57,7 +57,7 @@ HOSTS := spec/support/etcd run spec/conformance/run
 
 # Specs that are the same whatever the server is: the library alone, requests that it refuses, keys that it prefixes,
 # TLS, the examples.
-ANYWHERE := life input messages namespace detection docs install samples silly tls
+ANYWHERE := life input messages namespace detection docs daemons install samples silly tls
 
 # A short cell of each kind of fault, for `make test`.
 QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork SECONDS=8
