@@ -124,9 +124,7 @@ impl LuaUserData for Core {
         methods.add_method("monotonic", |_, core, ()| Ok(core.started.elapsed().as_millis() as i64));
 
         // random(n) -> an integer from 1 to n
-        methods.add_method("random", |_, _, n: u32| {
-            Ok((random::fraction() * f64::from(n)) as u32 + 1)
-        });
+        methods.add_method("random", |_, _, n: usize| Ok(random::below(n) + 1));
 
         // rendezvous(key, ids) -> the place of the id that the key belongs to, the same in every process, whatever others
         // there are; nil where there are none
