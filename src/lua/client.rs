@@ -60,16 +60,11 @@ impl NativeClient {
         let Some(client) = self.client() else {
             return failure::forked(lua, NAMESPACE);
         };
-        let error = match Value::new(lua, prefix) {
+        let error = match Value::new(lua, prefix).bytes("prefix") {
             _ if self.is_closed() => Error::new(Code::Closed, CLOSED),
-            Value::Text(prefix) if prefix.is_empty() => {
-                Error::new(Code::InvalidArgument, "the prefix must not be empty")
-            }
-            Value::Text(prefix) => return Self::of(client.namespace(&prefix), false).into_lua_multi(lua),
-            other => {
-                let text = format!("the prefix must be a string, got {}", other.article());
-                Error::new(Code::InvalidArgument, text)
-            }
+            Ok(prefix) if prefix.is_empty() => Error::new(Code::InvalidArgument, "the prefix must not be empty"),
+            Ok(prefix) => return Self::of(client.namespace(&prefix), false).into_lua_multi(lua),
+            Err(error) => error,
         };
         failure::push(lua, NAMESPACE, &error)
     }

@@ -6,6 +6,7 @@
 //! other. In the place of a table there may be the one field that it must have.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,6 +124,9 @@ impl Drop for Fields<'_> {
 impl<'a> Fields<'a> {
     /// A longer time than anyone waits; the clocks can still add it.
     const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+
+    /// How long what waits for etcd to come does so, where nothing else is said.
+    const WAIT: Duration = Duration::from_secs(5);
 
     /// The fields of a request of `call`. Where one alone is `required` it may stand in the request's place.
     pub(super) fn new(
@@ -517,6 +521,29 @@ impl<'a> Fields<'a> {
     pub(super) fn patience(&mut self, name: &'static str) -> Result<Option<Duration>, Invalid> {
         let value = self.value(name)?;
         seconds(&value).map_err(|reason| self.field(name, &reason))
+    }
+
+    /// How long to wait for etcd to come: the field `wait`.
+    pub(super) fn wait(&mut self) -> Result<Duration, Invalid> {
+        Ok(self.patience("wait")?.unwrap_or(Self::WAIT))
+    }
+
+    /// The most keys of a page, which has `default` of them where nothing is said.
+    pub(super) fn page(&mut self, default: i64) -> Result<i64, Invalid> {
+        match self.optional_natural("page")? {
+            Some(0) => Err(self.field("page", "must be more than 0 keys")),
+            page => Ok(page.map_or(default, u64::cast_signed)),
+        }
+    }
+
+    /// A path that may be absent: the field `file`.
+    pub(super) fn file(&mut self) -> Result<Option<PathBuf>, Invalid> {
+        match self.optional_text("file")? {
+            Some(file) if file.is_empty() || file.contains(char::is_control) => {
+                Err(self.field("file", "must be a path"))
+            }
+            file => Ok(file.map(PathBuf::from)),
+        }
     }
 
     /// A whole number of milliseconds that may be absent.

@@ -1,6 +1,5 @@
 //! The Maintenance service: the calls that are more than a request and a response.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mlua::prelude::*;
@@ -146,22 +145,16 @@ pub(super) struct TakeSnapshot;
 
 impl Decode for SnapshotTo {
     fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
-        let file = fields.optional_text("file")?;
+        let file = fields.file()?;
         let chunk = fields.has_function("chunk")?;
         fields.has_function("progress")?;
         let idle = fields.seconds("idle")?.unwrap_or(IDLE);
         match (&file, chunk) {
             (Some(_), true) => return Err(fields.field("chunk", "excludes 'file'")),
             (None, true) => fields.spare("file"),
-            (Some(file), _) if file.is_empty() || file.contains(char::is_control) => {
-                return Err(fields.field("file", "must be a path"));
-            }
             _ => {}
         }
-        Ok(Self {
-            file: file.map(PathBuf::from),
-            idle,
-        })
+        Ok(Self { file, idle })
     }
 }
 

@@ -25,9 +25,8 @@ use crate::etcd::{self, Applied, CallOptions, Client, RegisterRequest, Registrat
 const UPDATE: &str = "registration.update";
 const CLOSE: &str = "registration.close";
 
-/// The TTL of an entry, and how long it is waited for, where nothing else is said.
+/// The TTL of an entry, where nothing else is said.
 const TTL: i64 = 10;
-const WAIT: Duration = Duration::from_secs(5);
 
 /// An entry as Go's `naming/endpoints` has it.
 struct Endpoint {
@@ -83,7 +82,7 @@ impl Decode for Register {
             value,
             ttl,
             replace: fields.flag("replace")?,
-            wait: fields.patience("wait")?.unwrap_or(WAIT),
+            wait: fields.wait()?,
         };
         Ok(Self { request, entry })
     }
@@ -272,7 +271,7 @@ impl NativeRegistration {
                 endpoint.value()
             }
         };
-        let wait = fields.patience("wait")?.unwrap_or(WAIT);
+        let wait = fields.wait()?;
         fields.check()?;
         Ok((value, wait))
     }

@@ -26,10 +26,7 @@ impl Decode for ScanRequest {
             serializable: fields.flag("serializable")?,
             ..RangeRequest::default()
         };
-        let page = match fields.optional_natural("page")? {
-            Some(0) => return Err(fields.field("page", "must be more than 0 keys")),
-            page => page.map_or(PAGE, u64::cast_signed),
-        };
+        let page = fields.page(PAGE)?;
         Ok(Self { range, page })
     }
 }

@@ -12,6 +12,7 @@ use mlua::prelude::*;
 use zeroize::Zeroizing;
 
 use super::cdata::Cdata;
+use crate::etcd::{self, Code, Error};
 
 /// A value of a request.
 pub(super) enum Value {
@@ -31,6 +32,17 @@ impl Value {
             LuaValue::String(text) => Self::Text(Bytes::copy_from_slice(&text.as_bytes())),
             cdata @ LuaValue::Other(_) => Self::Cdata(Box::new(Cdata::read(lua, &cdata))),
             other => Self::Other(other),
+        }
+    }
+
+    /// The bytes of the argument of this name.
+    pub(super) fn bytes(self, name: &str) -> etcd::Result<Bytes> {
+        match self {
+            Self::Text(bytes) => Ok(bytes),
+            other => {
+                let text = format!("the {name} must be a string, got {}", other.article());
+                Err(Error::new(Code::InvalidArgument, text))
+            }
         }
     }
 
