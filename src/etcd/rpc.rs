@@ -14,6 +14,7 @@ use super::call::Kind;
 use super::client::Client;
 use super::config::CallOptions;
 use super::error::Result;
+use super::namespace::{Enter, Leave};
 use super::pb;
 use futures_util::TryFutureExt;
 
@@ -269,6 +270,24 @@ impl Client {
     /// Makes a call of the table until the server responds, it fails for good, or has been tried often enough.
     fn call<R: Unary>(&self, request: R, options: &CallOptions) -> impl Future<Output = Result<R::Response>> {
         self.call_as(R::RPC.kind, request, options)
+    }
+
+    /// The same as a call of another kind, with keys that lie in the client's namespace.
+    fn call_inside<R: Unary + Enter>(
+        &self,
+        kind: Kind,
+        mut request: R,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<R::Response>>
+    where
+        R::Response: Leave,
+    {
+        self.namespace.enter(&mut request);
+        let call = self.call_as(kind, request, options);
+        call.map_ok(|mut response| {
+            self.namespace.leave(&mut response);
+            response
+        })
     }
 
     /// The same as a call of another kind.

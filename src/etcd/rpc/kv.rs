@@ -26,20 +26,18 @@ const TXN: &str = "/etcdserverpb.KV/Txn";
 
 impl Client {
     /// Stores a value under a key. Not under a lease that this client knows to be lost.
-    pub async fn put(&self, mut request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
+    pub async fn put(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
         self.parts.keeper.check(request.lease)?;
-        self.namespace.enter(&mut request);
-        let mut response = self.call(request, options).await?;
-        self.namespace.leave(&mut response);
-        Ok(response)
+        self.call_inside(Kind::Write, request, options).await
     }
 
     /// Deletes a key or a range of keys.
-    pub async fn delete(&self, mut request: DeleteRangeRequest, options: &CallOptions) -> Result<DeleteRangeResponse> {
-        self.namespace.enter(&mut request);
-        let mut response = self.call(request, options).await?;
-        self.namespace.leave(&mut response);
-        Ok(response)
+    pub fn delete(
+        &self,
+        request: DeleteRangeRequest,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<DeleteRangeResponse>> {
+        self.call_inside(Kind::Write, request, options)
     }
 
     /// Reads a key or a range of keys.
@@ -51,27 +49,12 @@ impl Client {
     }
 
     fn range(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
-        if self.namespace.is_whole() {
-            return Either::Left(self.whole_range(request, options));
-        }
-        Either::Right(Box::pin(self.inner_range(request, options)))
-    }
-
-    async fn inner_range(&self, mut request: RangeRequest, options: &CallOptions) -> Result<RangeResponse> {
-        self.namespace.enter(&mut request);
-        let mut response = self.whole_range(request, options).await?;
-        self.namespace.leave(&mut response);
-        Ok(response)
-    }
-
-    /// The same of keys that are whole.
-    fn whole_range(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
         let kind = if request.serializable {
             Kind::SerializableRead
         } else {
             Kind::Read
         };
-        self.call_as(kind, request, options)
+        self.call_inside(kind, request, options)
     }
 
     /// Reads from a store that has had `options.min_revision`. What one member has may be older: then the cluster's
