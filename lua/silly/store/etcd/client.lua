@@ -42,6 +42,23 @@ for _, name in ipairs(core:calls()) do
 	end
 end
 
+-- The object around what a call has made, or why it has made none.
+---@generic T
+---@param self silly.store.etcd.client
+---@param new fun(client: silly.store.etcd.client, made: any): T
+---@param made any
+---@param message string?
+---@param info silly.store.etcd.info?
+---@return T? object
+---@return string? message
+---@return silly.store.etcd.info? info
+local function wrap(self, new, made, message, info)
+	if not made then
+		return nil, message, info
+	end
+	return new(self, made)
+end
+
 --- Ends a lease; its keys are deleted with it and its renewal stops.
 ---@async
 ---@param req silly.store.etcd.revoke|integer|string
@@ -86,11 +103,7 @@ end
 ---@return silly.store.etcd.info? info
 function client:keepalive(req, more)
 	local native = check(self, "keepalive").native
-	local answer, message, info = promise(self, await(self, native, "keepalive", req, more))
-	if not answer then
-		return nil, message, info
-	end
-	return keepalive.new(self, answer)
+	return wrap(self, keepalive.new, promise(self, await(self, native, "keepalive", req, more)))
 end
 
 --- Watches a key, or a range of keys. Returns once the server has confirmed it.
@@ -106,11 +119,7 @@ function client:watch(req, more)
 	if problem then
 		return failure("watch", "closed", problem)
 	end
-	local stream, message, info = await(self, native, "watch", req, more)
-	if not stream then
-		return nil, message, info
-	end
-	return watch.new(self, stream)
+	return wrap(self, watch.new, await(self, native, "watch", req, more))
 end
 
 --- Reads all keys of a range as they are at one revision, page by page.
@@ -121,11 +130,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:scan(req, more)
-	local began, message, info = await(self, check(self, "scan").native, "scan", req, more)
-	if not began then
-		return nil, message, info
-	end
-	return scan.new(self, began)
+	local native = check(self, "scan").native
+	return wrap(self, scan.new, await(self, native, "scan", req, more))
 end
 
 local function decoder(req)
@@ -158,11 +164,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:discover(req, more)
-	local made, message, info = await(self, check(self, "discover").native, "discover", req, more)
-	if not made then
-		return nil, message, info
-	end
-	return discovery.new(self, made)
+	local native = check(self, "discover").native
+	return wrap(self, discovery.new, await(self, native, "discover", req, more))
 end
 
 --- Keeps an entry in the store until it is closed: a key under a lease, put again whenever either is lost.
@@ -172,11 +175,8 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:register(req, more)
-	local made, message, info = await(self, check(self, "register").native, "register", req, more)
-	if not made then
-		return nil, message, info
-	end
-	return promise(self, registration.new(self, made))
+	local native = check(self, "register").native
+	return promise(self, wrap(self, registration.new, await(self, native, "register", req, more)))
 end
 
 --- A client whose keys all lie under a prefix in this one's, and which shares all else with it.
