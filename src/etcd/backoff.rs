@@ -2,16 +2,27 @@
 
 use std::time::Duration;
 
+use super::error::{Code, Error};
 use super::random;
 
 const FIRST: Duration = Duration::from_millis(25);
 const LAST: Duration = Duration::from_secs(1);
+const DENIED: Duration = Duration::from_secs(5);
 
 /// The pause after `failures` failures in a row, from 25 ms doubled up to 1 s, shortened at random by up to half so
 /// that the clients of a restarted server do not come all at once.
 pub(crate) fn pause(failures: u32) -> Duration {
     let full = FIRST.saturating_mul(1 << failures.min(16)).min(LAST);
     full.mul_f64(0.5 + random::fraction() / 2.0)
+}
+
+/// The pause of what goes on by itself, after a failure and those in a row before it: longer where a user has no right,
+/// which somebody must give first.
+pub(crate) fn after(error: &Error, failures: u32) -> Duration {
+    match error.code {
+        Code::PermissionDenied | Code::Unauthenticated => DENIED,
+        _ => pause(failures),
+    }
 }
 
 /// A pause of `length` and up to a fifth more: many clients that failed together do not come back together.

@@ -177,8 +177,8 @@ impl Client {
                 Ok(loaded) => loaded?,
                 Err(_) => {
                     // What was kept in the file, or loaded and not yet watched, is better than nothing.
-                    let absence = shared.state().absence();
-                    absence.map_or(Ok(()), |reason| Err(late(wait, reason)))?;
+                    let here = shared.state().check();
+                    here.map_err(|reason| reason.late("the first load did not come", wait))?;
                 }
             }
         }
@@ -192,18 +192,6 @@ fn is_final(error: &Error) -> bool {
         error.code,
         Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument
     )
-}
-
-/// The first load has not come in time, for this reason.
-fn late(wait: Duration, reason: Error) -> Error {
-    // What a deadline has left has digits that nobody wants to know.
-    let wait = Duration::from_millis(wait.as_millis().try_into().unwrap_or(u64::MAX));
-    let text = format!("the first load did not come within {wait:?}: {}", reason.message);
-    Error {
-        message: text,
-        from_server: false,
-        ..reason
-    }
 }
 
 impl Cache {
@@ -253,24 +241,18 @@ impl Cache {
         self.state().store.change()
     }
 
-    /// Why the value of a key is unknown, if it is.
-    pub fn refusal(&self, key: &[u8]) -> Option<Error> {
-        let range = KeyRange {
-            key: Bytes::copy_from_slice(key),
-            end: Bytes::new(),
-        };
-        let refused = self.readable(&range).err();
-        refused.or_else(|| self.state().absence())
+    /// Fails where the value of a key is unknown, and says why.
+    pub fn check(&self, key: Bytes) -> Result<()> {
+        self.readable(&KeyRange { key, end: Bytes::new() })?;
+        self.state().check()
     }
 
     /// What a server would respond that has the revision of the replica.
     pub fn get(&self, query: &Query) -> Result<RangeResponse> {
         self.readable(&query.range)?;
         let state = self.state();
-        match state.absence() {
-            Some(error) => Err(error),
-            None => Ok(query.answer(&state.store, state.header)),
-        }
+        state.check()?;
+        Ok(query.answer(&state.store, state.header))
     }
 
     /// The same once the replica has had the revision, and is kept current; none where that does not come in time. What
@@ -291,7 +273,7 @@ impl Cache {
         match got.await {
             Some(Ok(got)) => got.map(Some),
             Some(Err(_)) => Ok(None),
-            None => Err(closed()),
+            None => Err(Self::closed()),
         }
     }
 
@@ -336,7 +318,7 @@ impl Cache {
         let _waiting = Waiting::new(shared);
         tokio::select! {
             reached = timeout(wait, shared.until(reached)) => reached.unwrap_or(Ok(false)),
-            () = self.closed.cancelled() => Err(closed()),
+            () = self.closed.cancelled() => Err(Self::closed()),
         }
     }
 
@@ -344,10 +326,8 @@ impl Cache {
     pub fn view(&self, range: &KeyRange) -> Result<Vec<Arc<KeyValue>>> {
         self.readable(range)?;
         let state = self.state();
-        match state.absence() {
-            Some(error) => Err(error),
-            None => Ok(state.store.iter(range).cloned().collect()),
-        }
+        state.check()?;
+        Ok(state.store.iter(range).cloned().collect())
     }
 
     /// Follows the changes of a range, with `initial` beginning with all that is there.
@@ -369,25 +349,23 @@ impl Cache {
     /// Is it open, and the range in its own?
     fn readable(&self, range: &KeyRange) -> Result<()> {
         if self.closed.is_cancelled() {
-            return Err(closed());
+            return Err(Self::closed());
         } else if self.state().store.range().covers(range) {
             return Ok(());
         }
-        Err(outside())
+        let text = "this is outside of the cache's range";
+        Err(Error::new(Code::InvalidArgument, text))
     }
 
     /// Reads no more. May be called from any thread, and again.
     pub fn close(&self) {
         self.closed.cancel();
     }
-}
 
-fn outside() -> Error {
-    Error::new(Code::InvalidArgument, "this is outside of the cache's range")
-}
-
-fn closed() -> Error {
-    Error::new(Code::Closed, "the cache is closed")
+    /// What reads fail with that is closed.
+    pub fn closed() -> Error {
+        Error::new(Code::Closed, "the cache is closed")
+    }
 }
 
 /// Somebody waits for a revision, as long as this lives.
@@ -431,19 +409,9 @@ impl Readable for Changes {
     }
 
     async fn ready(&self) {
-        let changed = async {
-            loop {
-                let changed = self.replica.shared.changed.notified();
-                {
-                    let state = self.replica.shared.state();
-                    if state.ended.is_some() || state.store.has_changed(self.reader) {
-                        return;
-                    }
-                }
-                changed.await;
-            }
-        };
-        self.closed.run_until_cancelled(changed).await;
+        let is_ready = |state: &State| state.ended.is_some() || state.store.has_changed(self.reader);
+        let ready = self.replica.shared.until(|state| is_ready(state).then_some(()));
+        self.closed.run_until_cancelled(ready).await;
     }
 }
 

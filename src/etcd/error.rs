@@ -65,6 +65,17 @@ impl Error {
         }
     }
 
+    /// That something, such as `not registered`, did not come about within a time, for this reason.
+    pub(crate) fn late(self, what: &str, within: Duration) -> Self {
+        // What a deadline has left has digits that nobody wants to know.
+        let within = Duration::from_millis(within.as_millis().try_into().unwrap_or(u64::MAX));
+        Self {
+            message: format!("{what} within {within:?}: {}", self.message),
+            from_server: false,
+            ..self
+        }
+    }
+
     /// The error of every call on a closed client.
     pub fn closed() -> Self {
         Self::new(Code::Closed, "the client is closed")

@@ -3,7 +3,7 @@
 //! In: bytes, in order. Out: the file, or the reason why there is none. Writes block, so this runs on a thread of tokio's
 //! pool.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -102,17 +102,27 @@ impl Part {
     }
 }
 
+/// What is said of a pipe or a device.
+pub(crate) const NOT_REGULAR: &str = "it is no regular file";
+
+/// Opens a file, with these flags more; fails where it is none: a pipe would have to be waited for.
+pub(crate) fn regular(path: &Path, options: &mut OpenOptions, flags: OFlag) -> Result<(File, Metadata), Error> {
+    let reason = |error| failed(path, &error);
+    options.custom_flags((flags | OFlag::O_NONBLOCK).bits());
+    let file = options.open(path).map_err(reason)?;
+    let is = file.metadata().map_err(reason)?;
+    match is.is_file() {
+        true => Ok((file, is)),
+        false => Err(failed(path, &NOT_REGULAR)),
+    }
+}
+
 /// The file at this path, made if there is none, with its lock; none where another has that. What else stands there,
 /// a link or a pipe, is not opened.
 fn locked(path: &Path) -> Result<Option<Flock<File>>, Error> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
-    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
-    let file = options.open(path).map_err(|error| failed(path, &error))?;
-    let is = file.metadata().map_err(|error| failed(path, &error))?;
-    if !is.is_file() {
-        return Err(failed(path, &"it is no regular file"));
-    }
+    let (file, is) = regular(path, &mut options, OFlag::O_NOFOLLOW)?;
     let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(file) => file,
         Err((_, Errno::EWOULDBLOCK)) => return Ok(None),

@@ -29,9 +29,6 @@ use super::readable::Readable;
 use super::rpc::{Change, Swap};
 use super::watches::Watcher;
 
-/// How often an entry is tried again that the user may not write.
-const DENIED: Duration = Duration::from_secs(5);
-
 /// After the loss of its lease an entry waits for as long at most, at random: many may have lost theirs together.
 const SPREAD: Duration = Duration::from_millis(400);
 
@@ -149,11 +146,7 @@ impl Client {
             let settled = seen.wait_for(|state| state.status.registered || state.is_ended || state.is_hopeless());
             // Whoever changes it is `registration`'s.
             let in_time = timeout_at(until, settled).await.is_ok_and(|settled| settled.is_ok());
-            let waited = began.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-            registration
-                .state
-                .borrow()
-                .outcome(in_time, Duration::from_millis(waited))?;
+            registration.state.borrow().outcome(in_time, began.elapsed())?;
         }
         Ok(registration)
     }
@@ -199,7 +192,7 @@ impl State {
     }
 
     /// Is it there after the first wait, or why not?
-    fn outcome(&self, in_time: bool, wait: Duration) -> Result<()> {
+    fn outcome(&self, in_time: bool, waited: Duration) -> Result<()> {
         if self.status.registered {
             return Ok(());
         } else if self.is_ended {
@@ -212,14 +205,10 @@ impl State {
             ..Error::new(Code::Unavailable, "no server has responded yet")
         };
         let error = self.problem.clone().unwrap_or_else(late);
-        if in_time {
-            return Err(error);
+        match in_time {
+            true => Err(error),
+            false => Err(error.late("not registered", waited)),
         }
-        Err(Error {
-            message: format!("not registered within {wait:?}: {}", error.message),
-            from_server: false,
-            ..error
-        })
     }
 
     /// Notes whether the entry is there.
@@ -281,7 +270,8 @@ impl Registration {
         });
         let mut seen = self.state.subscribe();
         let settled = seen.wait_for(|state| state.put >= number || state.is_ended);
-        let in_time = timeout(wait, settled).await.is_ok();
+        // Whether in time or not, the state says what has come of it.
+        let _ = timeout(wait, settled).await;
         let state = self.state.borrow();
         match &state.refused {
             Some((refused, error)) if refused.contains(&number) => return Err(error.clone()),
@@ -289,12 +279,10 @@ impl Registration {
             _ if wait.is_zero() && !state.is_ended => return Ok(None),
             _ => {}
         }
-        let error = match (&state.problem, in_time) {
+        let error = match &state.problem {
             _ if state.is_ended => closed(),
-            (_, true) => closed(),
-            (Some(error), _) => error.clone(),
-            (None, _) if state.status.taken => Error::new(Code::AlreadyExists, TAKEN),
-            (None, _) => Error::new(Code::DeadlineExceeded, "the update was not applied in time"),
+            Some(error) => error.clone(),
+            None => Error::new(Code::DeadlineExceeded, "the update was not applied in time"),
         };
         Err(Error {
             applied: Applied::Maybe,
@@ -457,8 +445,7 @@ impl Task {
             }
             let pause = match error.code {
                 _ if is_lost && failures == 0 => SPREAD.mul_f64(random::fraction()),
-                Code::PermissionDenied | Code::Unauthenticated => DENIED,
-                _ => backoff::pause(failures),
+                _ => backoff::after(&error, failures),
             };
             failures += 1;
             self.fail(error, is_lost);

@@ -6,7 +6,6 @@
 mod peek;
 
 use std::cell::RefCell;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +24,8 @@ use super::value::Value;
 use crate::bridge::Owned;
 use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse};
 use crate::etcd::{
-    self, Applied, Cache, CacheRequest, CacheStatus, CallOptions, Changed, Changes, Client, Code, Error, KeyRange,
-    Query, range,
+    self, Applied, Cache, CacheRequest, CacheStatus, CallOptions, Changed, Changes, Client, Error, KeyRange, Query,
+    range,
 };
 
 /// What stands at the start of messages.
@@ -35,23 +34,17 @@ const VALUE: &str = "cache.value";
 const KVS: &str = "cache.kvs";
 const CHANGES: &str = "cache.changes";
 
-/// How long the first load, or a revision, is waited for, where nothing else is said.
-const WAIT: Duration = Duration::from_secs(5);
-
 /// The most keys of a page of a load, where nothing else is said.
 const PAGE: i64 = 10_000;
 
 impl Decode for CacheRequest {
     fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
         let (key, range_end) = key_range(fields)?;
-        let wait = fields.patience("wait")?.unwrap_or(WAIT);
-        let file = file(fields)?;
+        let wait = fields.wait()?;
+        let file = fields.file()?;
         // The Lua half calls it.
         fields.has_function("decode")?;
-        let page = match fields.optional_natural("page")? {
-            Some(0) => return Err(fields.field("page", "must be more than 0 keys")),
-            page => page.map_or(PAGE, u64::cast_signed),
-        };
+        let page = fields.page(PAGE)?;
         Ok(Self {
             key,
             range_end,
@@ -59,14 +52,6 @@ impl Decode for CacheRequest {
             page,
             file,
         })
-    }
-}
-
-/// Where a cache is kept.
-fn file(fields: &mut Fields<'_>) -> Result<Option<PathBuf>, Invalid> {
-    match fields.optional_text("file")? {
-        Some(file) if file.is_empty() || file.contains(char::is_control) => Err(fields.field("file", "must be a path")),
-        file => Ok(file.map(PathBuf::from)),
     }
 }
 
@@ -111,9 +96,9 @@ impl Decode for Discover {
         let cache = CacheRequest {
             key,
             range_end,
-            wait: fields.patience("wait")?.unwrap_or(WAIT),
+            wait: fields.wait()?,
             page: PAGE,
-            file: file(fields)?,
+            file: fields.file()?,
         };
         let limit = match fields.value("stale")? {
             Value::Nil | Value::Other(LuaValue::Boolean(true)) => None,
@@ -178,7 +163,7 @@ impl Decode for Read {
             query: Query::new(request),
             is_linearizable: fields.flag("linearizable")?,
             min_revision: fields.natural("min_revision")?,
-            wait: fields.patience("wait")?.unwrap_or(WAIT),
+            wait: fields.wait()?,
         })
     }
 }
@@ -236,7 +221,7 @@ enum Absent {
 impl Absent {
     fn push(&self, lua: &Lua, call: &str) -> LuaResult<LuaMultiValue> {
         match self {
-            Self::Closed => failure::push(lua, call, &Error::new(Code::Closed, "the cache is closed")),
+            Self::Closed => failure::push(lua, call, &Cache::closed()),
             Self::Forked => failure::forked(lua, call),
         }
     }
@@ -256,25 +241,30 @@ impl NativeCache {
         owned.get().map(|open| open.0.clone()).ok_or(Absent::Forked)
     }
 
+    /// What `use_it` makes of the cache, for the call of this name; or why there is none.
+    fn with(
+        &self,
+        lua: &Lua,
+        call: &str,
+        use_it: impl FnOnce(Arc<Cache>) -> LuaResult<LuaMultiValue>,
+    ) -> LuaResult<LuaMultiValue> {
+        match self.cache() {
+            Ok(cache) => use_it(cache),
+            Err(absent) => absent.push(lua, call),
+        }
+    }
+
     /// What is here, or false where it must be waited for.
-    fn look(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
-        let cache = match self.cache() {
-            Ok(cache) => cache,
-            Err(absent) => return absent.push(lua, GET),
-        };
+    fn look(lua: &Lua, cache: &Cache, request: LuaValue) -> LuaResult<LuaMultiValue> {
         match decode(lua, request) {
             Err(invalid) => failure::invalid(lua, &invalid),
-            Ok(read) if read.waits(&cache) => false.into_lua_multi(lua),
+            Ok(read) if read.waits(cache) => false.into_lua_multi(lua),
             Ok(read) => give(lua, GET, cache.get(&read.query).as_ref()),
         }
     }
 
     /// The same as an operation.
-    fn get(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
-        let cache = match self.cache() {
-            Ok(cache) => cache,
-            Err(absent) => return absent.push(lua, GET),
-        };
+    fn get(lua: &Lua, cache: Arc<Cache>, request: LuaValue) -> LuaResult<LuaMultiValue> {
         let read = match decode(lua, request) {
             Err(invalid) => return failure::invalid(lua, &invalid),
             Ok(read) => read,
@@ -290,53 +280,30 @@ impl NativeCache {
     }
 
     /// Why the function that `peek` has made returned false.
-    fn value(&self, lua: &Lua, key: LuaValue) -> LuaResult<LuaMultiValue> {
-        let cache = match self.cache() {
-            Ok(cache) => cache,
-            Err(absent) => return absent.push(lua, VALUE),
-        };
-        let error = match Value::new(lua, key) {
-            Value::Text(key) => cache.refusal(&key),
-            other => {
-                let text = format!("the key must be a string, got {}", other.article());
-                Some(Error::new(Code::InvalidArgument, text))
-            }
-        };
-        match error {
-            Some(error) => failure::push(lua, VALUE, &error),
-            None => true.into_lua_multi(lua),
+    fn value(lua: &Lua, cache: &Cache, key: LuaValue) -> LuaResult<LuaMultiValue> {
+        match Value::new(lua, key).bytes("key").and_then(|key| cache.check(key)) {
+            Ok(()) => true.into_lua_multi(lua),
+            Err(error) => failure::push(lua, VALUE, &error),
         }
     }
 
     /// What reads the keys of a prefix, or all, one after another.
-    fn view(&self, lua: &Lua, prefix: LuaValue) -> LuaResult<LuaMultiValue> {
-        let cache = match self.cache() {
-            Ok(cache) => cache,
-            Err(absent) => return absent.push(lua, KVS),
-        };
+    fn view(lua: &Lua, cache: &Cache, prefix: LuaValue) -> LuaResult<LuaMultiValue> {
         let range = match Value::new(lua, prefix) {
-            Value::Nil => cache.range(),
-            Value::Text(prefix) => {
+            Value::Nil => Ok(cache.range()),
+            prefix => prefix.bytes("prefix").map(|prefix| {
                 let (key, end) = range::prefix(prefix);
                 KeyRange { key, end }
-            }
-            other => {
-                let text = format!("the prefix must be a string, got {}", other.article());
-                return failure::push(lua, KVS, &Error::new(Code::InvalidArgument, text));
-            }
+            }),
         };
-        match cache.view(&range) {
+        match range.and_then(|range| cache.view(&range)) {
             Ok(kvs) => View(RefCell::new(kvs.into_iter())).into_lua_multi(lua),
             Err(error) => failure::push(lua, KVS, &error),
         }
     }
 
     /// The native half of what follows the changes.
-    fn changes(&self, lua: &Lua, request: LuaValue) -> LuaResult<LuaMultiValue> {
-        let cache = match self.cache() {
-            Ok(cache) => cache,
-            Err(absent) => return absent.push(lua, CHANGES),
-        };
+    fn changes(lua: &Lua, cache: &Cache, request: LuaValue) -> LuaResult<LuaMultiValue> {
         let follow = match follow(lua, request) {
             Ok(follow) => follow,
             Err(invalid) => return failure::invalid(lua, &invalid),
@@ -394,19 +361,24 @@ impl Read {
 impl LuaUserData for NativeCache {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // look(request) -> table | nil, message, info | false where it must be waited for
-        methods.add_method("look", |lua, cache, request: LuaValue| cache.look(lua, request));
+        methods.add_method("look", |lua, native, request: LuaValue| {
+            native.with(lua, GET, |cache| Self::look(lua, &cache, request))
+        });
 
         // get(request) -> id of an operation that waits | nil, message, info
-        methods.add_method("cache.get", |lua, cache, request: LuaValue| cache.get(lua, request));
+        methods.add_method(GET, |lua, native, request: LuaValue| {
+            native.with(lua, GET, |cache| Self::get(lua, cache, request))
+        });
 
         // peek() -> function | nil, message, info
-        methods.add_method("peek", |lua, cache, ()| match cache.cache() {
-            Ok(cache) => peek::function(lua, &cache)?.into_lua_multi(lua),
-            Err(absent) => absent.push(lua, VALUE),
+        methods.add_method("peek", |lua, native, ()| {
+            native.with(lua, VALUE, |cache| peek::function(lua, &cache)?.into_lua_multi(lua))
         });
 
         // value(key) -> nil, message, info | true where it is known after all
-        methods.add_method("value", |lua, cache, key: LuaValue| cache.value(lua, key));
+        methods.add_method("value", |lua, native, key: LuaValue| {
+            native.with(lua, VALUE, |cache| Self::value(lua, &cache, key))
+        });
 
         // version() -> a number, the same while nothing has changed; 0 before the first load, and in a forked child
         methods.add_method("version", |_, cache, ()| {
@@ -414,10 +386,14 @@ impl LuaUserData for NativeCache {
         });
 
         // view(prefix?) -> view | nil, message, info
-        methods.add_method("view", |lua, cache, prefix: LuaValue| cache.view(lua, prefix));
+        methods.add_method("view", |lua, native, prefix: LuaValue| {
+            native.with(lua, KVS, |cache| Self::view(lua, &cache, prefix))
+        });
 
         // changes(request?) -> reader | nil, message, info
-        methods.add_method("changes", |lua, cache, request: LuaValue| cache.changes(lua, request));
+        methods.add_method("changes", |lua, native, request: LuaValue| {
+            native.with(lua, CHANGES, |cache| Self::changes(lua, &cache, request))
+        });
 
         // status() -> table | nil, message, info
         methods.add_method("status", |lua, cache, ()| match cache.cache() {

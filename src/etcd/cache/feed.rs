@@ -18,13 +18,10 @@ use crate::etcd::backoff;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Code, Error, Result};
-use crate::etcd::pb::{RangeRequest, Response as _, ResponseHeader, WatchCreateRequest};
+use crate::etcd::pb::{RangeRequest, Response as _, WatchCreateRequest};
 use crate::etcd::readable::Readable;
 use crate::etcd::rpc::ScanRequest;
 use crate::etcd::watches::{State as Standing, Status, Watcher};
-
-/// How often a range is asked for again that the user may not read.
-const DENIED: Duration = Duration::from_secs(5);
 
 /// How long the file may take to be read.
 const READING: Duration = Duration::from_secs(5);
@@ -112,8 +109,7 @@ impl Feed {
             let pause = match error.code {
                 // The range is there, only not from where it was wanted.
                 Code::Compacted if failures == 0 => Duration::ZERO,
-                Code::PermissionDenied | Code::Unauthenticated => DENIED,
-                _ => backoff::pause(failures),
+                _ => backoff::after(&error, failures),
             };
             failures += 1;
             self.stale(Some(error));
@@ -123,7 +119,7 @@ impl Feed {
 
     /// Loads the range and watches it, until that is no longer possible.
     async fn follow(&self, failures: &mut u32) -> Result<Infallible> {
-        let (revision, header) = self.load().await?;
+        let revision = self.load().await?;
         let range = self.range();
         let request = WatchCreateRequest {
             key: range.key,
@@ -133,10 +129,7 @@ impl Feed {
         };
         let watcher = self.client.watch(request, &self.options).await?;
         *failures = 0;
-        self.shared.change(|state| {
-            state.header = header;
-            state.stale = None;
-        });
+        self.shared.change(|state| state.stale = None);
         self.attend(&watcher).await
     }
 
@@ -145,14 +138,9 @@ impl Feed {
     }
 
     /// Loads the range; returns the revision at which it was read.
-    async fn load(&self) -> Result<(i64, ResponseHeader)> {
-        let range = self.range();
+    async fn load(&self) -> Result<i64> {
         let request = ScanRequest {
-            range: RangeRequest {
-                key: range.key,
-                range_end: range.end,
-                ..RangeRequest::default()
-            },
+            range: self.range().request(),
             page: self.page,
         };
         let scan = self.client.scan(request, &self.options).await?;
@@ -164,13 +152,12 @@ impl Feed {
                 break;
             }
         }
-        let (revision, header) = (scan.revision, scan.header.unwrap_or_default());
         self.shared.change(|state| {
-            state.store.load(revision, kvs);
-            state.header = header;
+            state.store.load(scan.revision, kvs);
+            state.header = scan.header.unwrap_or_default();
         });
         self.keep();
-        Ok((revision, header))
+        Ok(scan.revision)
     }
 
     /// Takes what the watch brings, until it ends.
@@ -187,10 +174,9 @@ impl Feed {
                 let response = response?;
                 let last = response.events.iter().filter_map(|event| event.kv.as_ref());
                 let revision = last.map(|kv| kv.mod_revision).max().unwrap_or(0);
-                self.shared.change(|state| {
-                    state.header = response.header.unwrap_or(state.header);
-                    state.store.apply(revision, response.events);
-                });
+                let mut state = self.shared.state();
+                state.header = response.header.unwrap_or(state.header);
+                state.store.apply(revision, response.events);
                 changed = true;
             }
             self.look(&status, before, changed);
@@ -227,12 +213,10 @@ impl Feed {
             (store.range().clone(), store.revision(), store.len())
         };
         let request = RangeRequest {
-            key: range.key,
-            range_end: range.end,
             min_mod_revision: revision + 1,
             limit: 1,
             keys_only: true,
-            ..RangeRequest::default()
+            ..range.request()
         };
         // Whatever is wrong, the watch will say it.
         let Ok(response) = self.client.get(request, &self.options).await else {

@@ -6,8 +6,7 @@
 
 use std::convert::Infallible;
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,11 +22,8 @@ use tokio::time::{sleep, timeout};
 use super::replica::Shared;
 use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::namespace::Namespace;
-use crate::etcd::part::{Fate, Part, failed};
+use crate::etcd::part::{Fate, NOT_REGULAR, Part, failed, regular};
 use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
-
-/// What is said of a pipe or a device.
-const NO_FILE: &str = "it is no regular file";
 
 const MARK: &[u8] = b"silly-etcd cache 1\n";
 
@@ -57,12 +53,7 @@ impl Keeper {
 
     /// The whole keys of the range.
     fn range(&self) -> RangeRequest {
-        let range = self.shared.state().store.range().clone();
-        let mut request = RangeRequest {
-            key: range.key,
-            range_end: range.end,
-            ..RangeRequest::default()
-        };
+        let mut request = self.shared.state().store.range().clone().request();
         self.namespace.enter(&mut request);
         request
     }
@@ -77,11 +68,8 @@ impl Keeper {
     pub(super) async fn read(&self, limit: Duration) {
         let file = self.file.clone();
         let range = self.range();
-        let read = timeout(limit, spawn_blocking(move || read(&file, &range)));
-        let read = match read.await {
-            Ok(read) => read.unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string()))),
-            Err(_) => Err(failed(&self.file, &"it could not be read in time")),
-        };
+        let read = timeout(limit, on_disk(move || read(&file, &range))).await;
+        let read = read.unwrap_or_else(|_| Err(failed(&self.file, &"it could not be read in time")));
         self.shared.change(|state| {
             state.is_read = true;
             match read {
@@ -119,14 +107,17 @@ impl Keeper {
     async fn write(&self) -> bool {
         self.is_due.store(false, Ordering::Relaxed);
         let (file, shared, range) = (self.file.clone(), self.shared.clone(), self.range());
-        let written = spawn_blocking(move || write(&file, &range, &shared));
-        let written = written
-            .await
-            .unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())));
+        let written = on_disk(move || write(&file, &range, &shared)).await;
         let is_written = written.is_ok();
         self.shared.change(|state| state.unfiled = written.err());
         is_written
     }
+}
+
+/// Does work that waits for the disk on a thread that may.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::new(Code::Internal, error.to_string())))
 }
 
 /// What a file holds.
@@ -140,17 +131,10 @@ struct Kept {
 /// What is in the file, none where there is none.
 fn read(file: &Path, range: &RangeRequest) -> Result<Option<Kept>> {
     let reason = |error: std::io::Error| failed(file, &error);
-    let mut options = OpenOptions::new();
-    // Else a pipe would have to be waited for.
-    options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
-    let mut opened = match options.open(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(reason)?,
-    };
-    let is = opened.metadata().map_err(reason)?;
-    if !is.is_file() {
-        return Err(failed(file, &NO_FILE));
+    if !file.try_exists().map_err(reason)? {
+        return Ok(None);
     }
+    let (mut opened, is) = regular(file, OpenOptions::new().read(true), OFlag::empty())?;
     let mut bytes = Vec::new();
     opened.read_to_end(&mut bytes).map_err(reason)?;
     let age = is.modified().ok().and_then(|written| written.elapsed().ok());
@@ -181,7 +165,7 @@ fn write(file: &Path, range: &RangeRequest, shared: &Shared) -> Result<()> {
         }
     };
     if std::fs::metadata(file).is_ok_and(|is| !is.is_file()) {
-        return Err(failed(file, &NO_FILE));
+        return Err(failed(file, &NOT_REGULAR));
     }
     let mut part = Part::open(file)?;
     let bytes = encode(range, &response);

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::DropGuard;
 
 use super::store::{KeyRange, Store};
-use crate::etcd::error::{Code, Error};
+use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::namespace::Namespace;
 use crate::etcd::pb::ResponseHeader;
 
@@ -107,15 +107,14 @@ impl State {
         self.stale.is_none() && self.store.revision() >= revision
     }
 
-    /// Why nothing can be read, where nothing can.
-    pub(super) fn absence(&self) -> Option<Error> {
-        if let Some(error) = &self.ended {
-            return Some(error.clone());
+    /// Fails where nothing can be read, and says why.
+    pub(super) fn check(&self) -> Result<()> {
+        match (&self.ended, &self.stale) {
+            (Some(error), _) => Err(error.clone()),
+            _ if self.is_here() => Ok(()),
+            (None, Some((_, Some(error)))) => Err(error.clone()),
+            _ => Err(Error::new(Code::Unavailable, "the first load has not come yet")),
         }
-        (!self.is_here()).then(|| match &self.stale {
-            Some((_, Some(error))) => error.clone(),
-            _ => Error::new(Code::Unavailable, "the first load has not come yet"),
-        })
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::etcd::pb::mvccpb::event::EventType;
-use crate::etcd::pb::{Event, KeyValue};
+use crate::etcd::pb::{Event, KeyValue, RangeRequest};
 
 /// A range of keys as etcd writes it: an empty end is one key, `"\0"` is everything from the first key on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,6 +23,15 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
+    /// The request for all that is in it.
+    pub(crate) fn request(self) -> RangeRequest {
+        RangeRequest {
+            key: self.key,
+            range_end: self.end,
+            ..RangeRequest::default()
+        }
+    }
+
     /// Is the key in it?
     pub(crate) fn holds(&self, key: &[u8]) -> bool {
         match &*self.end {
