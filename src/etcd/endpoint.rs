@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Endpoint {
     cluster_id: AtomicU64,
     /// How often it may be pinged.
     pace: Pace,
+    /// Has it said that it cannot stream a range? The same for all that stand for this server.
+    streams_no_range: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -73,12 +75,26 @@ impl Endpoint {
             slot: Mutex::default(),
             cluster_id: AtomicU64::new(0),
             pace: Pace::default(),
+            streams_no_range: Arc::default(),
         }
     }
 
     /// The same server, with a connection of its own.
     pub(crate) fn apart(&self) -> Self {
-        Self::new(self.address.clone(), self.tls.clone())
+        Self {
+            streams_no_range: self.streams_no_range.clone(),
+            ..Self::new(self.address.clone(), self.tls.clone())
+        }
+    }
+
+    /// May it be asked to stream a range?
+    pub(crate) fn may_stream_ranges(&self) -> bool {
+        !self.streams_no_range.load(Ordering::Relaxed)
+    }
+
+    /// It knows no such method, and is not asked for it again.
+    pub(crate) fn streams_no_range(&self) {
+        self.streams_no_range.store(true, Ordering::Relaxed);
     }
 
     /// The connection to this server, if there is one that lives and need not be asked first.

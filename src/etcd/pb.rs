@@ -70,6 +70,16 @@ include!(concat!(env!("OUT_DIR"), "/requests.rs"));
 include!(concat!(env!("OUT_DIR"), "/responses.rs"));
 include!(concat!(env!("OUT_DIR"), "/since.rs"));
 
+/// A piece of a range, of which the last has a header.
+impl Response for RangeStreamResponse {
+    const LIMIT: usize = RangeResponse::LIMIT;
+    const SHAPE: Option<&'static Shape> = Some(&Shape(&[(1, 0, RangeResponse::SHAPE)]));
+
+    fn header(&self) -> Option<&ResponseHeader> {
+        self.range_response.as_ref()?.header()
+    }
+}
+
 /// The fields of a message that may stand there many times: number, bytes in memory, and what is in them.
 pub struct Shape(&'static [(u64, usize, Option<&'static Shape>)]);
 

@@ -30,6 +30,7 @@ mod pages;
 mod ping;
 mod room;
 mod route;
+mod scan;
 mod snapshot;
 mod streams;
 mod tls;

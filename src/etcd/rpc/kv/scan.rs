@@ -1,24 +1,30 @@
 //! All keys of a range as they were at one revision, page by page.
 //!
 //! In: a range. Out: pages, one of them fetched ahead. The first page fixes the revision. The others come over
-//! connections of their own, since the rest of the client must not wait behind them. The task runs on the runtime; it
-//! ends with the scan, its failure, its reader, or the client.
+//! connections of their own, since the rest of the client must not wait behind them; from a server that can stream a
+//! range (etcd from 3.7 on) all but two as one stream. The task runs on the runtime; it ends with the scan, its failure,
+//! its reader, or the client.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::etcd::call::Kind;
+use crate::etcd::call::{Kind, Window};
+use crate::etcd::cause::Cause;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::namespace::Namespace;
-use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse, Response, ResponseHeader};
+use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse, RangeStreamResponse, Response, ResponseHeader};
 use crate::etcd::queue::Queue;
 use crate::etcd::readable::Readable;
 use crate::etcd::rpc::Unary;
-use crate::etcd::servers::Servers;
+use crate::etcd::servers::{Servers, add};
+use crate::etcd::transport::grpc::{ask, pack};
+
+const STREAM: &str = "/etcdserverpb.KV/RangeStream";
 
 /// The keys of the first page. The next have twice as many, or half as many, so that a page has about...
 const FIRST: i64 = 64;
@@ -59,6 +65,7 @@ impl Client {
                 limit => limit,
             },
             range,
+            header: None,
         };
         let first = self.get(pages.next(), options).await?;
         let (header, count) = (first.header, first.count);
@@ -130,6 +137,8 @@ struct Pages {
     page: i64,
     /// How many keys may still be read.
     left: i64,
+    /// That of the last page which came with one.
+    header: Option<ResponseHeader>,
 }
 
 impl Pages {
@@ -141,8 +150,19 @@ impl Pages {
         }
     }
 
-    /// Sees a page. Says whether another follows.
-    fn seen(&mut self, page: &RangeResponse) -> bool {
+    /// The request for all that is left, as one stream.
+    fn rest(&self) -> RangeRequest {
+        RangeRequest {
+            limit: self.left,
+            serializable: true,
+            ..self.range.clone()
+        }
+    }
+
+    /// Sees a page, and gives it a header where it has none. Says whether another follows.
+    fn seen(&mut self, page: &mut RangeResponse) -> bool {
+        self.header = page.header.take().or(self.header.take());
+        page.header.clone_from(&self.header);
         let Some(last) = page.kvs.last() else { return false };
         self.left -= page.kvs.len() as i64;
         self.range.key = after(&last.key);
@@ -176,16 +196,87 @@ struct Task {
 
 impl Task {
     /// Hands out the first page and fetches the others. Fails when there are no more, too.
-    async fn run(self, mut pages: Pages, mut page: RangeResponse) -> Result<()> {
-        loop {
-            page.more = pages.seen(&page);
-            page.count = self.count;
-            let goes_on = page.more;
-            self.queue.push(page).await;
-            if !goes_on {
-                return Err(Error::new(Code::Closed, "the scan is over"));
+    async fn run(self, mut pages: Pages, first: RangeResponse) -> Result<()> {
+        let mut goes_on = self.hand_out(&mut pages, first).await;
+        let mut streams = true;
+        while goes_on {
+            let page = self.fetch(pages.next()).await?;
+            goes_on = self.hand_out(&mut pages, page).await;
+            if goes_on && streams {
+                streams = false;
+                let streamed = self.stream(&mut pages);
+                // Where the client is closed, the next page says so.
+                goes_on = self.servers.closed.run_until_cancelled(streamed).await.unwrap_or(true);
             }
-            page = self.fetch(pages.next()).await?;
+        }
+        Err(Error::new(Code::Closed, "the scan is over"))
+    }
+
+    /// Hands out a page. Says whether another follows.
+    async fn hand_out(&self, pages: &mut Pages, mut page: RangeResponse) -> bool {
+        page.more = pages.seen(&mut page);
+        page.count = self.count;
+        let goes_on = page.more;
+        self.queue.push(page).await;
+        goes_on
+    }
+
+    /// Hands out what is left as one server streams it. What keeps that from its end is left to pages. Says whether
+    /// there is something left.
+    async fn stream(&self, pages: &mut Pages) -> bool {
+        let route = self.servers.endpoints.route(self.options.endpoint);
+        let endpoint = route.endpoint();
+        if !endpoint.may_stream_ranges() {
+            return true;
+        }
+        // It has just given a page: a stream says only at its end which cluster it is from.
+        let Some(authorized) = self.servers.ready(endpoint, Instant::now()) else {
+            return true;
+        };
+        let mut request = pages.rest();
+        self.namespace.enter(&mut request);
+        let mut headers = authorized.headers(&self.servers.headers, false);
+        add(&mut headers, self.options.headers.as_deref());
+        let end = Window::open(&self.options).end;
+        let asked = ask::<RangeStreamResponse>(&authorized.connection, STREAM, end, headers, pack(&request)).await;
+        let Ok(mut incoming) = asked else { return true };
+        loop {
+            let next = timeout(self.options.timeout, incoming.next()).await;
+            let chunk = match next {
+                Ok(Ok(chunk)) => chunk.and_then(|chunk| chunk.range_response),
+                Ok(Err(cause @ Cause::Status(..))) if cause.verdict().code == Code::Unimplemented => {
+                    endpoint.streams_no_range();
+                    None
+                }
+                _ => None,
+            };
+            // Only the last may be empty.
+            let Some(mut chunk) = chunk.filter(|chunk| chunk.header.is_some() || !chunk.kvs.is_empty()) else {
+                return true;
+            };
+            self.namespace.leave(&mut chunk);
+            if !self.hand_out_split(pages, chunk).await {
+                return false;
+            }
+        }
+    }
+
+    /// Hands out a piece of a stream in pages that are not too long. Says whether something is left.
+    async fn hand_out_split(&self, pages: &mut Pages, chunk: RangeResponse) -> bool {
+        let more = chunk.more || chunk.header.is_none();
+        let mut kvs = chunk.kvs.into_iter();
+        loop {
+            let page = RangeResponse {
+                kvs: kvs.by_ref().take(pages.page as usize).collect(),
+                more: more || kvs.len() > 0,
+                ..RangeResponse::default()
+            };
+            if !self.hand_out(pages, page).await {
+                return false;
+            }
+            if kvs.len() == 0 {
+                return true;
+            }
         }
     }
 
