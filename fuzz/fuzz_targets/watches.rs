@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| silly_etcd::etcd::fuzz::drive(data));
+fuzz_target!(|data: &[u8]| silly_etcd::etcd::fuzz::watches(data));

@@ -6,6 +6,8 @@
 
 mod feed;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzz;
 mod query;
 pub(super) mod replica;
 mod store;

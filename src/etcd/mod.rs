@@ -18,6 +18,8 @@ mod config;
 mod endpoint;
 mod error;
 mod failure;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod leases;
 mod login;
 mod namespace;
@@ -53,6 +55,4 @@ pub use rpc::{
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};
 pub use version::Version;
-#[cfg(any(test, feature = "fuzzing"))]
-pub use watches::fuzz;
 pub use watches::{State, Status, Watcher};

@@ -6,7 +6,7 @@
 
 mod check;
 #[cfg(any(test, feature = "fuzzing"))]
-pub mod fuzz;
+pub(super) mod fuzz;
 mod hub;
 mod inbox;
 mod reason;

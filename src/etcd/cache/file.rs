@@ -173,14 +173,14 @@ fn write(file: &Path, range: &RangeRequest, shared: &Shared) -> Result<()> {
     part.keep(&Fate::default()).map(drop)
 }
 
-fn encode(range: &RangeRequest, response: &RangeResponse) -> Vec<u8> {
+pub(super) fn encode(range: &RangeRequest, response: &RangeResponse) -> Vec<u8> {
     let mut rest = range.encode_length_delimited_to_vec();
     response.encode_raw(&mut rest);
     [MARK, digest(&SHA256, &rest).as_ref(), &rest].concat()
 }
 
 /// What a file of this range holds; none where it is damaged, or of another.
-fn decode(bytes: &[u8], range: &RangeRequest) -> Option<(ResponseHeader, RangeResponse)> {
+pub(super) fn decode(bytes: &[u8], range: &RangeRequest) -> Option<(ResponseHeader, RangeResponse)> {
     let (hash, mut rest) = bytes.strip_prefix(MARK)?.split_at_checked(SHA256_OUTPUT_LEN)?;
     if digest(&SHA256, rest).as_ref() != hash {
         return None;

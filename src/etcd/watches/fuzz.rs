@@ -1,8 +1,6 @@
-//! The door through which fuzzers drive the state machine of watches. Only there for them and for the tests.
-//!
-//! In: bytes, read as a list of steps. Out: a panic when a promise is broken. In the first mode the server is a model
-//! of an honest one or of a proxy, and every watch must deliver its history exactly once; in the second it says
-//! whatever the bytes say, and nothing may be delivered twice, out of order, or to a watch that does not cover its key.
+//! The state machine of watches against a server. In the first mode that is a model of an honest one or of a proxy, and
+//! every watch must deliver its history exactly once; in the second it says whatever the bytes say, and nothing may be
+//! delivered twice, out of order, or to a watch that does not cover its key.
 #![allow(clippy::expect_used, reason = "a fuzzer is to panic")]
 
 use std::sync::Arc;
@@ -16,6 +14,7 @@ use super::state::{Key, Watches};
 use crate::etcd::cause::Retry;
 use crate::etcd::error::{Code, Error};
 use crate::etcd::failure::Failure;
+use crate::etcd::fuzz::Input;
 use crate::etcd::pb::watch_request::RequestUnion;
 use crate::etcd::pb::{Event, WatchCreateRequest, WatchRequest, WatchResponse};
 use server::Server;
@@ -28,18 +27,6 @@ pub fn drive(data: &[u8]) {
     match input.byte() % 2 {
         0 => honest(&mut input),
         _ => hostile(&mut input),
-    }
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn byte(&mut self) -> u8 {
-        self.0.split_off_first().copied().unwrap_or(0)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::from(self.byte()) % limit.max(1)
     }
 }
 
@@ -294,15 +281,4 @@ fn settle(watches: &mut Watches, server: &mut Server, readers: &mut [Reader], as
         }
         idle_rounds = if idle { idle_rounds + 1 } else { 0 };
     }
-}
-
-/// Runs what fuzzing has found worth keeping.
-#[cfg(test)]
-#[test]
-fn corpus() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/watches");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let inputs = files.map(|path| std::fs::read(path).unwrap());
-    let runs = inputs.inspect(|input| drive(input)).count();
-    assert!(runs > 0, "the corpus is empty");
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::etcd::fuzz;
 
 fn range(key: &'static str, end: &'static str) -> KeyRange {
     KeyRange {
@@ -177,55 +178,12 @@ fn what_was_not_seen_after_all_comes_again() {
     assert_eq!(told(store.changed(reader)), ["k1: one -> b"]);
 }
 
-/// However loads, events and looks follow each other, what a reader has put together from the changes is the replica.
+/// However loads, events and looks follow each other.
 #[test]
-fn the_changes_add_up_to_the_copy() {
-    let keys = ["k1", "k2", "k3", "k4"];
-    for seed in 0..200 {
+fn the_replica_and_what_its_readers_see_are_the_store() {
+    for seed in 0..500 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut store = Store::new(range("k", "l"));
-        let all = store.range().clone();
-        let mut truth: BTreeMap<&'static str, i64> = BTreeMap::new();
-        let reader = store.follow(all, true);
-        let mut seen: BTreeMap<String, i64> = BTreeMap::new();
-        let mut revision = 1;
-        for _ in 0..60 {
-            revision += 1;
-            let key = keys[random.usize(..keys.len())];
-            let event = if random.bool() {
-                truth.insert(key, revision);
-                put(key, "v", revision)
-            } else {
-                truth.remove(key);
-                delete(key, revision)
-            };
-            match random.u8(..10) {
-                // The event is lost, and found by a load.
-                0 | 1 => {
-                    let kvs = truth.iter().map(|(key, revision)| kv(key, "v", *revision)).collect();
-                    store.load(revision, kvs);
-                }
-                _ => store.apply(revision, vec![event]),
-            }
-            if random.u8(..3) == 0 {
-                for event in store.changed(reader).map_or_else(Vec::new, |changed| changed.events) {
-                    let is_put = event.r#type() == EventType::Put;
-                    let Some(kv) = event.kv else { continue };
-                    let before = event.prev_kv.map(|kv| kv.mod_revision);
-                    let key = text(&kv.key);
-                    assert_eq!(seen.get(&key).copied(), before, "{seed}");
-                    if is_put {
-                        seen.insert(key, kv.mod_revision);
-                    } else {
-                        seen.remove(&key);
-                    }
-                }
-                let now: BTreeMap<_, _> = truth
-                    .iter()
-                    .map(|(key, revision)| ((*key).to_owned(), *revision))
-                    .collect();
-                assert_eq!(seen, now, "{seed}");
-            }
-        }
+        let steps: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(600).collect();
+        fuzz::cache(&steps);
     }
 }

@@ -1,0 +1,43 @@
+//! The doors through which fuzzers drive the state machines. Only there for them and for the tests.
+//!
+//! In: bytes, which are read as a list of steps. Out: a panic when a promise is broken.
+
+pub use super::cache::fuzz::drive as cache;
+pub use super::watches::fuzz::drive as watches;
+
+/// What is left of the bytes; zeros behind them.
+pub(super) struct Input<'a>(pub(super) &'a [u8]);
+
+impl Input<'_> {
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn byte(&mut self) -> u8 {
+        self.0.split_off_first().copied().unwrap_or(0)
+    }
+
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        usize::from(self.byte()) % limit.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs what fuzzing has found worth keeping.
+    fn run(target: &str, drive: fn(&[u8])) {
+        let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let inputs = files.map(|path| std::fs::read(path).unwrap());
+        let runs = inputs.inspect(|input| drive(input)).count();
+        assert!(runs > 0, "the corpus is empty");
+    }
+
+    #[test]
+    fn corpus() {
+        run("watches", watches);
+        run("cache", cache);
+    }
+}
