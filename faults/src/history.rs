@@ -141,6 +141,10 @@ pub struct Record {
     /// The reads of caches.
     pub cached: Vec<Call>,
     pub leases: Vec<Lease>,
+    /// Entries that are not there when they must be, or are there when they must not.
+    pub unregistered: Vec<String>,
+    /// Entries that were not there when they were said to be held.
+    pub unheld: Vec<String>,
     /// When each fault began.
     pub faults: Vec<Time>,
     /// When an older backup was restored.

@@ -8,6 +8,7 @@ mod cells;
 mod check;
 mod cluster;
 mod control;
+mod entries;
 mod faults;
 mod fork;
 mod front;

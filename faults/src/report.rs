@@ -87,6 +87,14 @@ impl Row {
         row.violations.extend(check::lease::shared(&record.leases));
         row.violations
             .extend(check::cached::check(&record.cached, lives, prefix));
+        let unregistered = record.unregistered.iter();
+        row.violations
+            .extend(unregistered.map(|text| Violation::new("registered", text)));
+        // A store that goes back takes what was held, and nobody is told at once.
+        if lives.len() == 1 {
+            let unheld = record.unheld.iter();
+            row.violations.extend(unheld.map(|text| Violation::new("held", text)));
+        }
         row
     }
 

@@ -20,15 +20,15 @@ use crate::report::Row;
 use crate::stage::{CALLERS, SHORT, Stage};
 use crate::traffic::Caller;
 use crate::watchers::Goal;
-use crate::{caches, leases, traffic, users, watchers};
+use crate::{caches, entries, leases, traffic, users, watchers};
 
 /// How long the events that are still missing are waited for once all is well again.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// The number of the caller that calls at the end.
 const CLOSER: usize = CALLERS;
-/// All clients: the callers' and that one's, two of the holders, two of the readers.
-const CLIENTS: usize = CALLERS + 5;
+/// All clients: the callers' and that one's, two of the holders, that of the entries, two of the readers.
+const CLIENTS: usize = CALLERS + 6;
 
 /// Runs a cell and judges it.
 pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
@@ -58,6 +58,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     let mut others = JoinSet::new();
     let holder = || stage.client(CLOSER, 0..3, cell.patience.max(leases::PATIENCE));
     let holders = vec![holder(), holder()];
+    others.spawn(entries::run(holder(), history.clone(), letting_go.clone()));
     others.spawn(leases::run(holders, cell.ttl, history.clone(), letting_go));
     let mut readers = JoinSet::new();
     let reader = |number| stage.client(number, 0..3, cell.patience);

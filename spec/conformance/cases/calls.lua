@@ -202,6 +202,20 @@ return {
 		changes:close()
 	end },
 
+	{ name = "what is kept is kept while Lua computes", run = function(t, client)
+		local name = t.prefix .. "busy"
+		local entry = assert(client:register { name = name, addr = "10.0.0.1:80", TTL = 2 })
+		local copy = assert(client:cache { key = name, prefix = true })
+		assert(entry:update { addr = "10.0.0.2:80", wait = 0 })
+		local busy = os.clock() + 4
+		repeat until os.clock() > busy
+		t.equal({ true, 0 }, { entry:held(), entry:status().losses })
+		local value = copy:value(entry.key)
+		assert(value:find("10.0.0.2:80", 1, true), value)
+		entry:close()
+		copy:close()
+	end },
+
 	{ name = "a snapshot runs its functions in the caller, and is given up by an error", run = function(t, client)
 		local bytes, last = 0, 0
 		local copied = assert(client.maintenance:snapshot {
