@@ -34,6 +34,8 @@
 ---| "tls" # the TLS handshake failed: the message says why
 ---| "protocol" # the server's response makes no sense
 ---| "io" # a file of this machine could not be written
+---| "locked" # somebody else holds it, for all the time that was waited
+---| "lost" # it was held and is not any more: its key is gone
 ---| "timeout" # nothing came within the seconds given to `read`; the stream lives on
 
 --- Why a call failed, for programs.
@@ -42,6 +44,8 @@
 ---@field applied "no"|"maybe" may a write have happened all the same?
 ---@field endpoint? string the server that was asked last, as `host:port`
 ---@field field? string the field of the request that is wrong, such as `success[1].put.key`
+---@field key? string who holds it, with "locked"
+---@field revision? integer since when, with "locked"
 ---@field compact_revision? integer the first revision that is left, with "compacted" from a watch
 ---@field server_message? string the server's own words, where it spoke
 ---@field attempts? integer how many attempts were made
@@ -509,6 +513,38 @@
 ---@field file? string Keep a copy in this file, for a start while no server responds. Default none.
 ---@field stale? boolean|number Keep the list while etcd cannot be reached: for as long as that takes, for so many seconds, or with false for 10. Default true.
 
+---@class silly.store.etcd.session.request: silly.store.etcd.request
+---@field TTL? integer Seconds that it outlives its process. Default 10.
+---@field ID? silly.store.etcd.id A lease that exists, to take over. Excludes `TTL`. Default a lease of its own.
+
+---@class silly.store.etcd.lock.request: silly.store.etcd.request
+---@field name string What is locked: the key is `NAME/LEASE`.
+---@field value? string What others see as the value of its key. Default "".
+---@field TTL? integer Seconds that the lock outlives its process. Default 10.
+---@field session? silly.store.etcd.session Live on its lease. Excludes `TTL`. Default a lease of its own.
+---@field wait? number Seconds to wait in the queue; 0: not at all. Default as long as it takes.
+---@field mode? "read"|"write" Readers exclude writers, and writers everybody. Default everybody excludes everybody.
+---@field resume? silly.store.etcd.place Go on with a place that was taken before: its `key`, `revision` and `lease`. Default a place at the end of the queue.
+
+---@class silly.store.etcd.campaign: silly.store.etcd.request
+---@field name string What is campaigned for: the key is `NAME/LEASE`.
+---@field value? string What the leader tells those who observe. Default "".
+---@field TTL? integer Seconds that the leadership outlives its process. Default 10.
+---@field session? silly.store.etcd.session Live on its lease. Excludes `TTL`. Default a lease of its own.
+---@field wait? number Seconds to wait in the queue; 0: not at all. Default as long as it takes.
+---@field resume? silly.store.etcd.place Go on with a place that was taken before: its `key`, `revision` and `lease`. Default a place at the end of the queue.
+
+---@class silly.store.etcd.leader.request: silly.store.etcd.request
+---@field name string What is campaigned for, or locked.
+
+---@class silly.store.etcd.leader.response
+---@field header silly.store.etcd.header
+---@field kv? silly.store.etcd.kv The leader's key; nil where nobody leads.
+
+---@class silly.store.etcd.observe: silly.store.etcd.request
+---@field name string What is campaigned for, or locked.
+---@field wait? number Seconds to wait until it is known who leads; 0: not at all. Default 5.
+
 ---@class silly.store.etcd.swap: silly.store.etcd.request
 ---@field key string The key.
 ---@field mod_revision integer The revision of its last change; 0 if it must not exist.
@@ -637,6 +673,24 @@
 ---@field losses integer how often it was lost
 ---@field lease silly.store.etcd.id which it lives under; 0 before the first
 ---@field message? string why it is not there
+
+--- What a process must remember to go on with a place that it has taken.
+---@class silly.store.etcd.place
+---@field key string
+---@field revision integer
+---@field lease silly.store.etcd.id
+
+--- Why something is held no longer.
+---@class silly.store.etcd.loss
+---@field code "lease_expired"|"lost"|"closed"|silly.store.etcd.code
+---@field message string
+
+--- What a leader tells.
+---@class silly.store.etcd.proclaim: silly.store.etcd.request
+---@field value string
+
+---@class silly.store.etcd.proclaim.response
+---@field header silly.store.etcd.header
 
 ---@class silly.store.etcd.discovery.entry
 ---@field id string
@@ -822,6 +876,17 @@ function client:ttl(req) end
 ---@return_overload nil, string, silly.store.etcd.info
 function client:leases(req) end
 
+--- Who leads under a name, or holds the lock of that name.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.leader.request|string or the `name` alone
+---@return silly.store.etcd.leader.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.leader.response
+---@return_overload nil, string, silly.store.etcd.info
+function client:leader(req) end
+
 --- Changes a key if it is still as it was, else returns what is there.
 ---@async
 ---@param req silly.store.etcd.swap
@@ -929,6 +994,50 @@ function client:discover(req) end
 ---@return_overload silly.store.etcd.registration
 ---@return_overload nil, string, silly.store.etcd.info
 function client:register(req) end
+
+--- A lease that several locks and candidacies share, renewed until it is closed or lost.
+---@async
+---@nodiscard
+---@param req? silly.store.etcd.session.request
+---@return silly.store.etcd.session? session nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.session
+---@return_overload nil, string, silly.store.etcd.info
+function client:session(req) end
+
+--- Waits for its turn, and holds the lock of a name until it is unlocked or lost.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.lock.request|string or the name alone
+---@return silly.store.etcd.lock? lock nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "locked" where it was not its turn in time
+---@return_overload silly.store.etcd.lock
+---@return_overload nil, string, silly.store.etcd.info
+function client:lock(req) end
+
+--- Waits until it leads under a name, and does so until it resigns or loses the leadership.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.campaign|string or the name alone
+---@return silly.store.etcd.leader? leader nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "locked" where it was not its turn in time
+---@return_overload silly.store.etcd.leader
+---@return_overload nil, string, silly.store.etcd.info
+function client:campaign(req) end
+
+--- Follows who leads under a name, or holds the lock of that name.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.observe|string or the name alone
+---@return silly.store.etcd.observer? observer nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.observer
+---@return_overload nil, string, silly.store.etcd.info
+function client:observe(req) end
 
 --- A client whose keys all lie under a prefix in this one's, and which shares all else with it.
 ---@nodiscard
@@ -1566,5 +1675,230 @@ function changes:events() end
 
 --- Reads no more. May be called again; `<close>` and the collector do the same.
 function changes:close() end
+
+--- A lease that is renewed until it is closed or lost, though the program forgets it.
+---@class silly.store.etcd.session
+---@field header silly.store.etcd.header
+---@field ID silly.store.etcd.id of the lease
+---@field TTL integer its TTL, seconds
+local session = {}
+
+--- Does it live for certain? Costs no call.
+---@nodiscard
+---@return boolean
+function session:held() end
+
+--- Waits until it has ended, and returns why.
+---@async
+---@nodiscard
+---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then
+---@return silly.store.etcd.loss? loss nil when the seconds are over
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.loss
+---@return_overload nil, string, silly.store.etcd.info
+function session:wait(seconds) end
+
+--- Renews the lease no longer, and leaves it and all keys on it to another process, which has its TTL's time to take it
+--- over with `client:session { ID = … }`.
+---@return silly.store.etcd.id? ID nil where it has ended already
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.id
+---@return_overload nil, string, silly.store.etcd.info
+function session:orphan() end
+
+--- Ends it and all that lives on it, and waits until its lease is revoked. May be called again.
+---@async
+---@return true? revoked
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+function session:revoke() end
+
+--- Ends it in the background. May be called again; `<close>` does the same.
+function session:close() end
+
+--- A lock that is held until it is unlocked or lost, though the program forgets it.
+---@class silly.store.etcd.lock
+---@field header silly.store.etcd.header
+---@field key string
+---@field revision integer when the key was created: a number that grows with every holder
+---@field lease silly.store.etcd.id which the key lives under
+local lock = {}
+
+--- Is it held for certain? Costs no call, and is never true for longer than the server keeps the lease.
+---@nodiscard
+---@return boolean
+function lock:held() end
+
+--- Waits until it is not held any longer, and returns why.
+---@async
+---@nodiscard
+---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then
+---@return silly.store.etcd.loss? loss nil when the seconds are over
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.loss
+---@return_overload nil, string, silly.store.etcd.info
+function lock:wait(seconds) end
+
+--- What `client:txn` compares to do something only while it is held.
+---@nodiscard
+---@return silly.store.etcd.txn.compare[] compare
+function lock:compare() end
+
+--- `client:put`, but only while it is held, in one step.
+---@async
+---@param req silly.store.etcd.put
+---@return silly.store.etcd.put.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "lost" where it is not held any more
+---@return_overload silly.store.etcd.put.response
+---@return_overload nil, string, silly.store.etcd.info
+function lock:put(req) end
+
+--- `client:delete`, but only while it is held, in one step.
+---@async
+---@param req silly.store.etcd.delete|string or the `key` alone
+---@return silly.store.etcd.delete.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "lost" where it is not held any more
+---@return_overload silly.store.etcd.delete.response
+---@return_overload nil, string, silly.store.etcd.info
+function lock:delete(req) end
+
+--- `client:txn`, but only while it is held, in one step.
+---@async
+---@param req silly.store.etcd.txn
+---@return silly.store.etcd.txn.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "lost" where it is not held any more
+---@return_overload silly.store.etcd.txn.response
+---@return_overload nil, string, silly.store.etcd.info
+function lock:txn(req) end
+
+--- Runs a function while it is held, and unlocks it whatever happens. An error of the function is raised again.
+---@async
+---@param f fun(lock: silly.store.etcd.lock, ...: any): ...: any
+---@param ... any arguments for `f`
+---@return any ... what `f` has returned; nil, why and the info where the lock was lost meanwhile
+function lock:run(f, ...) end
+
+--- Unlocks it, and waits until its key is gone. May be called again.
+---@async
+---@return true? unlocked
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+function lock:unlock() end
+
+--- Unlocks it in the background. May be called again; `<close>` does the same.
+function lock:close() end
+
+--- Leadership that is held until it is given up or lost, though the program forgets it.
+---@class silly.store.etcd.leader
+---@field header silly.store.etcd.header
+---@field key string
+---@field revision integer when the key was created: a number that grows with every holder
+---@field lease silly.store.etcd.id which the key lives under
+local leader = {}
+
+--- Is it held for certain? Costs no call, and is never true for longer than the server keeps the lease.
+---@nodiscard
+---@return boolean
+function leader:held() end
+
+--- Waits until it is not held any longer, and returns why.
+---@async
+---@nodiscard
+---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then
+---@return silly.store.etcd.loss? loss nil when the seconds are over
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.loss
+---@return_overload nil, string, silly.store.etcd.info
+function leader:wait(seconds) end
+
+--- What `client:txn` compares to do something only while it is held.
+---@nodiscard
+---@return silly.store.etcd.txn.compare[] compare
+function leader:compare() end
+
+--- `client:put`, but only while it is held, in one step.
+---@async
+---@param req silly.store.etcd.put
+---@return silly.store.etcd.put.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "lost" where it is not held any more
+---@return_overload silly.store.etcd.put.response
+---@return_overload nil, string, silly.store.etcd.info
+function leader:put(req) end
+
+--- `client:delete`, but only while it is held, in one step.
+---@async
+---@param req silly.store.etcd.delete|string or the `key` alone
+---@return silly.store.etcd.delete.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "lost" where it is not held any more
+---@return_overload silly.store.etcd.delete.response
+---@return_overload nil, string, silly.store.etcd.info
+function leader:delete(req) end
+
+--- `client:txn`, but only while it is held, in one step.
+---@async
+---@param req silly.store.etcd.txn
+---@return silly.store.etcd.txn.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "lost" where it is not held any more
+---@return_overload silly.store.etcd.txn.response
+---@return_overload nil, string, silly.store.etcd.info
+function leader:txn(req) end
+
+--- Tells those who observe something else, if it leads still.
+---@async
+---@param req silly.store.etcd.proclaim|string or the `value` alone
+---@return silly.store.etcd.proclaim.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "lost" where it does not lead any more
+---@return_overload silly.store.etcd.proclaim.response
+---@return_overload nil, string, silly.store.etcd.info
+function leader:proclaim(req) end
+
+--- Gives the leadership up, and waits until its key is gone. May be called again.
+---@async
+---@return true? resigned
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+function leader:resign() end
+
+--- Resigns in the background. May be called again; `<close>` does the same.
+function leader:close() end
+
+--- What tells who leads.
+---@class silly.store.etcd.observer
+local observer = {}
+
+--- Waits until another leads, or nobody does; the first time it returns who leads now.
+---@async
+---@nodiscard
+---@param seconds number? at the most, fractions allowed; nil, "timeout" is returned then
+---@return silly.store.etcd.leader.response? response nil at the end, or when the seconds are over
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.leader.response
+---@return_overload nil, string, silly.store.etcd.info
+function observer:read(seconds) end
+
+--- Iterates over the same: `for led in observer:changes() do`. It ends when the observer, or the client, is closed.
+---@nodiscard
+---@return async fun(): silly.store.etcd.leader.response? next nil at the end
+function observer:changes() end
+
+--- The leader as far as is known; nil where nobody leads. Costs no call.
+---@nodiscard
+---@return silly.store.etcd.kv? kv
+function observer:kv() end
+
+--- Follows no longer. May be called again; `<close>` and the collector do the same.
+function observer:close() end
 
 return etcd

@@ -108,6 +108,8 @@ local FILE = { good = { "/nowhere/file" }, bad = list(TEXT.bad, { "", "a\0b" }) 
 -- Those that wait would do so for as long.
 local BRIEF = { good = { 0.05 }, bad = DEADLINE.bad }
 local WAITS = schema.waits
+local SESSION = { good = {}, bad = { 1, "x", true, {}, noop } }
+local PLACE = { good = { { key = "a", revision = 1, lease = 2 } }, bad = { 1, "x", true, noop }, others = {} }
 local SPECIAL = {
 	-- The least request reads nothing.
 	txn = { min_revision = { good = { 0 }, bad = INTEGER.bad } }, scan = { page = SIZE },
@@ -122,6 +124,12 @@ local SPECIAL = {
 		-- The least request has a name.
 		key = { good = {}, bad = list(BYTES.good, BYTES.bad) }, value = { good = {}, bad = list(BYTES.good, BYTES.bad) },
 	},
+	session = { TTL = SIZE, ID = { good = { 1, "0x7f", -1 }, bad = list({ 0 }, ID.bad) } },
+	lock = {
+		name = FILLED, TTL = SIZE, session = SESSION, wait = PATIENCE, resume = PLACE,
+	},
+	campaign = { name = FILLED, TTL = SIZE, session = SESSION, wait = PATIENCE, resume = PLACE },
+	leader = { name = FILLED }, observe = { name = FILLED, wait = PATIENCE, deadline = BRIEF },
 	grant = { TTL = INTEGER }, watch = { filters = FILTERS }, increment = { by = INTEGER, initial = INTEGER },
 	swap = { delete = NOT }, ["auth.useradd"] = { password = PASSWORD, nopassword = NOT },
 	["auth.userpassword"] = { password = PASSWORD }, ["cluster.add"] = { peerURLs = URLS },
@@ -167,8 +175,8 @@ for _, name in ipairs(schema.calls) do
 		return refused and { good = {}, bad = list(values.good, values.bad) } or values
 	end
 	places[#places + 1] = { name, NEEDS[name], with(with(OPTIONS, FIELDS[name]), {
-		endpoint = unless(name == "watch" or WAITS[name] or name == "maintenance.compare", ENDPOINT),
-		headers = unless(name == "watch" or WAITS[name], HEADERS),
+		endpoint = unless(schema.shares[name] or name == "maintenance.compare", ENDPOINT),
+		headers = unless(schema.shares[name], HEADERS),
 	}) }
 end
 for target, operand in pairs {

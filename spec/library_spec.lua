@@ -412,6 +412,18 @@ describe("the fields of answers", function()
 		holds("discovery.event", coming:read())
 		entry:close()
 
+		local session = client:session()
+		local leader = client:campaign { name = key, session = session }
+		holds("leader.response", client:leader(key))
+		holds("leader.response", client:observe(key):read())
+		holds("proclaim.response", leader:proclaim "x")
+		for _, compare in ipairs(leader:compare()) do
+			holds("txn.compare", compare)
+		end
+		fails(client:lock { name = key, wait = 0 })
+		session:revoke()
+		holds("loss", leader:wait())
+
 		local lease = client:grant { TTL = 60, keepalive = false }
 		holds("grant.response", lease)
 		holds("ttl.response", client:ttl { ID = lease.ID, keys = true })

@@ -11,7 +11,7 @@ use crate::schema::{self, Kind, Schema};
 
 /// Calls that are no row of the table: their name, request and response, what they require, and what they do, where
 /// the definition of the method is not written by hand.
-const BY_HAND: [(&str, &str, &str, &[&str], &str); 14] = [
+const BY_HAND: [(&str, &str, &str, &[&str], &str); 19] = [
     ("txn", "TxnRequest", "TxnResponse", &[], ""),
     ("grant", "LeaseGrantRequest", "LeaseGrantResponse", &["TTL"], ""),
     (
@@ -32,6 +32,17 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 14] = [
         "",
     ),
     ("discover", "lua.DiscoverRequest", "RangeResponse", &["name"], ""),
+    ("session", "lua.SessionRequest", "RangeResponse", &[], ""),
+    ("lock", "lua.LockRequest", "RangeResponse", &["name"], ""),
+    ("campaign", "lua.CampaignRequest", "RangeResponse", &["name"], ""),
+    (
+        "leader",
+        "lua.LeaderRequest",
+        "lua.LeaderResponse",
+        &["name"],
+        " Who leads under a name, or holds the lock of that name.",
+    ),
+    ("observe", "lua.ObserveRequest", "RangeResponse", &["name"], ""),
     (
         "swap",
         "lua.SwapRequest",
@@ -76,16 +87,18 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 14] = [
     ),
 ];
 /// Those of them that change nothing.
-const READS: [&str; 6] = [
+const READS: [&str; 8] = [
     "watch",
     "scan",
     "cache",
     "discover",
+    "leader",
+    "observe",
     "maintenance.compare",
     "maintenance.snapshot",
 ];
 /// Calls that return an object, whose name is theirs.
-const OBJECTS: [&str; 4] = ["keepalive", "watch", "scan", "cache"];
+const OBJECTS: [&str; 7] = ["keepalive", "watch", "scan", "cache", "session", "lock", "leader"];
 /// Messages whose class has another name than theirs.
 const CLASSES: [(&str, &str); 14] = [
     ("lua.Request", "request"),
@@ -121,9 +134,19 @@ const HIDDEN: [(&str, &str); 12] = [
     ("AuthUserChangePasswordRequest", "hashedPassword"),
 ];
 /// Fields of another type than the schema has: for a language server, and in words.
-const TYPES: [(&str, &str, &str, &str); 7] = [
+const TYPES: [(&str, &str, &str, &str); 12] = [
     ("lua.RegisterRequest", "metadata", "any", "anything that JSON has"),
     ("lua.DiscoverRequest", "stale", "boolean|number", "boolean or number"),
+    ("lua.LockRequest", "session", "silly.store.etcd.session", "session"),
+    ("lua.LockRequest", "resume", "silly.store.etcd.place", "table"),
+    (
+        "lua.LockRequest",
+        "mode",
+        "\"read\"|\"write\"",
+        "`\"read\"` or `\"write\"`",
+    ),
+    ("lua.CampaignRequest", "session", "silly.store.etcd.session", "session"),
+    ("lua.CampaignRequest", "resume", "silly.store.etcd.place", "table"),
     ("lua.CacheRequest", "decode", "fun(value: string): any", "function"),
     ("lua.SnapshotRequest", "chunk", "fun(bytes: string)", "function"),
     (

@@ -35,9 +35,14 @@ pub(crate) fn table(messages: &Messages, name: &str) -> Result<String> {
             let mut text = request(if called { "field of `req`" } else { "field" }, &fields);
             if called {
                 let own = match name {
-                    "WatchCreateRequest" | "lua.CacheRequest" | "lua.RegisterRequest" | "lua.DiscoverRequest" => {
-                        String::new()
-                    }
+                    "WatchCreateRequest"
+                    | "lua.CacheRequest"
+                    | "lua.RegisterRequest"
+                    | "lua.DiscoverRequest"
+                    | "lua.SessionRequest"
+                    | "lua.LockRequest"
+                    | "lua.CampaignRequest"
+                    | "lua.ObserveRequest" => String::new(),
                     _ => format!(", {OWN}"),
                 };
                 let _ = writeln!(

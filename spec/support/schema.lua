@@ -366,6 +366,54 @@ local requests = {
 			stale = "boolean|number",
 		},
 	},
+	session = {
+		writes = true,
+		required = { },
+		fields = {
+			TTL = "integer",
+			ID = "id",
+		},
+	},
+	lock = {
+		writes = true,
+		required = { "name" },
+		fields = {
+			name = "string",
+			value = "string",
+			TTL = "integer",
+			session = "session",
+			wait = "number",
+			mode = { "read", "write" },
+			resume = "place",
+		},
+	},
+	campaign = {
+		writes = true,
+		required = { "name" },
+		fields = {
+			name = "string",
+			value = "string",
+			TTL = "integer",
+			session = "session",
+			wait = "number",
+			resume = "place",
+		},
+	},
+	leader = {
+		writes = false,
+		required = { "name" },
+		fields = {
+			name = "string",
+		},
+	},
+	observe = {
+		writes = false,
+		required = { "name" },
+		fields = {
+			name = "string",
+			wait = "number",
+		},
+	},
 	swap = {
 		writes = true,
 		required = { "key", "mod_revision" },
@@ -442,7 +490,12 @@ local GOOD = {
 local ALSO = { swap = { "value" } }
 
 -- Those that wait for etcd to come, for as long as they are told.
-local waits = { cache = true, register = true, discover = true }
+local waits = { cache = true, register = true, discover = true, observe = true }
+-- Those that share a stream, or a lease that is renewed by one: they choose no endpoint and no headers.
+local shares = {
+	watch = true, cache = true, register = true, discover = true, observe = true, session = true, lock = true,
+	campaign = true,
+}
 
 -- The least that each call needs: the name of the call -> a request. Some values may be others than the good ones.
 local function least(values)
@@ -471,4 +524,7 @@ local function run(client, call, ...)
 	return f(owner, ...)
 end
 
-return { requests = requests, calls = calls, fields = fields, least = least, waits = waits, method = method, run = run }
+return {
+	requests = requests, calls = calls, fields = fields, least = least, waits = waits, shares = shares, method = method,
+	run = run,
+}

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cache::replica::Replicas;
 use super::config::{CallOptions, Config};
 use super::endpoint::Endpoints;
+use super::guard::Guard;
 use super::leases::Keeper;
 use super::login::Login;
 use super::namespace::Namespace;
@@ -26,6 +27,8 @@ pub struct Client {
     pub(super) parts: Arc<Parts>,
     /// What its keys have in front.
     pub(super) namespace: Namespace,
+    /// What must be held for its writes.
+    pub(super) guard: Option<Arc<Guard>>,
 }
 
 /// What all handles share.
@@ -65,6 +68,7 @@ impl Client {
                 replicas: Replicas::default(),
             }),
             namespace: Namespace::new(config.namespace),
+            guard: None,
         }
     }
 
@@ -85,6 +89,22 @@ impl Client {
     pub fn namespace(&self, prefix: &[u8]) -> Self {
         Self {
             namespace: self.namespace.inner(prefix),
+            ..self.clone()
+        }
+    }
+
+    /// A handle on the same client whose writes are done only while something is held.
+    pub(super) fn guarded(&self, guard: Guard) -> Self {
+        Self {
+            guard: Some(Arc::new(guard)),
+            ..self.clone()
+        }
+    }
+
+    /// A handle on the same client that writes whatever is held.
+    pub(super) fn unguarded(&self) -> Self {
+        Self {
+            guard: None,
             ..self.clone()
         }
     }

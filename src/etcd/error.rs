@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 /// The result of every call of this client.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -25,6 +27,17 @@ pub struct Error {
     pub from_server: bool,
     /// What was tried, where a call was.
     pub attempts: Option<Box<Attempts>>,
+    /// Who is before the caller, with [`Code::Locked`].
+    pub holder: Option<Box<Holder>>,
+}
+
+/// Who holds what the caller has waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its key.
+    pub key: Bytes,
+    /// When that was created.
+    pub revision: i64,
 }
 
 /// What a call has tried before it failed.
@@ -62,6 +75,7 @@ impl Error {
             compact_revision: None,
             from_server: false,
             attempts: None,
+            holder: None,
         }
     }
 
@@ -154,6 +168,10 @@ pub enum Code {
     Protocol,
     /// A file of this machine could not be written.
     Io,
+    /// Somebody else holds it, for all the time that was waited.
+    Locked,
+    /// It was held and is not any more: its key is gone.
+    Lost,
 }
 
 impl Code {
@@ -182,6 +200,8 @@ impl Code {
             Self::Tls => "tls",
             Self::Protocol => "protocol",
             Self::Io => "io",
+            Self::Locked => "locked",
+            Self::Lost => "lost",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! In: bytes, which are read as a list of steps. Out: a panic when a promise is broken.
 
 pub use super::cache::fuzz::drive as cache;
+pub use super::contender::fuzz::drive as contender;
 pub use super::watches::fuzz::drive as watches;
 
 /// What is left of the bytes; zeros behind them.

@@ -15,11 +15,15 @@ mod cause;
 mod client;
 mod clock;
 mod config;
+mod contender;
+mod election;
 mod endpoint;
 mod error;
 mod failure;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+mod guard;
+mod holding;
 mod leases;
 mod login;
 mod namespace;
@@ -30,6 +34,7 @@ mod readable;
 mod registration;
 mod rpc;
 mod servers;
+mod session;
 mod stream;
 mod transport;
 mod version;
@@ -41,7 +46,10 @@ pub mod range;
 pub use cache::{Cache, CacheRequest, CacheState, CacheStatus, Changed, Changes, KeyRange, Peek, Query};
 pub use client::Client;
 pub use config::{CallOptions, Config, MAX_REQUEST};
-pub use error::{Applied, Attempts, Code, Error, Result};
+pub use contender::{ContendRequest, Contender, Mode, Resume, Under};
+pub use election::{Led, Observer};
+pub use error::{Applied, Attempts, Code, Error, Holder, Result};
+pub use holding::{Loss, Losses};
 pub use leases::Renewals;
 pub use login::Credentials;
 pub use readable::Readable;
@@ -52,6 +60,7 @@ pub use rpc::{
     Auth, Change, Cluster, Comparison, Complete, Defragmented, Increment, Incremented, Maintenance, MemberHash, Piece,
     RPCS, Rpc, Scan, ScanRequest, Snapshot, SnapshotTo, Swap, Swapped, Unary,
 };
+pub use session::{Session, SessionRequest};
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};
 pub use version::Version;

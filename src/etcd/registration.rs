@@ -23,17 +23,15 @@ use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Result};
 use super::leases::Renewals;
 use super::pb::mvccpb::event::EventType;
-use super::pb::{Event, LeaseGrantRequest, LeaseRevokeRequest, ResponseHeader, WatchCreateRequest};
+use super::pb::{Event, LeaseGrantRequest, ResponseHeader, WatchCreateRequest};
 use super::random;
 use super::readable::Readable;
 use super::rpc::{Change, Swap};
+use super::session::FAREWELL;
 use super::watches::Watcher;
 
 /// After the loss of its lease an entry waits for as long at most, at random: many may have lost theirs together.
 const SPREAD: Duration = Duration::from_millis(400);
-
-/// How long the revocation of the lease may take when an entry is closed.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A key that is deleted again within this time is put again with pauses.
 const CALM: Duration = Duration::from_secs(1);
@@ -423,8 +421,7 @@ impl Task {
             state.problem = closed;
         });
         if let Some(Lease { id, .. }) = lease {
-            // Without a response it ends with its TTL, as it is renewed no longer.
-            let _ = timeout(FAREWELL, revoked(&client, id)).await;
+            client.end_lease(id, FAREWELL).await;
         }
     }
 
@@ -451,7 +448,7 @@ impl Task {
             self.fail(error, is_lost);
             let lost = async {
                 match lease {
-                    Some(Lease { renewals, .. }) => lost(renewals).await,
+                    Some(Lease { renewals, .. }) => renewals.lost().await,
                     None => pending().await,
                 }
             };
@@ -514,9 +511,7 @@ impl Task {
     async fn grant(&mut self) -> Result<Lease> {
         let request = LeaseGrantRequest { ttl: self.ttl, id: 0 };
         let granted = self.client.grant(request, true, &self.options).await?;
-        let renewals = self.client.parts.keeper.follow(granted.id);
-        let lost = || Error::new(Code::LeaseExpired, "the lease was lost as soon as it was granted");
-        let renewals = renewals.ok_or_else(lost)?;
+        let renewals = self.client.renewals(granted.id)?;
         if self.leases.len() == LEASES {
             self.leases.remove(0);
         }
@@ -578,7 +573,7 @@ impl Task {
         loop {
             let response = tokio::select! {
                 response = watcher.read() => response?,
-                error = lost(&lease.renewals) => return Err(error),
+                error = lease.renewals.lost() => return Err(error),
                 _ = wanted.wait_for(|state| state.wanted > state.put && state.status.registered) => {
                     return Ok(false);
                 }
@@ -611,27 +606,5 @@ impl Task {
             state.status.message = problem.as_ref().map(ToString::to_string);
             state.problem = problem;
         });
-    }
-}
-
-/// Ends a lease.
-async fn revoked(client: &Client, id: i64) {
-    let mut failures = 0;
-    loop {
-        match client.revoke(LeaseRevokeRequest { id }, &client.options()).await {
-            Err(error) if !matches!(error.code, Code::NotFound | Code::Closed) => {}
-            _ => return,
-        }
-        sleep(backoff::pause(failures)).await;
-        failures += 1;
-    }
-}
-
-/// Waits until a lease is lost.
-async fn lost(renewals: &Renewals) -> Error {
-    loop {
-        if let Err(error) = renewals.read().await {
-            return error;
-        }
     }
 }

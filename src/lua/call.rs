@@ -8,7 +8,7 @@ use mlua::prelude::*;
 
 use super::failure;
 use super::fields::{Decode, Fields};
-use super::operation::{Answer, Outcome, Unwritten, run};
+use super::operation::{Answer, Outcome, Unwritten, run, run_while_wanted};
 use super::options;
 use super::table::{Encode, build};
 use crate::etcd::{self, Applied, CallOptions, Client, Unary};
@@ -23,6 +23,8 @@ pub(super) trait Call: Send + 'static {
     const BARE: bool = false;
     /// Why a request chooses no endpoint and no headers, where it may not.
     const SHARED: Option<&'static str> = None;
+    /// Does it wait for what others do, and ends with its caller's wait?
+    const WAITS: bool = false;
     /// Does it read keys, as a store must have had them that was at some revision?
     const READS_KEYS: bool = false;
     /// What goes down. Fields that its decoder does not ask for are errors.
@@ -105,7 +107,10 @@ pub(super) fn submit<C: Call>(
     let running =
         C::run(client.clone(), request, options).map(move |result| Box::new(Done::<C> { result, writes }) as Outcome);
     // Boxed before it is moved about: it holds a whole call.
-    run(lua, C::NAME, running.boxed())
+    match C::WAITS {
+        true => run_while_wanted(lua, C::NAME, running.boxed()),
+        false => run(lua, C::NAME, running.boxed()),
+    }
 }
 
 /// The outcome of call `C`.

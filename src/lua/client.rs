@@ -6,11 +6,13 @@ use mlua::prelude::*;
 
 use super::cache::Discover;
 use super::call::{Call, submit};
+use super::election::{Leader, Observe};
+use super::lock::{Campaign, Lock};
 use super::registration::Register;
 use super::value::Value;
 use super::{failure, lease, maintenance, txn, watch};
 use crate::bridge::Owned;
-use crate::etcd::{CacheRequest, Client, Code, Error, Increment, ScanRequest, Swap, pb, rpcs};
+use crate::etcd::{CacheRequest, Client, Code, Error, Increment, ScanRequest, SessionRequest, Swap, pb, rpcs};
 
 #[derive(Default)]
 pub(super) struct NativeClient {
@@ -107,6 +109,11 @@ impl LuaUserData for NativeClient {
         add(methods, CacheRequest::NAME, submit::<CacheRequest>);
         add(methods, Discover::NAME, submit::<Discover>);
         add(methods, Register::NAME, submit::<Register>);
+        add(methods, SessionRequest::NAME, submit::<SessionRequest>);
+        add(methods, Lock::NAME, submit::<Lock>);
+        add(methods, Campaign::NAME, submit::<Campaign>);
+        add(methods, Leader::NAME, submit::<Leader>);
+        add(methods, Observe::NAME, submit::<Observe>);
         add(methods, Swap::NAME, submit::<Swap>);
         add(methods, Increment::NAME, submit::<Increment>);
         add(methods, maintenance::Disarm::NAME, submit::<maintenance::Disarm>);

@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use super::client::NativeClient;
 use super::operation::{self, bridge};
 use super::yieldable::IsYieldable;
-use super::{cdata, config, failure, json, maintenance, update};
+use super::{cdata, config, election, failure, json, maintenance, update};
 use crate::bridge::{self, SubmitError};
 use crate::etcd::{Applied, Client, Code, Error, RPCS, random};
 
@@ -48,7 +48,11 @@ impl LuaUserData for Core {
         // those of a service that has a name of its own stand behind that: `auth.enable`
         methods.add_method("calls", |lua, _, ()| {
             let rows = RPCS.iter().map(|rpc| rpc.name);
-            lua.create_sequence_from(rows.chain(update::CALLS).chain(maintenance::CALLS))
+            lua.create_sequence_from(
+                rows.chain(update::CALLS)
+                    .chain(election::CALLS)
+                    .chain(maintenance::CALLS),
+            )
         });
 
         // newclient(conf) -> client | nil, message
@@ -82,6 +86,12 @@ impl LuaUserData for Core {
                     Ok(values)
                 })
                 .inspect_err(|_| bridge.put_back(id, Box::new(unwritten)))
+        });
+
+        // giveup(id): nobody waits for this operation any longer
+        methods.add_method("giveup", |lua, _, id: u64| {
+            operation::give_up(lua, id);
+            Ok(())
         });
 
         // wait(seconds?): blocks the thread until something completes, the time is over, or a signal comes

@@ -50,6 +50,10 @@ unsafe impl Encode for Error {
         if self.from_server {
             table.text(c"server_message", &self.message);
         }
+        if let Some(holder) = &self.holder {
+            table.bytes(c"key", &holder.key);
+            table.integer(c"revision", holder.revision);
+        }
         if let Some(attempts) = &self.attempts {
             table.integer(c"attempts", attempts.count.into());
             table.number(c"elapsed", attempts.elapsed.as_secs_f64());

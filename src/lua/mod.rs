@@ -17,6 +17,7 @@ mod client;
 mod cluster;
 mod config;
 mod core;
+mod election;
 mod embed;
 mod entry;
 mod failure;
@@ -25,6 +26,7 @@ mod hint;
 mod integer;
 mod json;
 mod lease;
+mod lock;
 mod maintenance;
 mod messages;
 mod operation;
@@ -43,7 +45,7 @@ mod yieldable;
 
 use mlua::prelude::*;
 
-use crate::etcd::{Changes, Renewals, Scan, Snapshot, Statuses, Watcher};
+use crate::etcd::{Changes, Losses, Observer, Renewals, Scan, Snapshot, Statuses, Watcher};
 
 /// `require "silly.store.etcd"`.
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
@@ -71,6 +73,10 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
     lua.create_userdata(cache::View::default())?;
     lua.create_userdata(read::Reader::<Statuses>::nothing())?;
     lua.create_userdata(registration::NativeRegistration::default())?;
+    lua.create_userdata(read::Reader::<Losses>::nothing())?;
+    lua.create_userdata(read::Reader::<Observer>::nothing())?;
+    lua.create_userdata(lock::NativeSession::default())?;
+    lua.create_userdata(lock::NativeContender::default())?;
     embed::provide(lua, core.clone())?;
     let module = embed::load(lua)?;
     lua.set_named_registry_value("silly.store.etcd.core", core)?;

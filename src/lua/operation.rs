@@ -3,8 +3,14 @@
 //! In: a future. Out: at once the id of the operation; later, under that id, what it returns to Lua. The bridge that
 //! carries it is app data of the lua_State.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use mlua::prelude::*;
+use tokio_util::sync::CancellationToken;
 
 use super::failure;
 use crate::bridge::Bridge;
@@ -50,6 +56,7 @@ impl Unwritten {
 /// Gives the lua_State its bridge.
 pub(super) fn prepare(lua: &Lua) -> LuaResult<()> {
     lua.set_app_data::<Bridge<Outcome>>(Bridge::new()?);
+    lua.set_app_data(Waits::default());
     Ok(())
 }
 
@@ -73,6 +80,47 @@ pub(super) fn run(lua: &Lua, name: &'static str, operation: BoxFuture<'static, O
     match bridge(lua)?.submit(operation, || Box::new(Panicked)) {
         Ok(id) => id.into_lua_multi(lua),
         Err(error) => failure::push(lua, name, &etcd::Error::new(Code::Unavailable, error.to_string())),
+    }
+}
+
+/// The operations whose callers may give them up.
+#[derive(Default)]
+struct Waits(RefCell<HashMap<u64, Weak<CancellationToken>>>);
+
+/// So many are remembered before those that have ended are forgotten.
+const REMEMBERED: usize = 64;
+
+/// The same of one that waits for others, for as long as its caller does: [`give_up`] ends it.
+pub(super) fn run_while_wanted(
+    lua: &Lua,
+    name: &'static str,
+    operation: BoxFuture<'static, Outcome>,
+) -> LuaResult<LuaMultiValue> {
+    let wanted = Arc::new(CancellationToken::new());
+    let remembered = Arc::downgrade(&wanted);
+    let operation = async move {
+        let outcome = wanted.run_until_cancelled(operation).await;
+        outcome.unwrap_or_else(|| Box::new(Panicked))
+    };
+    let values = run(lua, name, operation.boxed())?;
+    if let Some(LuaValue::Integer(id)) = values.front() {
+        let waits = lua.app_data_ref::<Waits>();
+        if let Some(mut waits) = waits.as_ref().and_then(|waits| waits.0.try_borrow_mut().ok()) {
+            if waits.len() >= REMEMBERED {
+                waits.retain(|_, wait| wait.strong_count() > 0);
+            }
+            waits.insert(id.cast_unsigned(), remembered);
+        }
+    }
+    Ok(values)
+}
+
+/// The caller of an operation waits no longer. One that was run for as long as that ends; nobody takes its result.
+pub(super) fn give_up(lua: &Lua, id: u64) {
+    let waits = lua.app_data_ref::<Waits>();
+    let wait = waits.and_then(|waits| waits.0.try_borrow_mut().ok()?.remove(&id));
+    if let Some(wanted) = wait.and_then(|wait| wait.upgrade()) {
+        wanted.cancel();
     }
 }
 

@@ -202,14 +202,68 @@ return {
 		changes:close()
 	end },
 
+	{ name = "a lock is held by one, and guards what is written", run = function(t, client)
+		local name = t.prefix .. "lock"
+		local lock = assert(client:lock(name))
+		t.equal(true, lock:held())
+		t.fails("locked", client:lock { name = name, wait = 0 })
+		assert(lock:put { key = t.prefix .. "x", value = "1" })
+		local other = t.client()
+		assert(other:delete(lock.key))
+		t.fails("lost", lock:put { key = t.prefix .. "x", value = "2" })
+		t.equal("1", assert(client:get(t.prefix .. "x")).kvs[1].value)
+		t.equal("lost", assert(lock:wait(60)).code)
+		t.equal(2, assert(client:lock(name)):run(function() return 2 end))
+		local session = assert(client:session())
+		lock = assert(other:lock(name))
+		t.fails("locked", client:lock { name = name, session = session, wait = 0.05 })
+		t.equal(true, lock:unlock())
+		t.equal(true, session:revoke())
+		t.equal("closed", session:wait().code)
+		other:close()
+	end },
+
+	{ name = "a lock goes from coroutine to coroutine", skip = function(host)
+		return not host.fork and "calls block here"
+	end, run = function(t, client)
+		local name, held, functions = t.prefix .. "turns", 0, {}
+		for i = 1, 5 do
+			functions[i] = function()
+				local lock = assert(client:lock(name))
+				held = held + 1
+				t.equal(1, held)
+				assert(client:get(name))
+				held = held - 1
+				lock:unlock()
+			end
+		end
+		t.together(functions)
+	end },
+
+	{ name = "an election has one leader, who is observed", run = function(t, client)
+		local name = t.prefix .. "election"
+		local observer = assert(client:observe(name))
+		t.equal(nil, assert(observer:read()).kv)
+		local leader = assert(client:campaign { name = name, value = "one" })
+		t.equal("one", assert(observer:read(60)).kv.value)
+		assert(leader:proclaim "two")
+		t.equal("two", assert(observer:read(60)).kv.value)
+		t.equal(leader.key, assert(client:leader(name)).kv.key)
+		t.equal(true, leader:resign())
+		t.equal(nil, assert(observer:read(60)).kv)
+		observer:close()
+	end },
+
 	{ name = "what is kept is kept while Lua computes", run = function(t, client)
 		local name = t.prefix .. "busy"
 		local entry = assert(client:register { name = name, addr = "10.0.0.1:80", TTL = 2 })
 		local copy = assert(client:cache { key = name, prefix = true })
+		local lock = assert(client:lock { name = name .. "/lock", TTL = 2 })
 		assert(entry:update { addr = "10.0.0.2:80", wait = 0 })
 		local busy = os.clock() + 4
 		repeat until os.clock() > busy
-		t.equal({ true, 0 }, { entry:held(), entry:status().losses })
+		t.equal({ true, 0, true }, { entry:held(), entry:status().losses, lock:held() })
+		lock:unlock()
 		local value = copy:value(entry.key)
 		assert(value:find("10.0.0.2:80", 1, true), value)
 		entry:close()

@@ -12,6 +12,7 @@ local random = math.random
 local client = etcd.newclient { endpoints = { endpoint } }
 local nobody = etcd.newclient { endpoints = { "127.0.0.1:1" }, retry = 0, retry_sleep = 0, deadline = 0.05 }
 local WAITS = schema.waits
+local TEXTUAL = { increment = true, lock = true, campaign = true }
 
 local CALLS, NAMES = schema.calls, {
 	"timeout", "retry", "retry_sleep", "retry_unknown", "put", "get", "delete", "txn", "target", "result", "version",
@@ -113,9 +114,9 @@ for _ = 1, tonumber(times) do
 	pcall(core.tojson, core, thing(0))
 	pcall(core.fromjson, core, thing(2))
 	pcall(core.wait, core, random(2) == 1 and 0 or object(3))
-	-- On whatever there is, the real client too; to that a text alone is a good request to increment.
+	-- On whatever there is, the real client too; to that a text alone is a good request for some writes.
 	call = CALLS[random(#CALLS)]
-	if call ~= "increment" and not WAITS[call] then
+	if not TEXTUAL[call] and not WAITS[call] then
 		pcall(schema.method(nobody, call), thing(0), thing(0))
 	end
 end

@@ -65,6 +65,15 @@ impl Renewals {
         }
     }
 
+    /// Waits until the lease is lost; says why.
+    pub(crate) async fn lost(&self) -> Error {
+        loop {
+            if let Err(error) = self.read().await {
+                return error;
+            }
+        }
+    }
+
     /// Ends what waits for news. The lease is renewed all the same. May be called from any thread, and again.
     pub fn close(&self) {
         self.closed.cancel();

@@ -6,6 +6,7 @@
 mod scan;
 mod update;
 
+use bytes::Bytes;
 use futures_util::future::Either;
 
 pub use scan::{Scan, ScanRequest};
@@ -19,16 +20,28 @@ use crate::etcd::pb::request_op::Request as Op;
 use crate::etcd::pb::response_op::Response as OpResponse;
 use crate::etcd::pb::{
     DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, Response,
-    ResponseOp, TxnRequest, TxnResponse,
+    ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
 
 const TXN: &str = "/etcdserverpb.KV/Txn";
+
+const OTHER_RESPONSE: &str = "the response is that of another operation";
 
 impl Client {
     /// Stores a value under a key. Not under a lease that this client knows to be lost.
     pub async fn put(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
         self.parts.keeper.check(request.lease)?;
+        if self.guard.is_some() {
+            return Box::pin(self.put_guarded(request, options)).await;
+        }
         self.call_inside(Kind::Write, request, options).await
+    }
+
+    async fn put_guarded(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
+        match self.guarded_op(Op::RequestPut(request), options).await? {
+            (header, Some(OpResponse::ResponsePut(response))) => Ok(PutResponse { header, ..response }),
+            _ => Err(Error::new(Code::Protocol, OTHER_RESPONSE)),
+        }
     }
 
     /// Deletes a key or a range of keys.
@@ -37,7 +50,38 @@ impl Client {
         request: DeleteRangeRequest,
         options: &CallOptions,
     ) -> impl Future<Output = Result<DeleteRangeResponse>> {
-        self.call_inside(Kind::Write, request, options)
+        if self.guard.is_some() {
+            return Either::Right(Box::pin(self.delete_guarded(request, options)));
+        }
+        Either::Left(self.call_inside(Kind::Write, request, options))
+    }
+
+    async fn delete_guarded(&self, request: DeleteRangeRequest, options: &CallOptions) -> Result<DeleteRangeResponse> {
+        match self.guarded_op(Op::RequestDeleteRange(request), options).await? {
+            (header, Some(OpResponse::ResponseDeleteRange(response))) => Ok(DeleteRangeResponse { header, ..response }),
+            _ => Err(Error::new(Code::Protocol, OTHER_RESPONSE)),
+        }
+    }
+
+    /// Gives the key of what must be held for the writes of this handle another value, which no other write may.
+    pub async fn proclaim(&self, value: Bytes, options: &CallOptions) -> Result<Option<ResponseHeader>> {
+        let Some(guard) = &self.guard else {
+            return Err(Error::new(Code::FailedPrecondition, "nothing is held"));
+        };
+        let request = guard.wrap_own(value)?;
+        let response = self.unguarded().transact(request, options).await?;
+        Ok(guard.unwrap(response)?.header)
+    }
+
+    /// One operation as a transaction, which is where a guard is compared.
+    async fn guarded_op(&self, op: Op, options: &CallOptions) -> Result<(Option<ResponseHeader>, Option<OpResponse>)> {
+        let request = TxnRequest {
+            success: vec![RequestOp { request: Some(op) }],
+            ..TxnRequest::default()
+        };
+        let response = self.transact(request, options).await?;
+        let first = response.responses.into_iter().next();
+        Ok((response.header, first.and_then(|op| op.response)))
     }
 
     /// Reads a key or a range of keys.
@@ -93,6 +137,11 @@ impl Client {
 
     async fn transact(&self, mut request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
         self.check_leases(&request)?;
+        if let Some(guard) = &self.guard {
+            let request = guard.wrap(request)?;
+            let response = Box::pin(self.unguarded().transact(request, options)).await?;
+            return guard.unwrap(response);
+        }
         self.namespace.enter(&mut request);
         let kind = if request.writes() { Kind::Write } else { Kind::Read };
         let answered = self.servers().call::<TxnResponse>(kind, TXN, request, options).await?;

@@ -4,6 +4,11 @@
 
 mod grant;
 
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::etcd::backoff;
 use crate::etcd::call::Kind;
 use crate::etcd::client::Client;
 use crate::etcd::clock::Moment;
@@ -23,6 +28,30 @@ impl Client {
     pub async fn revoke(&self, request: LeaseRevokeRequest, options: &CallOptions) -> Result<LeaseRevokeResponse> {
         self.parts.keeper.forget(request.id);
         self.call(request, options).await
+    }
+
+    /// What becomes of a lease that this client has just begun to renew.
+    pub(crate) fn renewals(&self, id: i64) -> Result<Renewals> {
+        let lost = || Error::new(Code::LeaseExpired, "the lease was lost as soon as it was there");
+        self.parts.keeper.follow(id).ok_or_else(lost)
+    }
+
+    /// Ends a lease that nobody needs any more, however often that must be tried within `limit`. Where no server
+    /// responds it ends with its TTL, as it is renewed no longer; so it does where the client is closed.
+    pub(crate) async fn end_lease(&self, id: i64, limit: Duration) {
+        let ending = async {
+            let mut failures = 0;
+            loop {
+                match self.revoke(LeaseRevokeRequest { id }, &self.options()).await {
+                    Err(error) if !matches!(error.code, Code::NotFound | Code::Closed) => {}
+                    _ => return,
+                }
+                sleep(backoff::pause(failures)).await;
+                failures += 1;
+            }
+        };
+        // Whether in time or not, that was it.
+        let _ = timeout(limit, ending).await;
     }
 
     /// Renews a lease once; `renew` says whether it is renewed in the background from then on, which else stays as it

@@ -135,8 +135,10 @@ end
 local function give_up(waiter)
 	waiter.co = false
 	if not waiter.done then
-		waiters[waiter[ID]], waiter.owner, waiter.done = nil, nil, true
+		local id = waiter[ID]
+		waiters[id], waiter.owner, waiter.done = nil, nil, true
 		inflight = inflight - 1
+		core:giveup(id)
 		tell(inflight)
 	end
 end

@@ -12,12 +12,16 @@ local discovery = require "silly.store.etcd.discovery"
 local ending = require("silly.store.etcd.loop").ending
 local failure = require "silly.store.etcd.failure"
 local keepalive = require "silly.store.etcd.keepalive"
+local leader = require "silly.store.etcd.leader"
+local lock = require "silly.store.etcd.lock"
 local object = require "silly.store.etcd.object"
+local observer = require "silly.store.etcd.observer"
 local pcall = require("silly.store.etcd.protect").pcall
 local promise = require "silly.store.etcd.promise"
 local registration = require "silly.store.etcd.registration"
 local scan = require "silly.store.etcd.scan"
 local services = require "silly.store.etcd.services"
+local session = require "silly.store.etcd.session"
 local watch = require "silly.store.etcd.watch"
 
 ---@class silly.store.etcd.client
@@ -177,6 +181,54 @@ end
 function client:register(req, more)
 	local native = check(self, "register").native
 	return promise(self, wrap(self, registration.new, await(self, native, "register", req, more)))
+end
+
+--- A lease that several locks and candidacies share, renewed until it is closed or lost.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.session.request?
+---@return silly.store.etcd.session? session
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:session(req, more)
+	local native = check(self, "session").native
+	return promise(self, wrap(self, session.new, await(self, native, "session", req, more)))
+end
+
+--- Waits for its turn, and holds the lock of a name until it is unlocked or lost.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.lock.request|string
+---@return silly.store.etcd.lock? lock
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:lock(req, more)
+	local native = check(self, "lock").native
+	return promise(self, wrap(self, lock.new, await(self, native, "lock", req, more)))
+end
+
+--- Waits until it leads under a name, and does so until it resigns or loses the leadership.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.campaign|string
+---@return silly.store.etcd.leader? leader
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:campaign(req, more)
+	local native = check(self, "campaign").native
+	return promise(self, wrap(self, leader.new, await(self, native, "campaign", req, more)))
+end
+
+--- Follows who leads under a name.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.observe|string
+---@return silly.store.etcd.observer? observer
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:observe(req, more)
+	local native = check(self, "observe").native
+	return wrap(self, observer.new, await(self, native, "observe", req, more))
 end
 
 --- A client whose keys all lie under a prefix in this one's, and which shares all else with it.

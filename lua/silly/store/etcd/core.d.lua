@@ -80,6 +80,10 @@ function core:newclient(conf) end
 ---@field cache silly.store.etcd.native.call
 ---@field register silly.store.etcd.native.call
 ---@field discover silly.store.etcd.native.call
+---@field session silly.store.etcd.native.call
+---@field lock silly.store.etcd.native.call
+---@field campaign silly.store.etcd.native.call
+---@field observe silly.store.etcd.native.call
 local client = {}
 
 ---@param prefix any
@@ -99,6 +103,10 @@ function client:renews() end
 
 ---@return string
 function client:endpoints() end
+
+--- Nobody waits for this operation any longer.
+---@param id integer
+function core:giveup(id) end
 
 --- What a stream is read from.
 ---@class silly.store.etcd.native.reader
@@ -190,5 +198,38 @@ function registration:held() end
 function registration:status() end
 
 function registration:close() end
+
+--- A lease that several share.
+---@class silly.store.etcd.native.session
+local session = {}
+
+--- The program has it now, and may forget it.
+function session:keep() end
+
+---@return boolean
+function session:held() end
+
+function session:close() end
+
+---@return { ID: silly.store.etcd.id }? left
+---@return string? message
+---@return silly.store.etcd.info? info
+function session:orphan() end
+
+--- What tells who leads: the same reader, with another status.
+---@class silly.store.etcd.native.observer
+---@field status fun(self: silly.store.etcd.native.observer): silly.store.etcd.kv?
+
+--- A place that is held: a lock, or leadership.
+---@class silly.store.etcd.native.holder
+local holder = {}
+
+--- The program has it now, and may forget it.
+function holder:keep() end
+
+---@return boolean
+function holder:held() end
+
+function holder:close() end
 
 return core
