@@ -534,6 +534,12 @@
 ---@field wait? number Seconds to wait in the queue; 0: not at all. Default as long as it takes.
 ---@field resume? silly.store.etcd.place Go on with a place that was taken before: its `key`, `revision` and `lease`. Default a place at the end of the queue.
 
+---@class silly.store.etcd.stm: silly.store.etcd.request
+---@field apply fun(tx: silly.store.etcd.tx): any, string? Reads and writes by its argument. It may run several times.
+---@field isolation? "snapshot"|"serializable" From what it is protected. Default "snapshot": changes to what it has read, and to what it writes.
+---@field keys? string[] Keys that are read together before the first run. Default none.
+---@field tries? integer How often it runs at the most. Default 100.
+
 ---@class silly.store.etcd.leader.request: silly.store.etcd.request
 ---@field name string What is campaigned for, or locked.
 
@@ -684,6 +690,36 @@
 ---@class silly.store.etcd.loss
 ---@field code "lease_expired"|"lost"|"closed"|silly.store.etcd.code
 ---@field message string
+
+--- What has come of a transaction of code.
+---@class silly.store.etcd.stm.response
+---@field header? silly.store.etcd.header of the commit, or of the reads where nothing was written; nil where nothing was read either
+---@field result any the first value that the function has returned
+---@field tries integer how often it ran
+
+--- What a transaction of code reads.
+---@class silly.store.etcd.tx.get
+---@field key string The key, or the first of the range.
+---@field prefix? boolean All keys that start with `key`. Default false.
+---@field fromkey? boolean All keys from `key` on. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
+---@field limit? integer Return at most this many keys. Default all.
+---@field sort_order? "NONE"|"ASCEND"|"DESCEND"
+---@field sort_target? "KEY"|"VERSION"|"CREATE"|"MOD"|"VALUE"
+---@field keys_only? boolean Leave the values out. Default false.
+
+--- What it puts.
+---@class silly.store.etcd.tx.put
+---@field key string
+---@field value string
+---@field lease? silly.store.etcd.id Delete the key when this lease ends. Default none.
+
+--- What it deletes.
+---@class silly.store.etcd.tx.delete
+---@field key string The key, or the first of the range.
+---@field prefix? boolean All keys that start with `key`. Default false.
+---@field fromkey? boolean All keys from `key` on. Excludes `prefix`. Default false.
+---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
 
 --- What a leader tells.
 ---@class silly.store.etcd.proclaim: silly.store.etcd.request
@@ -1038,6 +1074,17 @@ function client:campaign(req) end
 ---@return_overload silly.store.etcd.observer
 ---@return_overload nil, string, silly.store.etcd.info
 function client:observe(req) end
+
+--- Runs a function whose reads and writes are one transaction, until nobody has changed what it has read. An error of
+--- the function is raised again.
+---@async
+---@param req silly.store.etcd.stm|fun(tx: silly.store.etcd.tx): any, string? or the function alone
+---@return silly.store.etcd.stm.response? response nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info "aborted" where others were always faster, "cancelled" where the function returned nil and a reason
+---@return_overload silly.store.etcd.stm.response
+---@return_overload nil, string, silly.store.etcd.info
+function client:stm(req) end
 
 --- A client whose keys all lie under a prefix in this one's, and which shares all else with it.
 ---@nodiscard
@@ -1900,5 +1947,28 @@ function observer:kv() end
 
 --- Follows no longer. May be called again; `<close>` and the collector do the same.
 function observer:close() end
+
+--- A transaction of code, for the time that its function runs.
+---@class silly.store.etcd.tx
+local tx = {}
+
+--- The value of a key, nil where there is none; or the keys of a range. Sees what the function has written. All reads are
+--- of one revision. What cannot be read ends the transaction.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.tx.get|string a table, or the key alone
+---@return any value of the key; with a table the list of keys
+---@overload fun(self: silly.store.etcd.tx, key: string): string?
+---@overload fun(self: silly.store.etcd.tx, req: silly.store.etcd.tx.get): silly.store.etcd.kv[]
+function tx:get(req) end
+
+--- Puts a key when the transaction commits.
+---@param key silly.store.etcd.tx.put|string a table, or the key
+---@param value string?
+function tx:put(key, value) end
+
+--- Deletes a key, or the keys of a range, when the transaction commits.
+---@param req silly.store.etcd.tx.delete|string a table, or the key alone
+function tx:delete(req) end
 
 return etcd

@@ -109,6 +109,7 @@ local FILE = { good = { "/nowhere/file" }, bad = list(TEXT.bad, { "", "a\0b" }) 
 local BRIEF = { good = { 0.05 }, bad = DEADLINE.bad }
 local WAITS = schema.waits
 local SESSION = { good = {}, bad = { 1, "x", true, {}, noop } }
+local KEYS = { good = { {}, { "a", "\0" } }, bad = LIST.bad }
 local PLACE = { good = { { key = "a", revision = 1, lease = 2 } }, bad = { 1, "x", true, noop }, others = {} }
 local SPECIAL = {
 	-- The least request reads nothing.
@@ -129,6 +130,7 @@ local SPECIAL = {
 		name = FILLED, TTL = SIZE, session = SESSION, wait = PATIENCE, resume = PLACE,
 	},
 	campaign = { name = FILLED, TTL = SIZE, session = SESSION, wait = PATIENCE, resume = PLACE },
+	stm = { apply = { good = {}, bad = { 1, "x", true, {} }, others = {} }, tries = SIZE, keys = KEYS },
 	leader = { name = FILLED }, observe = { name = FILLED, wait = PATIENCE, deadline = BRIEF },
 	grant = { TTL = INTEGER }, watch = { filters = FILTERS }, increment = { by = INTEGER, initial = INTEGER },
 	swap = { delete = NOT }, ["auth.useradd"] = { password = PASSWORD, nopassword = NOT },
@@ -353,7 +355,7 @@ for _, place in ipairs(places) do
 				end
 				return
 			end
-			for _, value in ipairs(list({ 1.5, true, false }, fields[alone].bad, others)) do
+			for _, value in ipairs(list({ 1.5, true, false }, fields[alone].bad, fields[alone].others or others)) do
 				if type(value) ~= "table" and not (fields[alone] == URLS and type(value) == "string") then
 					refused(method, wrap(value), path .. alone, ("field '%s' "):format(alone))
 				end

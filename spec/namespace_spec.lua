@@ -201,7 +201,7 @@ describe("a namespace", function()
 	end)
 end)
 
-for _, name in ipairs { "kv", "txn", "update", "watch", "watch_end", "scan", "cache", "lock", "election" } do
+for _, name in ipairs { "kv", "txn", "update", "watch", "watch_end", "scan", "cache", "lock", "election", "stm" } do
 	describe("inside of a namespace, " .. name .. "_spec:", function()
 		local newclient = etcd.newclient
 

@@ -11,7 +11,7 @@ use crate::schema::{self, Kind, Schema};
 
 /// Calls that are no row of the table: their name, request and response, what they require, and what they do, where
 /// the definition of the method is not written by hand.
-const BY_HAND: [(&str, &str, &str, &[&str], &str); 19] = [
+const BY_HAND: [(&str, &str, &str, &[&str], &str); 20] = [
     ("txn", "TxnRequest", "TxnResponse", &[], ""),
     ("grant", "LeaseGrantRequest", "LeaseGrantResponse", &["TTL"], ""),
     (
@@ -35,6 +35,7 @@ const BY_HAND: [(&str, &str, &str, &[&str], &str); 19] = [
     ("session", "lua.SessionRequest", "RangeResponse", &[], ""),
     ("lock", "lua.LockRequest", "RangeResponse", &["name"], ""),
     ("campaign", "lua.CampaignRequest", "RangeResponse", &["name"], ""),
+    ("stm", "lua.StmRequest", "RangeResponse", &["apply"], ""),
     (
         "leader",
         "lua.LeaderRequest",
@@ -134,9 +135,21 @@ const HIDDEN: [(&str, &str); 12] = [
     ("AuthUserChangePasswordRequest", "hashedPassword"),
 ];
 /// Fields of another type than the schema has: for a language server, and in words.
-const TYPES: [(&str, &str, &str, &str); 12] = [
+const TYPES: [(&str, &str, &str, &str); 14] = [
     ("lua.RegisterRequest", "metadata", "any", "anything that JSON has"),
     ("lua.DiscoverRequest", "stale", "boolean|number", "boolean or number"),
+    (
+        "lua.StmRequest",
+        "apply",
+        "fun(tx: silly.store.etcd.tx): any, string?",
+        "function",
+    ),
+    (
+        "lua.StmRequest",
+        "isolation",
+        "\"snapshot\"|\"serializable\"",
+        "`\"snapshot\"` or `\"serializable\"`",
+    ),
     ("lua.LockRequest", "session", "silly.store.etcd.session", "session"),
     ("lua.LockRequest", "resume", "silly.store.etcd.place", "table"),
     (

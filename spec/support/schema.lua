@@ -399,6 +399,16 @@ local requests = {
 			resume = "place",
 		},
 	},
+	stm = {
+		writes = true,
+		required = { "apply" },
+		fields = {
+			apply = "tx): any, string?",
+			isolation = { "snapshot", "serializable" },
+			keys = "list",
+			tries = "integer",
+		},
+	},
 	leader = {
 		writes = false,
 		required = { "name" },
@@ -485,7 +495,7 @@ local GOOD = {
 	key = "k", value = "v", revision = 1, mod_revision = 1, TTL = 60, ID = 1, targetID = 1, name = "n", addr = "a",
 	user = "u",
 	role = "r", password = "p", file = "/nowhere/file", permission = "READ", action = "VALIDATE",
-	peerURLs = { "http://127.0.0.1:2380" },
+	peerURLs = { "http://127.0.0.1:2380" }, apply = function(tx) tx:put("k", "v") end,
 }
 local ALSO = { swap = { "value" } }
 

@@ -28,6 +28,7 @@ use super::readable::Readable;
 
 pub use query::Query;
 use replica::{Replica, Shared, State};
+pub(super) use store::Store;
 pub use store::{Changed, KeyRange};
 
 /// How long a linearizable read waits for the replica before it asks the server for the keys themselves.

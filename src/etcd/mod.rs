@@ -35,6 +35,7 @@ mod registration;
 mod rpc;
 mod servers;
 mod session;
+mod stm;
 mod stream;
 mod transport;
 mod version;
@@ -61,6 +62,7 @@ pub use rpc::{
     RPCS, Rpc, Scan, ScanRequest, Snapshot, SnapshotTo, Swap, Swapped, Unary,
 };
 pub use session::{Session, SessionRequest};
+pub use stm::{Committed, Isolation, Transaction};
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};
 pub use version::Version;

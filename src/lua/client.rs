@@ -10,7 +10,7 @@ use super::election::{Leader, Observe};
 use super::lock::{Campaign, Lock};
 use super::registration::Register;
 use super::value::Value;
-use super::{failure, lease, maintenance, txn, watch};
+use super::{failure, lease, maintenance, stm, txn, watch};
 use crate::bridge::Owned;
 use crate::etcd::{CacheRequest, Client, Code, Error, Increment, ScanRequest, SessionRequest, Swap, pb, rpcs};
 
@@ -114,6 +114,7 @@ impl LuaUserData for NativeClient {
         add(methods, Campaign::NAME, submit::<Campaign>);
         add(methods, Leader::NAME, submit::<Leader>);
         add(methods, Observe::NAME, submit::<Observe>);
+        add(methods, stm::STM, stm::begin);
         add(methods, Swap::NAME, submit::<Swap>);
         add(methods, Increment::NAME, submit::<Increment>);
         add(methods, maintenance::Disarm::NAME, submit::<maintenance::Disarm>);

@@ -310,9 +310,18 @@ impl<'a> Fields<'a> {
 
     /// A list of texts, empty if absent.
     pub(super) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Invalid> {
+        self.strings(name, utf8)
+    }
+
+    /// A list of keys, empty if absent.
+    pub(super) fn keys(&mut self, name: &'static str) -> Result<Vec<Bytes>, Invalid> {
+        self.strings(name, Ok)
+    }
+
+    fn strings<T>(&mut self, name: &'static str, read: impl Fn(Bytes) -> Result<T, String>) -> Result<Vec<T>, Invalid> {
         let mut texts = Vec::new();
         for (at, item) in self.list(name)?.into_iter().enumerate() {
-            let text = string(Value::new(self.lua, item)).and_then(utf8);
+            let text = string(Value::new(self.lua, item)).and_then(&read);
             texts.push(text.map_err(|reason| self.field(&format!("{name}[{}]", at + 1), &reason))?);
         }
         Ok(texts)

@@ -35,6 +35,7 @@ mod pin;
 mod read;
 mod registration;
 mod scan;
+mod stm;
 mod table;
 mod text;
 mod txn;
@@ -77,6 +78,7 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
     lua.create_userdata(read::Reader::<Observer>::nothing())?;
     lua.create_userdata(lock::NativeSession::default())?;
     lua.create_userdata(lock::NativeContender::default())?;
+    lua.create_userdata(stm::NativeTransaction::default())?;
     embed::provide(lua, core.clone())?;
     let module = embed::load(lua)?;
     lua.set_named_registry_value("silly.store.etcd.core", core)?;

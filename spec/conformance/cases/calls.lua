@@ -240,6 +240,24 @@ return {
 		t.together(functions)
 	end },
 
+	{ name = "a function is a transaction", run = function(t, client)
+		local key = t.prefix .. "n"
+		assert(client:put { key = key, value = "1" })
+		local runs = 0
+		local response = assert(client:stm(function(tx)
+			runs = runs + 1
+			local n = tonumber(tx:get(key))
+			if runs == 1 then
+				assert(client:put { key = key, value = "10" })
+			end
+			tx:put(key, tostring(n + 1))
+			return n + 1
+		end))
+		t.equal({ 11, 2 }, { response.result, response.tries })
+		t.equal("11", assert(client:get(key)).kvs[1].value)
+		t.fails("cancelled", client:stm(function() return nil, "no" end))
+	end },
+
 	{ name = "an election has one leader, who is observed", run = function(t, client)
 		local name = t.prefix .. "election"
 		local observer = assert(client:observe(name))

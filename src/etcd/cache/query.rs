@@ -37,7 +37,7 @@ impl Query {
     }
 
     /// What a server with this store would respond.
-    pub(super) fn answer(&self, store: &Store, header: ResponseHeader) -> RangeResponse {
+    pub(crate) fn answer(&self, store: &Store, header: ResponseHeader) -> RangeResponse {
         let request = &self.request;
         let mut response = RangeResponse {
             header: Some(ResponseHeader {

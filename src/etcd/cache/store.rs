@@ -23,6 +23,14 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
+    /// That of a request.
+    pub(crate) fn of(request: &RangeRequest) -> Self {
+        Self {
+            key: request.key.clone(),
+            end: request.range_end.clone(),
+        }
+    }
+
     /// The request for all that is in it.
     pub(crate) fn request(self) -> RangeRequest {
         RangeRequest {

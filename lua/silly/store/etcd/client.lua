@@ -22,6 +22,7 @@ local registration = require "silly.store.etcd.registration"
 local scan = require "silly.store.etcd.scan"
 local services = require "silly.store.etcd.services"
 local session = require "silly.store.etcd.session"
+local stm = require "silly.store.etcd.stm"
 local watch = require "silly.store.etcd.watch"
 
 ---@class silly.store.etcd.client
@@ -229,6 +230,27 @@ end
 function client:observe(req, more)
 	local native = check(self, "observe").native
 	return wrap(self, observer.new, await(self, native, "observe", req, more))
+end
+
+local function applied(req)
+	return type(req) == "function" and req or req.apply
+end
+
+--- Runs a function whose reads and writes are one transaction, until nobody has changed what it has read.
+---@async
+---@param req silly.store.etcd.stm|fun(tx: silly.store.etcd.tx): any, any
+---@return silly.store.etcd.stm.response? response
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:stm(req, more)
+	local native = check(self, "stm").native
+	-- As in `cache`.
+	local ok, apply = pcall(applied, req)
+	local transaction, tries, prefetches = native:stm(req, more)
+	if not transaction then
+		return nil, tries, prefetches
+	end
+	return stm.run(self, transaction, assert(ok and apply), tries, prefetches)
 end
 
 --- A client whose keys all lie under a prefix in this one's, and which shares all else with it.

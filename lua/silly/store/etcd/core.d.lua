@@ -86,6 +86,13 @@ function core:newclient(conf) end
 ---@field observe silly.store.etcd.native.call
 local client = {}
 
+---@param req any
+---@param more any
+---@return silly.store.etcd.native.transaction? transaction
+---@return any tries  or a message
+---@return any prefetches  or an info
+function client:stm(req, more) end
+
 ---@param prefix any
 ---@return silly.store.etcd.native.client? inner
 ---@return string? message
@@ -231,5 +238,31 @@ function holder:keep() end
 function holder:held() end
 
 function holder:close() end
+
+--- A transaction of code.
+---@class silly.store.etcd.native.transaction
+local transaction = {}
+
+--- What is seen; false where something must be read first.
+---@param req any
+---@return silly.store.etcd.kv[]|false? kvs
+---@return string? message
+---@return silly.store.etcd.info? info
+function transaction:get(req) end
+
+---@param req any
+---@return true? done
+---@return string? message
+---@return silly.store.etcd.info? info
+function transaction:put(req) end
+
+---@param req any
+---@return true? done
+---@return string? message
+---@return silly.store.etcd.info? info
+function transaction:delete(req) end
+
+--- Its function runs once more.
+function transaction:restart() end
 
 return core
