@@ -1943,6 +1943,8 @@ function observer:changes() end
 --- The leader as far as is known; nil where nobody leads. Costs no call.
 ---@nodiscard
 ---@return silly.store.etcd.kv? kv
+---@return string? message one line for a person, where it is not known
+---@return silly.store.etcd.info? info
 function observer:kv() end
 
 --- Follows no longer. May be called again; `<close>` and the collector do the same.

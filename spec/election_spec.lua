@@ -214,6 +214,12 @@ describe("an observer", function()
 			end
 		end
 		local absent <close> = etcd.newclient { endpoints = { "127.0.0.1:1" } }
+		local observer = assert(absent:observe { name = "a", wait = 0 })
+		local kv, message, info = observer:kv()
+		assert.are.same({ nil, "unavailable" }, { kv, info.code }, message)
+		assert.are.equal("timeout", select(2, observer:read(0.02)))
+		observer:close()
+		assert.are.equal("closed", select(3, observer:kv()).code)
 		assert.are.equal("unavailable", select(3, absent:observe { name = "a", wait = 0.1 }).code)
 	end)
 end)

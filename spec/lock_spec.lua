@@ -249,7 +249,9 @@ describe("a lock", function()
 			local held = assert(client:lock(name))
 			local co = task.fork(function() client:lock(name) end)
 			queued(2)
-			-- Both at once: the place is taken, and nobody is there.
+			-- Both at once: the place is taken, and nobody is there. The collector is not waited for.
+			collectgarbage "stop"
+			finally(function() collectgarbage "restart" end)
 			held:close()
 			os.execute "sleep 0.2"
 			coroutine.close(co)
@@ -284,10 +286,84 @@ describe("a lock", function()
 			assert.are.same({ nil, "lost", "no", false }, { result, info.code, info.applied, ran }, message)
 			message = select(2, lock:run(nil)) ---@diagnostic disable-line: param-type-mismatch
 			assert.are.equal("lock.run: invalid_argument: the function must be a function, got a nil", message)
+			-- Nothing runs without the lock.
+			lock = assert(client:lock(name))
+			assert(lock:unlock())
+			assert.are.equal("closed", select(3, lock:run(function() ran = true end)).code)
+			assert.is_false(ran)
 			-- One that it has unlocked itself is not lost.
 			lock = assert(client:lock(name))
 			assert.are.equal("done", lock:run(function() lock:unlock() return "done" end))
 		end)
+	end)
+
+	it("is unlocked when the coroutine that runs under it is closed", function()
+		if _VERSION < "Lua 5.4" then
+			return pending "coroutines can be closed from 5.4 on"
+		end
+		silly.run(function()
+			local lock = assert(client:lock(name))
+			local started = channel.new()
+			local co = task.fork(function()
+				lock:run(function()
+					started:push(true)
+					time.sleep(60000)
+				end)
+			end)
+			started:pop()
+			coroutine.close(co)
+			assert.is_false(lock:held())
+			queued(0)
+		end)
+	end)
+
+	it("leaves no key behind, though that was taken off its lease", function()
+		local lock = assert(client:lock(name))
+		assert(client:put { key = lock.key, value = "note" })
+		assert(lock:unlock())
+		assert.are.same({}, queue())
+		lock = assert(client:lock(name))
+		assert(client:put { key = lock.key, value = "note" })
+		assert.are.equal("lost", select(3, lock:put { key = name .. "x", value = "" }).code)
+		assert(lock:unlock())
+		assert.are.same({}, queue())
+	end)
+
+	it("leaves no key behind where it was given up while it was entered", function()
+		local session = assert(client:session())
+		for i = 1, 100 do
+			local lock = client:lock { name = name, session = i % 2 == 0 and session or nil, deadline = 0.0002 * (i % 12 + 1) }
+			if lock then
+				lock:close()
+			end
+		end
+		silly.run(function() queued(0) end)
+		assert(assert(client:lock { name = name, wait = HANG }):unlock())
+		assert(session:revoke())
+	end)
+
+	it("is found behind all that lies below its name, whatever is compacted meanwhile", function()
+		local node = server.start()
+		local own <close> = etcd.newclient { endpoints = { node.endpoint } }
+		for from = 1, 400, 100 do
+			local puts = {}
+			for i = from, from + 99 do
+				puts[#puts + 1] = { put = { key = ("jobs/%d/x"):format(i), value = "" } }
+			end
+			-- They have one revision, and so does this, which is before all locks.
+			puts[#puts + 1] = from == 1 and { put = { key = "jobs/first", value = "" } } or nil
+			assert(own:txn { success = puts })
+		end
+		local _, _, info = own:lock { name = "jobs", wait = 0 }
+		assert.are.same({ "locked", "jobs/first" }, { info.code, info.key })
+		assert.are.equal("jobs/first", select(3, own:lock { name = "jobs", wait = 0.05 }).key)
+		assert.are.equal("jobs/first", assert(own:leader "jobs").kv.key)
+		assert(own:delete "jobs/first")
+		local revision = assert(own:put { key = "x", value = "" }).header.revision
+		assert(own:compact { revision = revision, physical = true })
+		assert(assert(own:lock { name = "jobs", wait = HANG }):unlock())
+		assert.is_nil(assert(own:leader "jobs").kv)
+		node:kill()
 	end)
 
 	it("can be resumed under another lease, and the former life can do nothing then", function()
@@ -335,6 +411,15 @@ describe("what is written under a lock", function()
 		local deleted = assert(lock:delete { key = key, prev_kv = true })
 		assert.are.same({ 1, "3" }, { deleted.deleted, deleted.prev_kvs[1].value })
 		assert.is_number(deleted.header.revision)
+		-- Its own comparisons count among the server's 128.
+		for count, code in pairs { [126] = false, [127] = "invalid_argument" } do
+			local puts = {}
+			for i = 1, count do
+				puts[i] = { put = { key = key .. i, value = "" } }
+			end
+			local _, _, info = lock:txn { success = puts }
+			assert.are.equal(code, info and info.code or false)
+		end
 		-- A key on its lease goes with it.
 		assert(lock:put { key = key, value = "4", lease = lock.lease })
 		assert(lock:unlock())
@@ -507,9 +592,14 @@ describe("a session", function()
 		local heir = assert(other:session { ID = id })
 		assert.are.same({ id, 10 }, { heir.ID, heir.TTL })
 		assert.are.same({ lock.key }, queue())
-		local again = assert(other:lock { name = name, session = heir, resume = place(lock) })
-		assert.are.same({ lock.key, lock.revision, lock.lease }, { again.key, again.revision, again.lease })
+		-- To another lease: on the same one the former life could go on writing.
+		local _, message, info = other:lock { name = name, session = heir, resume = place(lock) }
+		assert.are.equal("invalid_argument", info.code, message)
+		local again = assert(other:lock { name = name, resume = place(lock) })
+		assert.are.same({ lock.key, lock.revision }, { again.key, again.revision })
 		assert(heir:revoke())
+		assert.are.same({ again.key }, queue())
+		assert(again:unlock())
 		assert.are.same({}, queue())
 		assert.are.equal("not_found", select(3, other:session { ID = id }).code)
 	end)
@@ -522,6 +612,11 @@ describe("a session", function()
 			{ { TTL = 0 }, "TTL" }, { { name = "" }, "name" }, { { resume = {} }, "resume.key" },
 			{ { resume = { key = "a", revision = 1, lease = 2 }, mode = "read" }, "resume" }, { { mode = "x" }, "mode" },
 			{ { endpoint = server.endpoint() }, "endpoint" },
+			-- None of them is a place in this queue.
+			{ { resume = { key = name .. "/b/1", revision = 1, lease = 2 } } }, { { resume = { key = name .. "/", revision = 1,
+				lease = 2 } } }, { { resume = { key = "x/1", revision = 1, lease = 2 } } },
+			{ { resume = { key = name .. "/1", revision = 0, lease = 2 } } },
+			{ { resume = { key = name .. "/1", revision = 1, lease = 0 } } },
 		} do
 			case[1].name = case[1].name or name
 			local _, message, info = client:lock(case[1])
@@ -570,6 +665,66 @@ describe("under faults", function()
 		assert.are.equal("next", assert(client:get(name .. "x")).kvs[1].value)
 		assert.is_true(lock:held())
 		assert(lock:unlock())
+	end)
+
+	-- Each counts under the lock, and is stopped for longer than the TTL between reading and writing.
+	local COUNT = [[
+		local write = %s
+		for _ = 1, %d do
+			-- One that was stopped while it waited has lost its place.
+			local lock
+			repeat lock = client:lock { name = name, TTL = 2 } until lock
+			local kv = client:get(name .. "n").kvs[1]
+			local count = kv and tonumber(kv.value) or 0
+			say("read", tostring(count))
+			local began = os.clock()
+			repeat until os.clock() > began + 0.05
+			local done = write(lock, { key = name .. "n", value = tostring(count + 1) })
+			say(done and "wrote" or "refused")
+			lock:unlock()
+		end
+		say "end"
+	]]
+	local GUARDED = "function(lock, put) return lock:put(put) end"
+
+	it("a write without a guard loses what the next holder wrote, one with it does not", function()
+		for _, case in ipairs { { "function(_, put) return client:put(put) end", "wrote", "1" },
+			{ GUARDED, "refused", "next" } } do
+			assert(client:delete(name .. "n"))
+			local pipe, signal = process(COUNT:format(case[1], 1))
+			assert.are.equal("read 0", pipe:read "*l")
+			signal "STOP"
+			local lock = assert(client:lock { name = name, wait = HANG })
+			assert(lock:put { key = name .. "n", value = "next" })
+			signal "CONT"
+			assert.are.equal(case[2], pipe:read "*l")
+			assert.are.equal(case[3], assert(client:get(name .. "n")).kvs[1].value)
+			assert.is_true(lock:held())
+			assert(lock:unlock())
+			assert.are.equal("end", pipe:read "*l")
+		end
+	end)
+
+	it("three processes that are stopped at random lose no update", function()
+		local pipes, signals, wrote = {}, {}, 0
+		for i = 1, 3 do
+			pipes[i], signals[i] = process(COUNT:format(GUARDED, 10))
+		end
+		for _ = 1, 4 do
+			local stopped = signals[math.random(3)]
+			stopped "STOP"
+			os.execute "sleep 3"
+			stopped "CONT"
+		end
+		for _, pipe in ipairs(pipes) do
+			local line
+			repeat
+				line = assert(pipe:read "*l")
+				wrote = wrote + (line == "wrote" and 1 or 0)
+			until line == "end"
+		end
+		assert.are.equal(tostring(wrote), assert(client:get(name .. "n")).kvs[1].value)
+		assert.is_true(wrote > 0)
 	end)
 
 	it("those who wait and hold survive a restart of the server, and compactions", function()

@@ -12,6 +12,7 @@ use std::time::Instant;
 use silly_etcd::etcd::pb::KeyValue;
 use silly_etcd::etcd::{Applied, Error};
 
+use crate::lockers::Counted;
 pub use seen::{Batch, Event, Wanted, Watch, WatchEnd};
 
 /// A point of time: nanoseconds since the start of the run.
@@ -141,6 +142,10 @@ pub struct Record {
     /// The reads of caches.
     pub cached: Vec<Call>,
     pub leases: Vec<Lease>,
+    /// The writes under a lock.
+    pub counted: Vec<Counted>,
+    /// Why locks were not taken.
+    pub refused: Vec<String>,
     /// Entries that are not there when they must be, or are there when they must not.
     pub unregistered: Vec<String>,
     /// Entries that were not there when they were said to be held.

@@ -15,6 +15,7 @@ mod front;
 mod history;
 mod hold;
 mod leases;
+mod lockers;
 mod member;
 mod net;
 mod proxy;

@@ -87,6 +87,13 @@ impl Row {
         row.violations.extend(check::lease::shared(&record.leases));
         row.violations
             .extend(check::cached::check(&record.cached, lives, prefix));
+        row.violations.extend(check::locked::check(&record.counted, lives));
+        if record.counted.is_empty() {
+            row.violations.push(Violation::new(
+                "locked",
+                format!("nobody got the lock: {:?}", record.refused),
+            ));
+        }
         let unregistered = record.unregistered.iter();
         row.violations
             .extend(unregistered.map(|text| Violation::new("registered", text)));

@@ -20,15 +20,15 @@ use crate::report::Row;
 use crate::stage::{CALLERS, SHORT, Stage};
 use crate::traffic::Caller;
 use crate::watchers::Goal;
-use crate::{caches, entries, leases, traffic, users, watchers};
+use crate::{caches, entries, leases, lockers, traffic, users, watchers};
 
 /// How long the events that are still missing are waited for once all is well again.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// The number of the caller that calls at the end.
 const CLOSER: usize = CALLERS;
-/// All clients: the callers' and that one's, two of the holders, that of the entries, two of the readers.
-const CLIENTS: usize = CALLERS + 6;
+/// All clients: the callers' and that one's, two of the holders, those of the entries and the lockers, two of the readers.
+const CLIENTS: usize = CALLERS + 7;
 
 /// Runs a cell and judges it.
 pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
@@ -55,9 +55,11 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     for (number, client) in stage.callers().into_iter().enumerate() {
         callers.spawn(Caller::new(number, client, history.clone()).run(stop.clone(), stage.turns()));
     }
+    let mut lockers = JoinSet::new();
     let mut others = JoinSet::new();
     let holder = || stage.client(CLOSER, 0..3, cell.patience.max(leases::PATIENCE));
     let holders = vec![holder(), holder()];
+    lockers.spawn(lockers::run(holder(), history.clone(), stop.clone()));
     others.spawn(entries::run(holder(), history.clone(), letting_go.clone()));
     others.spawn(leases::run(holders, cell.ttl, history.clone(), letting_go));
     let mut readers = JoinSet::new();
@@ -72,6 +74,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
 
     stop.store(true, Ordering::Relaxed);
     join(callers).await.context("the callers")?;
+    join(lockers).await.context("the lockers")?;
     let mut closer = Caller::new(CLOSER, stage.client(CLOSER, 0..3, cell.patience), history.clone());
     closer.read_all().await;
     let mut finished = None;

@@ -10,7 +10,7 @@ use crate::check::Violation;
 use crate::cluster::{Cluster, etcdctl};
 use crate::history::{Call, Outcome, Record, Time, WatchEnd};
 use crate::stage::Stage;
-use crate::{entries, leases, traffic};
+use crate::{entries, leases, lockers, traffic};
 
 const PASSWORD: &str = "secret";
 const ROOT: &str = "root";
@@ -49,7 +49,7 @@ pub async fn enable(cluster: &Cluster) -> Result<()> {
         run(cluster, &["role", "add", user]).await?;
         run(cluster, &["user", "grant-role", user, user]).await?;
     }
-    for prefix in [traffic::PREFIX, leases::PREFIX, entries::PREFIX] {
+    for prefix in [traffic::PREFIX, leases::PREFIX, entries::PREFIX, lockers::PREFIX] {
         run(
             cluster,
             &["role", "grant-permission", STEADY, "readwrite", prefix, "--prefix"],

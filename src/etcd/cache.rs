@@ -239,6 +239,15 @@ impl Cache {
         }
     }
 
+    /// Waits until it can be read, or never will be.
+    pub(crate) async fn here(&self) {
+        let here = self
+            .replica
+            .shared
+            .until(|state| (state.is_here() || state.ended.is_some()).then_some(()));
+        self.closed.run_until_cancelled(here).await;
+    }
+
     /// The number of the last change: nothing has changed while it is the same.
     pub fn version(&self) -> u64 {
         self.state().store.change()

@@ -29,15 +29,12 @@ use super::holding::{Holding, Losses};
 use super::leases::Renewals;
 use super::pb::mvccpb::event::EventType;
 use super::pb::watch_create_request::FilterType;
-use super::pb::{
-    Event, KeyValue, LeaseGrantRequest, RangeRequest, RangeResponse, Response as _, ResponseHeader, TxnResponse,
-    WatchCreateRequest,
-};
+use super::pb::{Event, KeyValue, LeaseGrantRequest, Response as _, ResponseHeader, WatchCreateRequest};
 use super::random;
 use super::readable::Readable;
 use super::session::Session;
 pub use place::Mode;
-use place::{Entry, Place, Question, Queue, Rival, Standing};
+use place::{Entry, Place, Queue, Rival, Standing};
 
 /// How long who holds a name is asked for, where it is only to be told.
 const ASIDE: Duration = Duration::from_secs(2);
@@ -89,6 +86,7 @@ pub struct Contender {
     pub revision: i64,
     /// The lease that it lives under.
     pub lease: i64,
+    is_own: bool,
     holding: Arc<Holding>,
     state: Arc<watch::Sender<State>>,
     stop: CancellationToken,
@@ -98,13 +96,15 @@ pub struct Contender {
 /// What is known of a contender.
 #[derive(Default)]
 struct State {
-    /// It is in the queue, and this one is before it.
+    /// Its key is in the queue.
+    is_queued: bool,
+    /// This one is before it.
     rival: Option<Rival>,
     held: Option<Held>,
     /// Why it is not, or not any more.
     ended: Option<Error>,
-    /// And nothing of it is left, or that is left to the TTL.
-    is_gone: bool,
+    /// Nothing of it is left, or that is left to the TTL; or that could not be done.
+    gone: Option<Result<()>>,
 }
 
 /// What is held.
@@ -115,6 +115,8 @@ struct Held {
     revision: i64,
     holding: Arc<Holding>,
     lease: i64,
+    /// Is the lease its own?
+    is_own: bool,
 }
 
 /// How a wait for a place has come to its end.
@@ -134,17 +136,26 @@ impl Client {
             .allows(3 * request.name.len() + request.value.len() + 256)?;
         let began = Instant::now();
         let queue = Queue::new(&request.name, request.mode);
+        if let Some(resume) = &request.resume {
+            let is_place = resume.revision > 0 && resume.lease != 0 && queue.has(&resume.key);
+            let text = "what is to be resumed is no place in the queue of this name";
+            (is_place || request.mode != Mode::Exclusive)
+                .then_some(())
+                .ok_or_else(|| Error::new(Code::InvalidArgument, text))?;
+        }
         let wait = request.wait;
         // Who does not wait leaves no trace where somebody holds it.
         if wait == Some(Duration::ZERO)
             && request.resume.is_none()
-            && let Some(holder) = self.first(&queue, &options).await?.1
+            && let Some(holder) = self.first(&queue, |key| queue.excludes(key), &options).await?.1
         {
             return Err(locked(holder.into(), Duration::ZERO));
         }
         let deadline = options.deadline;
         let options = CallOptions {
             deadline: None,
+            // Whatever is repeated is repeated by the place, which knows of it.
+            retry_unknown: false,
             ..options
         };
         let state = Arc::new(watch::Sender::new(State::default()));
@@ -175,10 +186,12 @@ impl Client {
             (Settled::Behind, _) => {
                 drop(stop);
                 // Who is before it need not be who holds it.
-                let first = timeout(ASIDE, self.first(&queue, &options)).await;
+                let until = deadline.map_or(Instant::now() + ASIDE, |deadline| deadline.min(Instant::now() + ASIDE));
+                let first = timeout_at(until, self.first(&queue, |key| queue.excludes(key), &options)).await;
                 let first = first.ok().and_then(Result::ok).and_then(|(_, first)| first);
-                let holder = first.map(Holder::from);
-                Err(match holder.or(rival.map(Holder::from)) {
+                // Its own key may be there still.
+                let holder = first.filter(|kv| rival.as_ref().is_some_and(|rival| kv.create_revision <= rival.created));
+                Err(match holder.map(Holder::from).or(rival.map(Holder::from)) {
                     Some(holder) => locked(holder, waited),
                     None => Error::new(Code::Locked, "it was not given up in time"),
                 })
@@ -193,32 +206,25 @@ impl Client {
         }
     }
 
-    /// The first in a queue, with its value, if there is one.
+    /// The first of those keys in a queue that are places, with its value, if there is one.
     pub(super) async fn first(
         &self,
         queue: &Queue,
+        is_place: impl Fn(&[u8]) -> Result<bool>,
         options: &CallOptions,
     ) -> Result<(Option<ResponseHeader>, Option<KeyValue>)> {
-        let mut request = queue.oldest(0);
+        let mut all = false;
         loop {
-            let response = self.get(request, options).await?;
-            let (header, revision, more) = (response.header, response.revision(), response.more);
-            let last = response.kvs.last().map(|kv| kv.create_revision);
+            let response = self.get(queue.oldest(all), options).await?;
             for kv in response.kvs {
-                if queue.excludes(&kv.key)? {
-                    return Ok((header, Some(kv)));
+                if is_place(&kv.key)? {
+                    return Ok((response.header, Some(kv)));
                 }
             }
-            match last {
-                // Only those that lie deeper.
-                Some(last) if more => {
-                    request = RangeRequest {
-                        revision,
-                        ..queue.oldest(last)
-                    };
-                }
-                _ => return Ok((header, None)),
+            if !response.more {
+                return Ok((response.header, None));
             }
+            all = true;
         }
     }
 }
@@ -261,7 +267,7 @@ async fn settled(state: &watch::Sender<State>, wait: Option<Duration>, deadline:
     let settling = async {
         let mut seen = state.subscribe();
         // Errors would say that the sender is gone, which is borrowed here.
-        let _ = seen.wait_for(|state| is_settled(state) || state.rival.is_some()).await;
+        let _ = seen.wait_for(|state| is_settled(state) || state.is_queued).await;
         let settled = seen.wait_for(is_settled);
         match wait {
             Some(wait) => match timeout(wait, settled).await {
@@ -287,6 +293,7 @@ impl Contender {
             key,
             revision,
             lease,
+            is_own,
             holding,
         } = held;
         Self {
@@ -300,6 +307,7 @@ impl Contender {
             key,
             revision,
             lease,
+            is_own,
             holding,
             state,
             stop,
@@ -310,6 +318,11 @@ impl Contender {
     /// Is it held, as far as can be known without asking? Never longer than the server's lease.
     pub fn is_held(&self) -> bool {
         self.holding.check().is_ok()
+    }
+
+    /// Why it is not held, if it is not.
+    pub fn loss(&self) -> Option<Error> {
+        self.holding.check().err()
     }
 
     /// It is held from now on though this is dropped.
@@ -327,12 +340,17 @@ impl Contender {
         // What is written from now on is refused at once.
         self.holding.end(released());
         self.stop.cancel();
+        if self.is_own {
+            self.guarded.parts.keeper.forget(self.lease);
+        }
     }
 
-    /// Waits until nothing of it is left, or what is left is left to its TTL.
-    pub async fn gone(&self) {
+    /// Waits until nothing of it is left, or what is left is left to its TTL; fails where it could not be given up.
+    pub async fn gone(&self) -> Result<()> {
+        let mut seen = self.state.subscribe();
         // An error would say that there is nobody who could tell.
-        let _ = self.state.subscribe().wait_for(|state| state.is_gone).await;
+        let gone = seen.wait_for(|state| state.gone.is_some()).await;
+        gone.ok().and_then(|state| state.gone.clone()).unwrap_or(Ok(()))
     }
 }
 
@@ -412,7 +430,7 @@ impl Drop for Ending {
             state
                 .ended
                 .get_or_insert_with(|| Error::new(Code::Internal, "a bug in this library"));
-            state.is_gone = true;
+            state.gone.get_or_insert(Ok(()));
         });
     }
 }
@@ -420,25 +438,25 @@ impl Drop for Ending {
 impl Task {
     async fn run(self, request: ContendRequest, stop: CancellationToken) {
         let _ending = Ending(self.state.clone());
-        let ended = match stop.run_until_cancelled(self.begin(request)).await {
-            Some(Ok((mut place, tenure))) => {
-                let holding = Holding::new(self.client.clone(), tenure.lease(), tenure.under());
-                let error = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => released(),
-                    () = self.client.servers().closed.cancelled() => Error::closed(),
-                    error = tenure.lost() => error,
-                    error = holding.ended() => error,
-                    error = self.serve(&mut place, &tenure, &holding) => error,
-                };
-                holding.end(error.clone());
-                self.end(error);
-                return self.leave(place, tenure).await;
-            }
-            Some(Err(error)) => error,
-            None => released(),
+        // Though nobody waits for it any more: a lease that was granted must be known to be ended.
+        let (mut place, tenure) = match self.begin(request).await {
+            Ok(begun) => begun,
+            Err(error) => return self.end(error),
         };
-        self.end(ended);
+        let holding = Holding::new(self.client.clone(), tenure.lease(), tenure.under());
+        let error = tokio::select! {
+            biased;
+            () = stop.cancelled() => released(),
+            () = self.client.servers().closed.cancelled() => Error::closed(),
+            error = tenure.lost() => error,
+            error = holding.ended() => error,
+            error = self.serve(&mut place, &tenure, &holding) => error,
+        };
+        holding.end(error.clone());
+        self.end(error);
+        let state = self.state.clone();
+        let gone = self.leave(place, tenure).await;
+        state.send_modify(|state| state.gone = Some(gone));
     }
 
     fn end(&self, error: Error) {
@@ -470,6 +488,10 @@ impl Task {
             }
         };
         let (key, entry) = match resume {
+            Some(Resume { lease, .. }) if lease == tenure.lease() => {
+                let text = "a place is resumed on another lease, so that its former life can do nothing";
+                return Err(Error::new(Code::InvalidArgument, text));
+            }
             Some(Resume { key, revision, lease }) => (key, Entry::Resumed { revision, lease }),
             None => (self.queue.key(&own), Entry::New),
         };
@@ -484,30 +506,33 @@ impl Task {
         let (mut own, mut rival) = (News::none(), News::none());
         loop {
             while let Some(question) = place.question() {
-                match self.ask(question).await {
-                    Ok(Response::Txn(response)) => {
+                place.sent();
+                match self.client.txn(question, &self.options).await {
+                    Ok(response) => {
                         header = response.header;
                         place.answered(response);
+                        failures = 0;
                     }
-                    Ok(Response::Range(response)) => place.searched(response),
                     Err(error) => {
-                        match place.standing() {
-                            Standing::Outside if error.applied == Applied::No => return error,
-                            Standing::Queued(_) if is_final(&error) => return error,
-                            Standing::Outside => place.unanswered(),
-                            // The history that was looked at is gone.
-                            _ => place.due(),
+                        let is_over = match place.standing() {
+                            // As often as any call is tried.
+                            Standing::Outside => error.applied == Applied::No || failures >= self.options.retry,
+                            Standing::Queued(_) => is_final(&error),
+                            _ => false,
+                        };
+                        if is_over {
+                            return error;
                         }
                         sleep(backoff::after(&error, failures)).await;
                         failures += 1;
-                        continue;
                     }
                 }
-                failures = 0;
             }
+            self.state
+                .send_if_modified(|state| !std::mem::replace(&mut state.is_queued, true));
             match place.standing().clone() {
                 Standing::Lost(error) => return error,
-                Standing::First => self.hold(place, header, holding),
+                Standing::First => self.hold(place, tenure, header, holding),
                 Standing::Queued(Some(before)) => {
                     self.state.send_modify(|state| state.rival = Some(before.clone()));
                     rival.follow(&before.key, || self.rival_news(before.clone()));
@@ -526,14 +551,7 @@ impl Task {
         }
     }
 
-    async fn ask(&self, question: Question) -> Result<Response> {
-        match question {
-            Question::Txn(txn) => self.client.txn(txn, &self.options).await.map(Response::Txn),
-            Question::Range(range) => self.client.get(range, &self.options).await.map(Response::Range),
-        }
-    }
-
-    fn hold(&self, place: &Place, header: Option<ResponseHeader>, holding: &Arc<Holding>) {
+    fn hold(&self, place: &Place, tenure: &Tenure, header: Option<ResponseHeader>, holding: &Arc<Holding>) {
         self.state.send_if_modified(|state| {
             let is_new = state.held.is_none();
             state.held.get_or_insert_with(|| Held {
@@ -541,6 +559,7 @@ impl Task {
                 key: place.key().clone(),
                 revision: place.created(),
                 lease: place.lease(),
+                is_own: matches!(tenure, Tenure::Own { .. }),
                 holding: holding.clone(),
             });
             is_new
@@ -573,45 +592,47 @@ impl Task {
         })
     }
 
-    /// Gives the place up. What of it may come true later is taken back then.
-    async fn leave(self, place: Place, tenure: Tenure) {
+    /// Gives the place up. What of it may come true later is taken back then. Fails where that is not allowed.
+    async fn leave(self, place: Place, tenure: Tenure) -> Result<()> {
         if self.client.is_closed() {
-            return;
+            return Ok(());
         }
         match tenure {
             Tenure::Own { lease, ttl, .. } => {
                 self.client.parts.keeper.forget(lease);
-                if let Standing::Lost(_) = place.standing() {
-                    // The key may be off its lease.
-                    let _ = timeout(ttl, self.left(&place)).await;
-                }
-                // Whatever comes late finds no lease.
-                self.client.end_lease(lease, ttl).await;
+                // Its key may be off its lease; and whatever comes late finds no lease.
+                let leaving = async { tokio::join!(self.left(&place), self.client.end_lease(lease, ttl)).0 };
+                // After that the server has ended the lease.
+                timeout(ttl, leaving).await.map_or(Ok(()), |left| left.map(drop))
             }
             // Its lease, and so the key, is another process's now; or ends, and the key with it.
-            Tenure::Session(session) if session.holding.check().is_err() => {}
+            Tenure::Session(session) if session.holding.check().is_err() => Ok(()),
             Tenure::Session(session) => {
                 tokio::select! {
-                    revision = self.left(&place) => {
-                        if let Some(revision) = revision && place.is_unclear() {
+                    left = self.left(&place) => {
+                        let revision = left?;
+                        if place.is_unclear() {
                             tokio::spawn(self.await_late(place, session, revision));
                         }
                     }
                     _ = session.holding.ended() => {}
                 }
+                Ok(())
             }
         }
     }
 
-    /// Deletes the key, however often that must be tried. Returns the revision since when it is not there; none where
-    /// that is not allowed, or the client is closed.
-    async fn left(&self, place: &Place) -> Option<i64> {
+    /// Deletes the key, however often that must be tried. Returns the revision since when it is not there.
+    async fn left(&self, place: &Place) -> Result<i64> {
         let mut failures = 0;
         loop {
             let options = self.client.options();
             match self.client.txn(place.leave(), &options).await {
-                Ok(response) => return Some(response.revision()),
-                Err(error) if error.code == Code::Closed || is_final(&error) => return None,
+                Ok(response) => return Ok(response.revision()),
+                Err(error) if error.code == Code::Closed || is_final(&error) => {
+                    let applied = Applied::Maybe;
+                    return Err(Error { applied, ..error });
+                }
                 Err(error) => sleep(backoff::after(&error, failures)).await,
             }
             failures += 1;
@@ -634,8 +655,8 @@ impl Task {
                 };
                 news(self.client.clone(), self.options.clone(), request, |_| true).await;
                 match self.left(&place).await {
-                    Some(left) => revision = left + 1,
-                    None => return,
+                    Ok(left) => revision = left + 1,
+                    Err(_) => return,
                 }
             }
         };
@@ -644,11 +665,6 @@ impl Task {
             _ = holding.ended() => {}
         }
     }
-}
-
-enum Response {
-    Txn(TxnResponse),
-    Range(RangeResponse),
 }
 
 /// Would asking again not help?

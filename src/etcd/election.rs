@@ -13,7 +13,7 @@ use super::client::Client;
 use super::config::CallOptions;
 use super::contender::Mode;
 use super::contender::place::Queue;
-use super::error::Result;
+use super::error::{Code, Result};
 use super::pb::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
 use super::readable::Readable;
 
@@ -48,7 +48,7 @@ impl Client {
     /// Who leads under a name, or holds the lock of that name.
     pub async fn leader(&self, name: Bytes, options: &CallOptions) -> Result<Led> {
         let queue = Queue::new(&name, Mode::Exclusive);
-        let (header, kv) = self.first(&queue, options).await?;
+        let (header, kv) = self.first(&queue, |key| Ok(queue.has(key)), options).await?;
         Ok(Led { header, kv })
     }
 
@@ -85,9 +85,7 @@ impl Observer {
             ..RangeRequest::default()
         });
         let RangeResponse { header, kvs, .. } = self.cache.get(&query)?;
-        let queued = kvs
-            .into_iter()
-            .filter(|kv| self.queue.excludes(&kv.key).unwrap_or(false));
+        let queued = kvs.into_iter().filter(|kv| self.queue.has(&kv.key));
         let kv = queued.min_by_key(|kv| kv.create_revision);
         Ok(Led { header, kv })
     }
@@ -112,7 +110,9 @@ impl Readable for Observer {
         }
         let led = match self.now() {
             Ok(led) => led,
-            Err(error) => return Some(Err(error)),
+            Err(error) if error.code == Code::Closed => return Some(Err(error)),
+            // It is not known yet.
+            Err(_) => return None,
         };
         let now = Told::Leader(led.kv.clone());
         (*told != now).then(|| {
@@ -126,7 +126,9 @@ impl Readable for Observer {
     }
 
     async fn ready(&self) {
-        if *self.told.lock().unwrap_or_else(PoisonError::into_inner) != Told::Nothing {
+        if *self.told.lock().unwrap_or_else(PoisonError::into_inner) == Told::Nothing {
+            self.cache.here().await;
+        } else {
             self.changes.ready().await;
         }
     }

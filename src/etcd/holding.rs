@@ -33,25 +33,28 @@ impl Holding {
         })
     }
 
-    /// Is it held, as far as can be known without asking? Never longer than the server's lease. Else why not.
+    /// Is it held, as far as can be known without asking? Never longer than the server's lease. Else why not, from now on.
     pub(crate) fn check(&self) -> Result<()> {
-        match &*self.ended.borrow() {
-            Some(error) => Err(error.clone()),
-            None if self.client.is_closed() => Err(Error::closed()),
-            None => match &self.under {
-                Some(under) => under.check(),
-                None => self.client.parts.keeper.check(self.lease),
-            },
+        if let Some(error) = &*self.ended.borrow() {
+            return Err(error.clone());
         }
+        let checked = match &self.under {
+            _ if self.client.is_closed() => Err(Error::closed()),
+            Some(under) => under.check(),
+            None => self.client.parts.keeper.check(self.lease),
+        };
+        checked.inspect_err(|error| {
+            self.end(error.clone());
+        })
     }
 
-    /// It is over. The first reason stands.
-    pub(crate) fn end(&self, error: Error) {
+    /// It is over. The first reason stands; says whether that is it.
+    pub(crate) fn end(&self, error: Error) -> bool {
         self.ended.send_if_modified(|ended| {
             let is_first = ended.is_none();
             ended.get_or_insert(error);
             is_first
-        });
+        })
     }
 
     /// Waits until it is over; says why.
@@ -96,9 +99,9 @@ impl Readable for Losses {
     type Item = Loss;
 
     fn take(&self) -> Option<Result<Loss>> {
-        match &*self.holding.ended.borrow() {
-            Some(error) => Some(Ok(Loss(error.clone()))),
-            None => self.closed.is_cancelled().then(|| Err(Error::closed())),
+        match self.holding.check() {
+            Err(error) => Some(Ok(Loss(error))),
+            Ok(()) => self.closed.is_cancelled().then(|| Err(Error::closed())),
         }
     }
 

@@ -108,7 +108,14 @@ impl Session {
     /// Ends it, and all that lives on it; the lease is revoked in the background. May be called from any thread, and
     /// again.
     pub fn close(&self) {
-        self.holding.end(Error::new(Code::Closed, "the session is closed"));
+        self.end("the session is closed");
+    }
+
+    fn end(&self, text: &str) {
+        // First the reason: what is forgotten is lost. After that the lease may be somebody else's.
+        if self.holding.end(Error::new(Code::Closed, text)) {
+            self.client.parts.keeper.forget(self.id);
+        }
     }
 
     /// Waits until its lease is revoked, or left to its TTL.
@@ -122,9 +129,7 @@ impl Session {
     pub fn orphan(&self) -> Result<()> {
         self.holding.check()?;
         self.is_orphaned.store(true, Ordering::Relaxed);
-        self.client.parts.keeper.forget(self.id);
-        self.holding
-            .end(Error::new(Code::Closed, "the session was left to another process"));
+        self.end("the session was left to another process");
         Ok(())
     }
 }
@@ -147,7 +152,9 @@ struct Task {
 impl Task {
     async fn run(self, renewals: Renewals) {
         tokio::select! {
-            error = renewals.lost() => self.holding.end(error),
+            error = renewals.lost() => {
+                self.holding.end(error);
+            }
             _ = self.holding.ended() => {}
         }
         if !self.is_orphaned.load(Ordering::Relaxed) {

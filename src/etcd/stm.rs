@@ -329,7 +329,12 @@ impl Client {
         let Some(request) = transaction.commit() else {
             return Ok(Committed::Yes(transaction.header));
         };
-        let response = self.txn(request, options).await?;
+        // A second one could fail for what the first has written.
+        let options = CallOptions {
+            retry_unknown: false,
+            ..options.clone()
+        };
+        let response = self.txn(request, &options).await?;
         if response.succeeded {
             return Ok(Committed::Yes(response.header));
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mlua::prelude::*;
 
 use super::call::Call;
-use super::failure::Invalid;
+use super::failure::{self, Invalid};
 use super::fields::{Decode, Fields};
 use super::read::Reader;
 use super::table::{Encode, Table, build};
@@ -63,6 +63,9 @@ unsafe impl Encode for Led {
     }
 }
 
+/// What stands at the start of messages.
+const KV: &str = "observer.kv";
+
 /// `client:observe(req)`
 pub(super) struct Observe {
     name: Bytes,
@@ -95,8 +98,9 @@ impl Call for Observe {
 
     fn encode(lua: &Lua, observer: Observer) -> LuaResult<LuaValue> {
         let now = |lua: &Lua, observer: &Observer| match observer.now() {
-            Ok(Led { kv: Some(kv), .. }) => build(lua, &kv),
-            _ => Ok(LuaNil),
+            Ok(Led { kv: Some(kv), .. }) => build(lua, &kv)?.into_lua_multi(lua),
+            Ok(Led { kv: None, .. }) => Ok(LuaMultiValue::new()),
+            Err(error) => failure::push(lua, KV, &error),
         };
         Reader::new(Self::NAME, observer, Observer::close)
             .telling(now)

@@ -23,8 +23,8 @@ use crate::etcd::pb::{
     DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, ResponseHeader, TxnRequest, TxnResponse,
 };
 use crate::etcd::{
-    self, Applied, CallOptions, Client, ContendRequest, Contender, Loss, Losses, Mode, Resume, Session, SessionRequest,
-    Under,
+    self, Applied, CallOptions, Client, Code, ContendRequest, Contender, Loss, Losses, Mode, Resume, Session,
+    SessionRequest, Under,
 };
 
 /// The TTL of a session or a lock, where nothing else is said.
@@ -160,7 +160,8 @@ impl LuaUserData for NativeSession {
             session.close();
             let gone = async move {
                 session.gone().await;
-                Box::new(Gone(REVOKE)) as Outcome
+                let (call, result) = (REVOKE, Ok(()));
+                Box::new(Gone { call, result }) as Outcome
             };
             run(lua, REVOKE, gone.boxed())
         });
@@ -178,19 +179,25 @@ unsafe impl Encode for Id {
     }
 }
 
-/// What was held is gone.
-struct Gone(&'static str);
+/// What was held is gone, or could not be given up.
+struct Gone {
+    call: &'static str,
+    result: etcd::Result<()>,
+}
 
 impl Answer for Gone {
     fn unwritten(&self) -> Unwritten {
         Unwritten {
-            call: self.0,
+            call: self.call,
             applied: Applied::Maybe,
         }
     }
 
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        true.into_lua_multi(lua)
+        match self.result {
+            Ok(()) => true.into_lua_multi(lua),
+            Err(error) => failure::push(lua, self.call, &error),
+        }
     }
 }
 
@@ -246,73 +253,60 @@ fn resume(fields: &mut Fields<'_>) -> Result<Option<Resume>, Invalid> {
     Ok(Some(resume))
 }
 
-/// `client:lock(req)`
-pub(super) struct Lock(ContendRequest);
+/// Calls that wait in a queue until it is their turn.
+macro_rules! contends {
+    ($($(#[$doc:meta])* $call:ident $name:literal $decode:ident)*) => {$(
+        $(#[$doc])*
+        pub(super) struct $call(ContendRequest);
 
-impl Decode for Lock {
-    fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
-        let mut request = contend(fields)?;
-        if fields.has("mode")? {
-            request.mode = [Mode::Read, Mode::Write][fields.choice("mode", &MODES)? as usize];
-            if request.resume.is_some() {
-                return Err(fields.field("resume", "is for a lock without a mode"));
+        impl Decode for $call {
+            fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+                $decode(fields).map(Self)
             }
-        } else {
-            fields.choice("mode", &MODES)?;
         }
-        Ok(Self(request))
-    }
+
+        impl Call for $call {
+            const NAME: &'static str = $name;
+            const REQUIRED: &'static [&'static str] = &["name"];
+            const WAITS: bool = true;
+            const SHARED: Option<&'static str> = Some(SHARED);
+            type Request = Self;
+            type Response = Contender;
+
+            fn writes(_: &Self) -> bool {
+                true
+            }
+
+            async fn run(client: Client, Self(request): Self, options: CallOptions) -> etcd::Result<Contender> {
+                client.contend(request, options).await
+            }
+
+            fn encode(lua: &Lua, contender: Contender) -> LuaResult<LuaValue> {
+                held(lua, $name, contender)
+            }
+        }
+    )*};
 }
 
-impl Call for Lock {
-    const NAME: &'static str = "lock";
-    const REQUIRED: &'static [&'static str] = &["name"];
-    const WAITS: bool = true;
-    const SHARED: Option<&'static str> = Some(SHARED);
-    type Request = Self;
-    type Response = Contender;
-
-    fn writes(_: &Self) -> bool {
-        true
-    }
-
-    async fn run(client: Client, Self(request): Self, options: CallOptions) -> etcd::Result<Contender> {
-        client.contend(request, options).await
-    }
-
-    fn encode(lua: &Lua, contender: Contender) -> LuaResult<LuaValue> {
-        held(lua, Self::NAME, contender)
-    }
+contends! {
+    /// `client:lock(req)`
+    Lock "lock" with_mode
+    /// `client:campaign(req)`
+    Campaign "campaign" contend
 }
 
-/// `client:campaign(req)`
-pub(super) struct Campaign(ContendRequest);
-
-impl Decode for Campaign {
-    fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
-        contend(fields).map(Self)
+/// That of a lock, which may let others in.
+fn with_mode(fields: &mut Fields<'_>) -> Result<ContendRequest, Invalid> {
+    let mut request = contend(fields)?;
+    let is_given = fields.has("mode")?;
+    let mode = fields.choice("mode", &MODES)?;
+    if is_given {
+        request.mode = [Mode::Read, Mode::Write][mode as usize];
+        if request.resume.is_some() {
+            return Err(fields.field("resume", "is for a lock without a mode"));
+        }
     }
-}
-
-impl Call for Campaign {
-    const NAME: &'static str = "campaign";
-    const REQUIRED: &'static [&'static str] = &["name"];
-    const WAITS: bool = true;
-    const SHARED: Option<&'static str> = Some(SHARED);
-    type Request = Self;
-    type Response = Contender;
-
-    fn writes(_: &Self) -> bool {
-        true
-    }
-
-    async fn run(client: Client, Self(request): Self, options: CallOptions) -> etcd::Result<Contender> {
-        client.contend(request, options).await
-    }
-
-    fn encode(lua: &Lua, contender: Contender) -> LuaResult<LuaValue> {
-        held(lua, Self::NAME, contender)
-    }
+    Ok(request)
 }
 
 /// The object's fields.
@@ -361,8 +355,8 @@ impl NativeContender {
         };
         contender.close();
         let gone = async move {
-            contender.gone().await;
-            Box::new(Gone(name)) as Outcome
+            let result = contender.gone().await;
+            Box::new(Gone { call: name, result }) as Outcome
         };
         run(lua, name, gone.boxed())
     }
@@ -380,6 +374,18 @@ impl LuaUserData for NativeContender {
 
         methods.add_method("held", |_, native, ()| {
             Ok(native.contender().is_some_and(|contender| contender.is_held()))
+        });
+
+        // loss() -> why it is not held | nil where it is
+        methods.add_method("loss", |lua, native, ()| {
+            match native.contender().map(|held| held.loss()) {
+                Some(None) => Ok(LuaNil),
+                Some(Some(error)) => build(lua, &Loss(error)),
+                None => build(
+                    lua,
+                    &Loss(etcd::Error::new(Code::Unavailable, "the process has forked")),
+                ),
+            }
         });
 
         methods.add_method("close", |_, native, ()| {

@@ -28,7 +28,7 @@ pub(super) struct Reader<S: Readable> {
     /// The call that made it.
     name: &'static str,
     /// What the stream is doing, of those that tell.
-    status: Option<fn(&Lua, &S) -> LuaResult<LuaValue>>,
+    status: Option<fn(&Lua, &S) -> LuaResult<LuaMultiValue>>,
     /// Reads since the last wait.
     streak: Cell<u32>,
 }
@@ -76,14 +76,14 @@ where
     }
 
     /// The same reader, of which `status` writes what the stream is doing.
-    pub(super) fn telling(self, status: fn(&Lua, &S) -> LuaResult<LuaValue>) -> Self {
+    pub(super) fn telling(self, status: fn(&Lua, &S) -> LuaResult<LuaMultiValue>) -> Self {
         let status = Some(status);
         Self { status, ..self }
     }
 
     fn status(&self, lua: &Lua) -> LuaResult<LuaMultiValue> {
         match (self.open(), self.status) {
-            (Some(open), Some(status)) => status(lua, &open.stream)?.into_lua_multi(lua),
+            (Some(open), Some(status)) => status(lua, &open.stream),
             _ => failure::forked(lua, self.name),
         }
     }

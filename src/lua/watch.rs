@@ -29,7 +29,7 @@ impl Call for Watch {
     fn encode(lua: &Lua, watcher: Watcher) -> LuaResult<LuaValue> {
         let reader = Reader::new(Self::NAME, watcher, Watcher::close);
         reader
-            .telling(|lua, watcher| build(lua, &watcher.status()))
+            .telling(|lua, watcher| build(lua, &watcher.status())?.into_lua_multi(lua))
             .into_lua(lua)
     }
 }

@@ -4,6 +4,7 @@ pub mod cached;
 pub mod lease;
 pub mod linear;
 pub mod lives;
+pub mod locked;
 pub mod serializable;
 pub mod watch;
 

@@ -18,8 +18,8 @@ use crate::etcd::pb::{
 };
 use crate::etcd::range;
 
-/// So many keys are looked at together. Most of them are other names' where a name lies below another.
-const TOGETHER: i64 = 8;
+/// So many keys are looked at first. Where none of them is in the queue, since other names lie below, all are.
+const FEW: i64 = 8;
 
 /// Whom a place in the queue excludes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,13 +78,13 @@ impl Queue {
             .into()
     }
 
-    /// The newest keys of it that were created before that, their values left out.
-    pub(crate) fn newest(&self, before: Option<i64>) -> RangeRequest {
-        let (key, range_end) = range::prefix(self.base.clone());
+    /// The newest keys of it that were created before `before`, their values left out: a few, or all.
+    pub(crate) fn newest(&self, before: Option<i64>, all: bool) -> RangeRequest {
+        let (key, range_end) = self.range();
         RangeRequest {
             key,
             range_end,
-            limit: TOGETHER,
+            limit: if all { 0 } else { FEW },
             sort_order: SortOrder::Descend.into(),
             sort_target: SortTarget::Create.into(),
             keys_only: true,
@@ -93,15 +93,18 @@ impl Queue {
         }
     }
 
-    /// The oldest keys of it that were created after that.
-    pub(crate) fn oldest(&self, after: i64) -> RangeRequest {
+    /// Its oldest keys: a few, or all.
+    pub(crate) fn oldest(&self, all: bool) -> RangeRequest {
         RangeRequest {
             sort_order: SortOrder::Ascend.into(),
-            min_create_revision: after + 1,
-            max_create_revision: 0,
             keys_only: false,
-            ..self.newest(None)
+            ..self.newest(None, all)
         }
+    }
+
+    /// Is that the key of a place in it?
+    pub(crate) fn has(&self, key: &[u8]) -> bool {
+        key.len() > self.base.len() && self.excludes(key) == Ok(true)
     }
 
     /// Is the key one of those that this place has to wait for?
@@ -151,13 +154,6 @@ pub(crate) enum Standing {
     Lost(Error),
 }
 
-/// What is to be asked.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Question {
-    Txn(TxnRequest),
-    Range(RangeRequest),
-}
-
 /// A place in a queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -170,13 +166,13 @@ pub(crate) struct Place {
     created: i64,
     /// The last revision at which the key is known to have been there.
     known: i64,
-    /// May some attempt to enter be on its way still?
-    is_unclear: bool,
+    /// Attempts to enter that were sent and not answered: they may be on their way still.
+    unanswered: u32,
     standing: Standing,
     /// Something may have changed.
     is_due: bool,
-    /// Where the search for who is before goes on: the revision that it looks at, and the last key that it has seen.
-    search: Option<(i64, i64)>,
+    /// A few keys did not tell who is before it.
+    wants_all: bool,
 }
 
 impl Place {
@@ -189,10 +185,10 @@ impl Place {
             entry,
             created: 0,
             known: 0,
-            is_unclear: false,
+            unanswered: 0,
             standing: Standing::Outside,
             is_due: true,
-            search: None,
+            wants_all: false,
         }
     }
 
@@ -219,7 +215,7 @@ impl Place {
 
     /// May an attempt to enter come true later?
     pub(crate) fn is_unclear(&self) -> bool {
-        self.is_unclear
+        self.unanswered > 0
     }
 
     /// That its key is there as it was made: what is done under it is done while the place is held.
@@ -228,17 +224,17 @@ impl Place {
     }
 
     /// What is to be asked now, if anything.
-    pub(crate) fn question(&self) -> Option<Question> {
-        match (&self.standing, self.search) {
-            (Standing::Lost(_), _) => None,
-            (Standing::Outside, _) => Some(Question::Txn(self.enter())),
-            (_, Some((revision, before))) => {
-                let range = self.queue.newest(Some(before));
-                Some(Question::Range(RangeRequest { revision, ..range }))
-            }
-            _ if self.is_due => Some(Question::Txn(self.ask())),
-            _ => None,
+    pub(crate) fn question(&self) -> Option<TxnRequest> {
+        match self.standing {
+            Standing::Lost(_) => None,
+            Standing::Outside => Some(self.enter()),
+            _ => self.is_due.then(|| self.ask()),
         }
+    }
+
+    /// The question is sent. Until it is answered it may come true at any time.
+    pub(crate) fn sent(&mut self) {
+        self.unanswered += u32::from(self.standing == Standing::Outside);
     }
 
     /// Takes the place, if it was not taken already.
@@ -255,14 +251,14 @@ impl Place {
         };
         TxnRequest {
             compare,
-            success: ops([put, Op::RequestRange(self.queue.newest(None))]),
+            success: ops([put, Op::RequestRange(self.queue.newest(None, false))]),
             failure: ops([get(&self.key)]),
         }
     }
 
     /// Asks who is before it; where nobody was, nobody will be.
     fn ask(&self) -> TxnRequest {
-        let before = Op::RequestRange(self.queue.newest(Some(self.created)));
+        let before = Op::RequestRange(self.queue.newest(Some(self.created), self.wants_all));
         TxnRequest {
             compare: self.guard(),
             success: match self.standing {
@@ -297,18 +293,13 @@ impl Place {
     /// Something may have changed: it is to be asked again.
     pub(crate) fn due(&mut self) {
         self.is_due = true;
-        self.search = None;
-    }
-
-    /// An attempt to enter was not answered.
-    pub(crate) fn unanswered(&mut self) {
-        self.is_unclear |= self.standing == Standing::Outside;
     }
 
     /// Takes what was responded to the last question.
     pub(crate) fn answered(&mut self, response: TxnResponse) {
         let revision = response.revision();
         let is_entry = self.standing == Standing::Outside;
+        self.unanswered -= u32::from(is_entry && self.unanswered > 0);
         let mut found = response.responses.into_iter().filter_map(|op| match op.response {
             Some(OpResponse::ResponseRange(range)) => Some(range),
             _ => None,
@@ -336,18 +327,12 @@ impl Place {
         }
     }
 
-    /// The next keys that are to be looked through.
-    pub(crate) fn searched(&mut self, range: RangeResponse) {
-        if let Some((revision, _)) = self.search.take() {
-            self.look(range, revision);
-        }
-    }
-
     /// The key was there before an attempt to enter: by an earlier attempt.
     fn resumed(&mut self, kv: Option<KeyValue>, revision: i64) {
         let is_new = self.entry == Entry::New;
         match kv {
-            Some(kv) if kv.lease == self.lease && (self.is_unclear || !is_new) => {
+            // Only by an attempt of its own that was not answered.
+            Some(kv) if kv.lease == self.lease && self.is_unclear() && self.is_entry_of(&kv) => {
                 self.created = kv.create_revision;
                 self.known = revision;
                 self.standing = Standing::Queued(None);
@@ -358,6 +343,14 @@ impl Place {
                 self.lose(Error::new(Code::Protocol, text));
             }
             _ => self.lose(Error::new(Code::Lost, "the place to be resumed is not there any more")),
+        }
+    }
+
+    /// Is the key the one that was to be taken?
+    fn is_entry_of(&self, kv: &KeyValue) -> bool {
+        match self.entry {
+            Entry::New => true,
+            Entry::Resumed { revision, .. } => kv.create_revision == revision,
         }
     }
 
@@ -378,7 +371,6 @@ impl Place {
 
     /// Looks through keys, the newest first, for the one that is before this place.
     fn look(&mut self, range: RangeResponse, revision: i64) {
-        let last = range.kvs.last().map(|kv| kv.create_revision);
         let before = range.kvs.into_iter().filter(|kv| kv.create_revision < self.created);
         for kv in before {
             match self.queue.excludes(&kv.key) {
@@ -395,9 +387,10 @@ impl Place {
                 Err(error) => return self.lose(error),
             }
         }
-        match last {
-            Some(last) if range.more => self.search = Some((revision, last)),
-            _ => self.standing = Standing::First,
+        if range.more {
+            (self.wants_all, self.is_due) = (true, true);
+        } else {
+            self.standing = Standing::First;
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::etcd::call::Kind;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Applied, Code, Error, Result};
+use crate::etcd::guard::Guard;
 use crate::etcd::pb::request_op::Request as Op;
 use crate::etcd::pb::response_op::Response as OpResponse;
 use crate::etcd::pb::{
@@ -69,8 +70,17 @@ impl Client {
             return Err(Error::new(Code::FailedPrecondition, "nothing is held"));
         };
         let request = guard.wrap_own(value)?;
-        let response = self.unguarded().transact(request, options).await?;
-        Ok(guard.unwrap(response)?.header)
+        Ok(self.transact_guarded(guard, request, options).await?.header)
+    }
+
+    /// What a guard has wrapped. Never sent twice: the second could fail for what the first has written.
+    async fn transact_guarded(&self, guard: &Guard, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
+        let options = CallOptions {
+            retry_unknown: false,
+            ..options.clone()
+        };
+        let response = Box::pin(self.unguarded().transact(request, &options)).await?;
+        guard.unwrap(response)
     }
 
     /// One operation as a transaction, which is where a guard is compared.
@@ -139,8 +149,7 @@ impl Client {
         self.check_leases(&request)?;
         if let Some(guard) = &self.guard {
             let request = guard.wrap(request)?;
-            let response = Box::pin(self.unguarded().transact(request, options)).await?;
-            return guard.unwrap(response);
+            return self.transact_guarded(guard, request, options).await;
         }
         self.namespace.enter(&mut request);
         let kind = if request.writes() { Kind::Write } else { Kind::Read };

@@ -43,7 +43,7 @@ impl Client {
             let mut failures = 0;
             loop {
                 match self.revoke(LeaseRevokeRequest { id }, &self.options()).await {
-                    Err(error) if !matches!(error.code, Code::NotFound | Code::Closed) => {}
+                    Err(error) if !matches!(error.code, Code::NotFound | Code::Closed | Code::PermissionDenied) => {}
                     _ => return,
                 }
                 sleep(backoff::pause(failures)).await;

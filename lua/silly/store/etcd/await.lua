@@ -7,6 +7,7 @@
 
 local core = require "silly.store.etcd.core"
 local failure = require "silly.store.etcd.failure"
+local object = require "silly.store.etcd.object"
 local protect = require "silly.store.etcd.protect"
 
 -- operation id -> its waiter: { done, owner, loop, co, [1..3] = results, [ID], [NEXT] }
@@ -50,6 +51,11 @@ end
 local function finish(id, give, a, b, c)
 	local waiter = waiters[id]
 	if not waiter then
+		-- Nobody gets what was made: it is not left to the collector, which may be long in coming.
+		local native = type(a) == "table" and rawget(a, "native") or a
+		if type(native) == "userdata" then
+			object.close(native)
+		end
 		return
 	end
 	waiters[id] = nil

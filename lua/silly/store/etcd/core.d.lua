@@ -225,7 +225,7 @@ function session:orphan() end
 
 --- What tells who leads: the same reader, with another status.
 ---@class silly.store.etcd.native.observer
----@field status fun(self: silly.store.etcd.native.observer): silly.store.etcd.kv?
+---@field status fun(self: silly.store.etcd.native.observer): silly.store.etcd.kv?, string?, silly.store.etcd.info?
 
 --- A place that is held: a lock, or leadership.
 ---@class silly.store.etcd.native.holder
@@ -236,6 +236,10 @@ function holder:keep() end
 
 ---@return boolean
 function holder:held() end
+
+--- Why it is not held; nil where it is.
+---@return silly.store.etcd.loss? loss
+function holder:loss() end
 
 function holder:close() end
 

@@ -52,11 +52,17 @@ function holder.kind(kind, methods)
 	end
 
 	function methods:close()
-		object.close(check(self, "close").native)
-		promise(self.client)
+		holder.close(check(self, "close"))
 	end
 
 	return mt, check
+end
+
+--- Gives it up in the background.
+---@param self silly.store.etcd.holder
+function holder.close(self)
+	object.close(self.native)
+	promise(self.client)
 end
 
 --- Waits until what is held has been given up.

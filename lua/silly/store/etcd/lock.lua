@@ -5,19 +5,15 @@ local holder = require "silly.store.etcd.holder"
 local pcall = require("silly.store.etcd.protect").pcall
 
 ---@class silly.store.etcd.lock: silly.store.etcd.holder
+---@field package unlocked boolean?  by the program
 local lock = {}
 
 local mt, check = holder.kind("lock", lock)
 
--- Why it is not held, other than by one's own will.
-local function loss(self)
-	local info = not self.native:held() and self.losses:take()
-	return info and info.code ~= "closed" and info
-end
-
 ---@async
 local function finish(self, ok, ...)
-	local lost = loss(self)
+	-- One that the function has unlocked itself is not lost.
+	local lost = not self.unlocked and self.native:loss()
 	self:unlock()
 	if not ok then
 		error((...), 0)
@@ -25,6 +21,22 @@ local function finish(self, ok, ...)
 		return failure("lock.run", lost.code, lost.message, "maybe")
 	end
 	return ...
+end
+
+---@async
+local function guarded(self, f, ...)
+	return finish(self, pcall(f, self, ...))
+end
+
+if _VERSION >= "Lua 5.4" then
+	-- A coroutine that is closed meanwhile unlocks too.
+	guarded = assert(load [[
+		local guarded = ...
+		return function(self, ...)
+			local closing <close> = self
+			return guarded(self, ...)
+		end
+	]])(guarded)
 end
 
 --- Runs a function while the lock is held, and unlocks it whatever happens.
@@ -37,11 +49,11 @@ function lock:run(f, ...)
 	if type(f) ~= "function" then
 		return failure("lock.run", "invalid_argument", "the function must be a function, got a " .. type(f))
 	end
-	local lost = loss(self)
+	local lost = self.native:loss()
 	if lost then
 		return failure("lock.run", lost.code, lost.message)
 	end
-	return finish(self, pcall(f, self, ...))
+	return guarded(self, f, ...)
 end
 
 --- Unlocks it, and waits until its key is gone. May be called again.
@@ -50,7 +62,14 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function lock:unlock()
-	return holder.giveup(check(self, "unlock"), "lock.unlock")
+	check(self, "unlock").unlocked = true
+	return holder.giveup(self, "lock.unlock")
+end
+
+--- Unlocks it in the background. May be called again.
+function lock:close()
+	check(self, "close").unlocked = true
+	holder.close(self)
 end
 
 local M = {}

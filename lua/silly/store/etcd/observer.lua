@@ -43,9 +43,11 @@ end
 --- The leader as far as is known; nil where nobody leads. Costs no call.
 ---@nodiscard
 ---@return silly.store.etcd.kv? kv
+---@return string? message  where it is not known
+---@return silly.store.etcd.info? info
 function observer:kv()
 	local native = check(self, "kv").native --[[@as silly.store.etcd.native.observer]]
-	return (native:status())
+	return native:status()
 end
 
 --- Follows no longer. May be called again.
