@@ -54,7 +54,7 @@ local function finish(id, give, a, b, c)
 		-- Nobody gets what was made: it is not left to the collector, which may be long in coming.
 		local native = type(a) == "table" and rawget(a, "native") or a
 		if type(native) == "userdata" then
-			object.close(native)
+			object.close(native --[[@as { close: fun(self: any) }]])
 		end
 		return
 	end

@@ -52,7 +52,9 @@ function holder.kind(kind, methods)
 	end
 
 	function methods:close()
-		holder.close(check(self, "close"))
+		---@type silly.store.etcd.holder
+		local this = check(self, "close")
+		holder.close(this)
 	end
 
 	return mt, check

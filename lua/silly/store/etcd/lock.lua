@@ -45,11 +45,11 @@ end
 ---@param ... any arguments for `f`
 ---@return any ... what `f` has returned; nil, why and the info where the lock was lost meanwhile
 function lock:run(f, ...)
-	check(self, "run")
+	local native = check(self, "run").native
 	if type(f) ~= "function" then
 		return failure("lock.run", "invalid_argument", "the function must be a function, got a " .. type(f))
 	end
-	local lost = self.native:loss()
+	local lost = native:loss()
 	if lost then
 		return failure("lock.run", lost.code, lost.message)
 	end
