@@ -141,3 +141,91 @@ it("mirror.lua makes another cluster the same, whichever is stopped", function()
 	mirrored:close()
 	target:kill()
 end)
+
+it("cron.lua runs once per period, whichever of the fleet is up, and not while etcd is down", function()
+	local programs = { start(ALONE, "cron", "job", "1"), start(ALONE, "cron", "job", "1") }
+	local function last()
+		local kv = assert(client:get "cron/job:last").kvs[1]
+		return kv and tonumber(kv.value) or 0
+	end
+	local function pass(count)
+		local from = last()
+		repeat os.execute "sleep 0.05" until last() >= from + count
+	end
+	pass(2)
+	node:stop()
+	node:start()
+	pass(3)
+	-- The other goes on alone.
+	server.sh("pkill -n -f '[d]aemons/cron.lua job 1'")
+	pass(2)
+	server.sh("pkill -f '[d]aemons/cron.lua job 1'")
+	local seen, runs = {}, 0
+	for _, program in ipairs(programs) do
+		for slot in program:read("*a"):gmatch "run\t(%d+)" do
+			assert.is_nil(seen[slot], slot)
+			seen[slot], runs = true, runs + 1
+		end
+		program:close()
+	end
+	assert.is_true(runs >= 5, runs)
+end)
+
+it("leader.lua leads alone, through a restart, until it is killed or overthrown", function()
+	local observer = assert(client:observe "sweeper")
+	local function leads(id)
+		repeat
+			local kv = assert(observer:read(HANG)).kv
+		until (kv and kv.value) == id
+	end
+	local first = start(TASKS, "leader", "sweeper", "one")
+	prints(first, "leads\tone")
+	leads "one"
+	local second = start(TASKS, "leader", "sweeper", "two")
+	local function count() return tonumber((assert(client:get "sweeper:count").kvs[1] or { value = 0 }).value) end
+	local function works()
+		local from = count()
+		repeat os.execute "sleep 0.02" until count() > from
+	end
+	works()
+	node:kill()
+	node:start()
+	works()
+	assert.are.equal("one", observer:kv().value)
+	-- The other stands behind it, perhaps anew after the restart.
+	repeat until assert(client:get { key = "sweeper/", prefix = true, count_only = true }).count == 2
+	-- Overthrown, it hears of it and campaigns again, behind the other.
+	assert(client:delete(observer:kv().key))
+	prints(first, "leads no longer\tlost")
+	repeat
+		local line = assert(second:read "*l")
+	until line == "leads\ttwo"
+	leads "two"
+	works()
+	server.sh("pkill -KILL -f '[d]aemons/leader.lua sweeper two'")
+	second:close()
+	prints(first, "leads\tone")
+	works()
+	server.sh("pkill -KILL -f '[d]aemons/leader.lua sweeper one'")
+	first:close()
+	observer:close()
+end)
+
+it("counter.lua counts each once, with etcd stopped in the middle", function()
+	local programs = {}
+	for i = 1, 3 do
+		programs[i] = start(ALONE, "counter", "visits", "20")
+	end
+	repeat
+		local kv = assert(client:get "visits:count").kvs[1]
+	until kv and tonumber(kv.value) > 10
+	node:kill()
+	node:start()
+	local most = 0
+	for _, program in ipairs(programs) do
+		most = math.max(most, tonumber((program:read "*l")))
+		program:close()
+	end
+	assert.are.equal(60, most)
+	assert.are.equal("60", assert(client:get "visits:count").kvs[1].value)
+end)
