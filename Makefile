@@ -84,9 +84,10 @@ test: deps build $(if $(filter spec spec/hosts_spec.lua,$(SPEC)),libraries) $(OT
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
 
-bench: deps-bench build ## Measure against etcd-client and clientv3; BENCH=quick, hosts or cache, CASES=put,replay narrows
+bench: deps-bench build ## Measure against etcd-client and clientv3; BENCH=quick, hosts, cache or locks, CASES=put,replay narrows
 	$(if $(filter cache,$(BENCH)),@eval "$$($(MAKE) -s env)" && exec spec/support/etcd run $(LUA) bench/cache.lua)
-ifneq ($(BENCH),cache)
+	$(if $(filter locks,$(BENCH)),@eval "$$($(MAKE) -s env)" && exec spec/support/etcd run $(LUA) bin/silly-run bench/locks.lua)
+ifeq ($(filter cache locks,$(BENCH)),)
 	$(if $(filter hosts,$(BENCH)),$(MAKE) libraries LIBRARIES=$(PROFILE))
 	cargo build --release --locked --manifest-path bench/Cargo.toml
 	@eval "$$($(MAKE) -s env)" && $(if $(BENCH),BENCH=$(BENCH)) $(if $(CASES),CASES=$(CASES)) \

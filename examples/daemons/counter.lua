@@ -7,7 +7,7 @@
 
 local etcd = require "silly.store.etcd"
 
-local name, times = ..., tonumber((select(2, ...)))
+local name, times = ..., assert(tonumber((select(2, ...))), "how often?")
 local endpoints = { os.getenv "ETCD_ENDPOINTS" or "127.0.0.1:2379" }
 local client = etcd.newclient { endpoints = endpoints, retry = 1000, retry_sleep = 100 }
 
@@ -21,9 +21,11 @@ while done < times do
 			local next = (kv and tonumber(kv.value) or 0) + 1
 			local response, _, info = lock:put { key = name .. ":count", value = ("%d"):format(next) }
 			-- Where the response was lost, whether it was written stands in the store: nobody else may write.
-			local written = response or info.applied == "maybe" and lock:held()
-				and assert(client:get(name .. ":count")).kvs[1].value == ("%d"):format(next)
-			if written then
+			if not response and info.applied == "maybe" and lock:held() then
+				kv = assert(client:get(name .. ":count")).kvs[1]
+				response = kv and tonumber(kv.value) == next
+			end
+			if response then
 				done, count = done + 1, next
 			end
 		end)

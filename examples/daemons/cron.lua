@@ -8,7 +8,7 @@
 
 local etcd = require "silly.store.etcd"
 
-local name, period = ..., tonumber((select(2, ...)))
+local name, period = ..., assert(tonumber((select(2, ...))), "how many seconds?")
 local client = etcd.newclient { endpoints = { os.getenv "ETCD_ENDPOINTS" or "127.0.0.1:2379" }, timeout = 2 }
 local mark = "cron/" .. name .. ":last"
 

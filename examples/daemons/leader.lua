@@ -26,7 +26,7 @@ while true do
 			end
 			time.sleep(50)
 		end
-		print("leads no longer", leader:wait().code)
+		print("leads no longer", assert(leader:wait()).code)
 		leader:close()
 	else
 		print("waits", (message:match "^[^:]*: ([^:]*)"))
