@@ -21,11 +21,12 @@ while done < times do
 			local next = (kv and tonumber(kv.value) or 0) + 1
 			local response, _, info = lock:put { key = name .. ":count", value = ("%d"):format(next) }
 			-- Where the response was lost, whether it was written stands in the store: nobody else may write.
+			local written = response ~= nil
 			if not response and info.applied == "maybe" and lock:held() then
 				kv = assert(client:get(name .. ":count")).kvs[1]
-				response = kv and tonumber(kv.value) == next
+				written = kv ~= nil and tonumber(kv.value) == next
 			end
-			if response then
+			if written then
 				done, count = done + 1, next
 			end
 		end)
