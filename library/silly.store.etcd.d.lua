@@ -41,11 +41,12 @@
 --- Why a call failed, for programs.
 ---@class silly.store.etcd.info
 ---@field code silly.store.etcd.code the class of the failure: branch on it
----@field applied "no"|"maybe" may a write have happened all the same?
+---@field applied "no"|"maybe"|"yes" may a write have happened all the same? "yes" with `once` only
 ---@field endpoint? string the server that was asked last, as `host:port`
 ---@field field? string the field of the request that is wrong, such as `success[1].put.key`
 ---@field key? string who holds it, with "locked"
----@field revision? integer since when, with "locked"
+---@field revision? integer since when, with "locked"; when the write happened, where it did
+---@field succeeded? boolean whether its comparisons held, where the write happened
 ---@field compact_revision? integer the first revision that is left, with "compacted" from a watch
 ---@field server_message? string the server's own words, where it spoke
 ---@field attempts? integer how many attempts were made
@@ -93,6 +94,7 @@
 ---@field prev_kv? boolean Return what was there before. Default false.
 ---@field ignore_value? boolean Keep the value; the key must exist and `value` be absent. Default false.
 ---@field ignore_lease? boolean Keep the lease; the key must exist and `lease` be absent. Default false.
+---@field once? silly.store.etcd.session A session that was made with a `marker`: whether it has happened is known then though the response was lost. Default none.
 
 ---@class silly.store.etcd.put.response
 ---@field header silly.store.etcd.header
@@ -142,6 +144,7 @@
 ---@field fromkey? boolean All keys from `key` on, in byte order. Excludes `prefix`. Default false.
 ---@field range_end? string All keys from `key` up to, not including, this one. Excludes `prefix` and `fromkey`.
 ---@field prev_kv? boolean Return what was deleted. Default false.
+---@field once? silly.store.etcd.session A session that was made with a `marker`: whether it has happened is known then though the response was lost. Default none.
 
 ---@class silly.store.etcd.delete.response
 ---@field header silly.store.etcd.header
@@ -407,6 +410,7 @@
 ---@field success? silly.store.etcd.txn.operation[] Run if they hold. Default none.
 ---@field failure? silly.store.etcd.txn.operation[] Run if one does not. Default none.
 ---@field min_revision? integer The store that responds must have had this revision; for a transaction that gets something and changes nothing. Default 0: any.
+---@field once? silly.store.etcd.session A session that was made with a `marker`: whether it has happened is known then though the response was lost. Default none.
 
 ---@class silly.store.etcd.txn.compare
 ---@field result? "EQUAL"|"GREATER"|"LESS"|"NOT_EQUAL"|"="|">"|"<"|"!=" How it must compare to the operand; also as a sign, `=`, `>`, `<` or `!=`. Required, unless there is no `target`: then equal.
@@ -516,6 +520,7 @@
 ---@class silly.store.etcd.session.request: silly.store.etcd.request
 ---@field TTL? integer Seconds that it outlives its process. Default 10.
 ---@field ID? silly.store.etcd.id A lease that exists, to take over. Excludes `TTL`. Default a lease of its own.
+---@field marker? string What the key begins with by which it is known whether its writes have happened. Default none.
 
 ---@class silly.store.etcd.lock.request: silly.store.etcd.request
 ---@field name string What is locked: the key is `NAME/LEASE`.
@@ -558,6 +563,7 @@
 ---@field delete? boolean Delete it. Excludes `value`. Default false.
 ---@field lease? silly.store.etcd.id Delete the key when this lease ends. Default 0: none.
 ---@field ignore_lease? boolean Keep the lease that it has; the key must exist. Default false.
+---@field once? silly.store.etcd.session A session that was made with a `marker`: whether it has happened is known then though the response was lost. Default none.
 
 ---@class silly.store.etcd.swap.response
 ---@field header silly.store.etcd.header
@@ -569,6 +575,7 @@
 ---@field by? integer What is added. Default 1.
 ---@field initial? integer What it is added to where there is no such key. Default 0.
 ---@field lease? silly.store.etcd.id Delete the key when this lease ends. Default the lease that it has.
+---@field once? silly.store.etcd.session A session that was made with a `marker`: whether it has happened is known then though the response was lost. Default none.
 
 ---@class silly.store.etcd.increment.response
 ---@field header silly.store.etcd.header

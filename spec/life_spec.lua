@@ -58,7 +58,7 @@ describe("without memory", function()
 		-- Near the least size it may fail with a little more: a collection in an emergency neither shrinks stacks nor
 		-- calls finalizers, so what is free depends on where in its cycle the collector was.
 		local works = {}
-		for bytes = 0, 192 * 1024, 1536 do
+		for bytes = 0, 256 * 1024, 2048 do
 			os.remove(worked)
 			run("limited", endpoint, bytes, worked)
 			local file = io.open(worked)

@@ -135,7 +135,12 @@ const HIDDEN: [(&str, &str); 12] = [
     ("AuthUserChangePasswordRequest", "hashedPassword"),
 ];
 /// Fields of another type than the schema has: for a language server, and in words.
-const TYPES: [(&str, &str, &str, &str); 14] = [
+const TYPES: [(&str, &str, &str, &str); 19] = [
+    ("lua.PutRequest", "once", "silly.store.etcd.session", "session"),
+    ("lua.DeleteRangeRequest", "once", "silly.store.etcd.session", "session"),
+    ("lua.TxnRequest", "once", "silly.store.etcd.session", "session"),
+    ("lua.SwapRequest", "once", "silly.store.etcd.session", "session"),
+    ("lua.IncrementRequest", "once", "silly.store.etcd.session", "session"),
     ("lua.RegisterRequest", "metadata", "any", "anything that JSON has"),
     ("lua.DiscoverRequest", "stale", "boolean|number", "boolean or number"),
     (

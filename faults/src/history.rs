@@ -113,7 +113,7 @@ impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
         match error.applied {
             Applied::No => Self::Failed(error.to_string()),
-            Applied::Maybe => Self::Unknown(error.to_string()),
+            Applied::Maybe | Applied::Yes => Self::Unknown(error.to_string()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use silly_etcd::etcd::pb::{PutRequest, RangeRequest};
-use silly_etcd::etcd::{Client, ContendRequest, Contender, Error, Mode, SessionRequest, Under};
+use silly_etcd::etcd::{Client, ContendRequest, Contender, Error, Mode, SessionLease, SessionRequest, Under};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -71,9 +71,13 @@ impl Locker {
 
     async fn lock(&mut self) -> Result<(), Error> {
         let options = self.client.options();
+        let request = SessionRequest {
+            lease: SessionLease::New(TTL),
+            marker: None,
+        };
         let session = match self.number % 2 {
             0 => None,
-            _ => Some(Arc::new(self.client.session(SessionRequest::New(TTL), &options).await?)),
+            _ => Some(Arc::new(self.client.session(request, &options).await?)),
         };
         let request = ContendRequest {
             name: NAME.into(),

@@ -14,6 +14,7 @@ local requests = {
 			prev_kv = "boolean",
 			ignore_value = "boolean",
 			ignore_lease = "boolean",
+			once = "session",
 		},
 	},
 	get = {
@@ -47,6 +48,7 @@ local requests = {
 			fromkey = "boolean",
 			range_end = "string",
 			prev_kv = "boolean",
+			once = "session",
 		},
 	},
 	compact = {
@@ -275,6 +277,7 @@ local requests = {
 			success = "list",
 			failure = "list",
 			min_revision = "integer",
+			once = "session",
 		},
 	},
 	grant = {
@@ -372,6 +375,7 @@ local requests = {
 		fields = {
 			TTL = "integer",
 			ID = "id",
+			marker = "string",
 		},
 	},
 	lock = {
@@ -434,6 +438,7 @@ local requests = {
 			delete = "boolean",
 			lease = "id",
 			ignore_lease = "boolean",
+			once = "session",
 		},
 	},
 	increment = {
@@ -444,6 +449,7 @@ local requests = {
 			by = "integer",
 			initial = "integer",
 			lease = "id",
+			once = "session",
 		},
 	},
 	["maintenance.disarm"] = {

@@ -52,7 +52,7 @@ impl Kind {
         !once || options.retry_unknown || failure.error.applied == Applied::No
     }
 
-    pub(crate) fn reads(self) -> bool {
+    pub(crate) const fn reads(self) -> bool {
         matches!(self, Self::Read | Self::SerializableRead)
     }
 

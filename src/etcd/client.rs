@@ -12,11 +12,15 @@ use tokio_util::sync::CancellationToken;
 use super::cache::replica::Replicas;
 use super::config::{CallOptions, Config};
 use super::endpoint::Endpoints;
+use super::error::{Code, Error, Result};
 use super::guard::Guard;
 use super::leases::Keeper;
 use super::login::Login;
 use super::namespace::Namespace;
+use super::once::Once;
+use super::pb::{TxnRequest, TxnResponse};
 use super::servers::{Servers, identity};
+use super::session::Session;
 use super::transport::address::Address;
 use super::transport::tls::Tls;
 use super::watches::Hub;
@@ -29,6 +33,8 @@ pub struct Client {
     pub(super) namespace: Namespace,
     /// What must be held for its writes.
     pub(super) guard: Option<Arc<Guard>>,
+    /// What tells whether its writes have happened.
+    pub(super) once: Option<Arc<Once>>,
 }
 
 /// What all handles share.
@@ -69,6 +75,7 @@ impl Client {
             }),
             namespace: Namespace::new(config.namespace),
             guard: None,
+            once: None,
         }
     }
 
@@ -99,6 +106,35 @@ impl Client {
             guard: Some(Arc::new(guard)),
             ..self.clone()
         }
+    }
+
+    /// A handle on the same client of whose writes it is known whether they have happened; of a session that was made
+    /// with a marker.
+    pub fn once(&self, session: &Session) -> Result<Self> {
+        let without = || Error::new(Code::InvalidArgument, "must be a session that was made with a 'marker'");
+        let once = session.once.clone().ok_or_else(without)?;
+        Ok(Self {
+            once: Some(once),
+            ..self.clone()
+        })
+    }
+
+    /// The same without that.
+    fn plain(&self) -> Self {
+        Self {
+            once: None,
+            ..self.clone()
+        }
+    }
+
+    /// Makes a write of which it is known whether it has happened.
+    pub(super) async fn write_once(
+        &self,
+        once: &Once,
+        request: TxnRequest,
+        options: &CallOptions,
+    ) -> Result<TxnResponse> {
+        once.write(&self.plain(), request, options).await
     }
 
     /// A handle on the same client that writes whatever is held.

@@ -730,8 +730,8 @@ impl News {
     }
 }
 
-/// A number that no other place has had. From the operating system: a fork must not draw the same.
-fn nonce() -> Result<u64> {
+/// A number that nobody else has drawn. From the operating system: a fork must not draw the same.
+pub(super) fn nonce() -> Result<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::new(Code::Internal, format!("no random number for a key: {error}")))?;

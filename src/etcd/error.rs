@@ -29,6 +29,17 @@ pub struct Error {
     pub attempts: Option<Box<Attempts>>,
     /// Who is before the caller, with [`Code::Locked`].
     pub holder: Option<Box<Holder>>,
+    /// What is known of a write whose response was lost, with [`Applied::Yes`].
+    pub done: Option<Done>,
+}
+
+/// A write that has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// When.
+    pub revision: i64,
+    /// Did its comparisons hold?
+    pub succeeded: bool,
 }
 
 /// Who holds what the caller has waited for.
@@ -76,6 +87,7 @@ impl Error {
             from_server: false,
             attempts: None,
             holder: None,
+            done: None,
         }
     }
 
@@ -117,6 +129,8 @@ impl std::error::Error for Error {}
 pub enum Applied {
     /// It certainly did not happen: it may be sent again.
     No,
+    /// It certainly did happen, and only what was responded is lost.
+    Yes,
     /// It left this process and no response came back: repeating it could undo somebody else's write.
     Maybe,
 }

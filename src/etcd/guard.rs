@@ -78,25 +78,12 @@ impl Guard {
 
     /// Refuses to change the key itself: that would take it off its lease.
     fn spared(&self, request: &TxnRequest) -> Result<()> {
-        let ops = request.success.iter().chain(&request.failure);
-        ops.filter_map(|op| op.request.as_ref()).try_for_each(|op| {
-            let is_spared = match op {
-                Op::RequestPut(put) => put.key != self.key,
-                Op::RequestDeleteRange(delete) => !KeyRange {
-                    key: delete.key.clone(),
-                    end: delete.range_end.clone(),
-                }
-                .holds(&self.key),
-                Op::RequestTxn(txn) => return self.spared(txn),
-                Op::RequestRange(_) => true,
-            };
-            match is_spared {
-                true => Ok(()),
-                false => Err(Error::new(
-                    Code::InvalidArgument,
-                    "the key of the holder itself must not be changed: it goes when it is given up",
-                )),
-            }
-        })
+        match KeyRange::of_key(self.key.clone()).is_written_by(request) {
+            false => Ok(()),
+            true => Err(Error::new(
+                Code::InvalidArgument,
+                "the key of the holder itself must not be changed: it goes when it is given up",
+            )),
+        }
     }
 }

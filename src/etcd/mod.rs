@@ -27,6 +27,7 @@ mod holding;
 mod leases;
 mod login;
 mod namespace;
+mod once;
 mod part;
 mod queue;
 pub(crate) mod random;
@@ -49,7 +50,7 @@ pub use client::Client;
 pub use config::{CallOptions, Config, MAX_REQUEST};
 pub use contender::{ContendRequest, Contender, Mode, Resume, Under};
 pub use election::{Led, Observer};
-pub use error::{Applied, Attempts, Code, Error, Holder, Result};
+pub use error::{Applied, Attempts, Code, Done, Error, Holder, Result};
 pub use holding::{Loss, Losses};
 pub use leases::Renewals;
 pub use login::Credentials;
@@ -61,7 +62,7 @@ pub use rpc::{
     Auth, Change, Cluster, Comparison, Complete, Defragmented, Increment, Incremented, Maintenance, MemberHash, Piece,
     RPCS, Rpc, Scan, ScanRequest, Snapshot, SnapshotTo, Swap, Swapped, Unary,
 };
-pub use session::{Session, SessionRequest};
+pub use session::{Session, SessionLease, SessionRequest};
 pub use stm::{Committed, Isolation, Transaction};
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};

@@ -30,7 +30,7 @@ pub use maintenance::{Comparison, Complete, Defragmented, MemberHash, Piece, Sna
 ///
 /// The name and the fields are those of Lua. Where exactly one field is required, Lua may give that alone. The kind
 /// says what a repetition may do; `by hand` follows where the client's method is written out in the service's file, and
-/// `of keys` where a request may say how new the store must be that responds.
+/// `of keys` where it reads keys, so that a request may say how new the store must be, or writes them.
 /// Before the rows stand the service, the handle that has the methods, and what Lua puts before their names.
 ///
 /// Beside this library tests and fuzz targets use it, which call every row.
@@ -41,11 +41,11 @@ macro_rules! rpcs {
         $use! {
             KV of Client, "" {
                 /// Stores a value under a key. Not under a lease that this client knows to be lost.
-                put(key, value) { PutRequest => PutResponse, "Put", Write, by hand }
+                put(key, value) { PutRequest => PutResponse, "Put", Write, by hand, of keys }
                 /// Reads a key or a range of keys.
                 get(key) { RangeRequest => RangeResponse, "Range", Read, by hand, of keys }
                 /// Deletes a key or a range of keys.
-                delete(key) { DeleteRangeRequest => DeleteRangeResponse, "DeleteRange", Write, by hand }
+                delete(key) { DeleteRangeRequest => DeleteRangeResponse, "DeleteRange", Write, by hand, of keys }
                 /// Forgets the history before a revision.
                 compact(revision) { CompactionRequest => CompactionResponse, "Compact", Write }
             }
@@ -208,14 +208,23 @@ pub struct Rpc {
     /// Its path on the wire.
     pub path: &'static str,
     pub(crate) kind: Kind,
-    /// Does it read keys? Then it takes `min_revision`.
-    pub reads_keys: bool,
+    of_keys: bool,
 }
 
 impl Rpc {
     /// May it change something?
     pub fn writes(&self) -> bool {
         !self.kind.reads()
+    }
+
+    /// Does it read keys? Then it takes `min_revision`.
+    pub const fn reads_keys(&self) -> bool {
+        self.of_keys && self.kind.reads()
+    }
+
+    /// Does it write keys? Then it takes `once`.
+    pub const fn writes_keys(&self) -> bool {
+        self.of_keys && !self.kind.reads()
     }
 }
 
@@ -235,7 +244,7 @@ macro_rules! define {
                     required: &[$(stringify!($field)),*],
                     path: concat!("/etcdserverpb.", stringify!($service), "/", $method),
                     kind: Kind::$kind,
-                    reads_keys: false $(|| !stringify!($keys).is_empty())?,
+                    of_keys: false $(|| !stringify!($keys).is_empty())?,
                 };
 
                 async fn run(self, client: Client, options: CallOptions) -> Result<pb::$response> {

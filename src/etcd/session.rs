@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::client::Client;
@@ -15,17 +16,27 @@ use super::config::CallOptions;
 use super::error::{Code, Error, Result};
 use super::holding::{Holding, Losses};
 use super::leases::Renewals;
+use super::once::Once;
 use super::pb::{LeaseGrantRequest, LeaseKeepAliveRequest, ResponseHeader};
 
 /// How long the revocation of a lease may take that nobody needs any more.
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A session to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRequest {
+    /// The lease that it lives on.
+    pub lease: SessionLease,
+    /// What the key begins with by which it is known whether its writes have happened; none: it has no such key.
+    pub marker: Option<Bytes>,
+}
+
+/// The lease of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionRequest {
-    /// With a lease of its own, of so many seconds.
+pub enum SessionLease {
+    /// One of its own, of so many seconds.
     New(i64),
-    /// On this lease, which exists.
+    /// This one, which exists.
     Existing(i64),
 }
 
@@ -39,6 +50,8 @@ pub struct Session {
     /// Its TTL in seconds.
     pub ttl: i64,
     pub(super) holding: Arc<Holding>,
+    /// Its marker, if it was made with one.
+    pub(super) once: Option<Arc<Once>>,
     client: Client,
     is_orphaned: Arc<AtomicBool>,
     is_kept: AtomicBool,
@@ -49,12 +62,12 @@ pub struct Session {
 impl Client {
     /// Makes a session. An existing lease is renewed from then on, and revoked with the session.
     pub async fn session(&self, request: SessionRequest, options: &CallOptions) -> Result<Session> {
-        let (header, id, ttl) = match request {
-            SessionRequest::New(ttl) => {
+        let (header, id, ttl) = match request.lease {
+            SessionLease::New(ttl) => {
                 let granted = self.grant(LeaseGrantRequest { ttl, id: 0 }, true, options).await?;
                 (granted.header, granted.id, granted.ttl)
             }
-            SessionRequest::Existing(id) => {
+            SessionLease::Existing(id) => {
                 let (renewed, _) = self
                     .keepalive(LeaseKeepAliveRequest { id }, Some(true), options)
                     .await?;
@@ -63,6 +76,10 @@ impl Client {
         };
         let renewals = self.renewals(id)?;
         let holding = Holding::new(self.clone(), id, None);
+        let once = match request.marker {
+            Some(prefix) => Some(Arc::new(Once::new(&prefix, id, holding.clone())?)),
+            None => None,
+        };
         let is_orphaned = Arc::<AtomicBool>::default();
         let (over, gone) = watch::channel(false);
         let task = Task {
@@ -81,6 +98,7 @@ impl Client {
             id,
             ttl,
             holding,
+            once,
             client: self.clone(),
             is_orphaned,
             is_kept: AtomicBool::new(false),

@@ -8,6 +8,7 @@ use mlua::prelude::*;
 
 use super::failure;
 use super::fields::{Decode, Fields};
+use super::lock::session;
 use super::operation::{Answer, Outcome, Unwritten, run, run_while_wanted};
 use super::options;
 use super::table::{Encode, build};
@@ -25,6 +26,8 @@ pub(super) trait Call: Send + 'static {
     const SHARED: Option<&'static str> = None;
     /// Does it wait for what others do, and ends with its caller's wait?
     const WAITS: bool = false;
+    /// May it ask to know whether it has happened, by the session of its field `once`?
+    const ONCE: bool = false;
     /// Does it read keys, as a store must have had them that was at some revision?
     const READS_KEYS: bool = false;
     /// What goes down. Fields that its decoder does not ask for are errors.
@@ -63,7 +66,8 @@ where
     const NAME: &'static str = R::RPC.name;
     const REQUIRED: &'static [&'static str] = R::RPC.required;
     const BARE: bool = R::RPC.required.is_empty();
-    const READS_KEYS: bool = R::RPC.reads_keys;
+    const READS_KEYS: bool = R::RPC.reads_keys();
+    const ONCE: bool = R::RPC.writes_keys();
     type Request = R;
     type Response = R::Response;
 
@@ -95,17 +99,20 @@ pub(super) fn submit<C: Call>(
     let decoded = fields.and_then(|mut fields| {
         let request = C::Request::decode(&mut fields)?;
         let options = options::request::<C>(&mut fields, client)?;
+        let once = if C::ONCE { session(&mut fields, "once")? } else { None };
         fields.check()?;
         C::check(&request, &options).map_err(|(field, reason)| fields.field(field, reason))?;
-        Ok((request, options))
+        let once = once.map(|session| client.once(&session)).transpose();
+        let once = once.map_err(|error| fields.field("once", &error.message))?;
+        Ok((request, options, once))
     });
-    let (request, options) = match decoded {
+    let (request, options, once) = match decoded {
         Ok(decoded) => decoded,
         Err(invalid) => return failure::invalid(lua, &invalid),
     };
     let writes = C::writes(&request);
-    let running =
-        C::run(client.clone(), request, options).map(move |result| Box::new(Done::<C> { result, writes }) as Outcome);
+    let client = once.unwrap_or_else(|| client.clone());
+    let running = C::run(client, request, options).map(move |result| Box::new(Done::<C> { result, writes }) as Outcome);
     // Boxed before it is moved about: it holds a whole call.
     match C::WAITS {
         true => run_while_wanted(lua, C::NAME, running.boxed()),

@@ -54,6 +54,10 @@ unsafe impl Encode for Error {
             table.bytes(c"key", &holder.key);
             table.integer(c"revision", holder.revision);
         }
+        if let Some(done) = self.done {
+            table.integer(c"revision", done.revision);
+            table.flag(c"succeeded", done.succeeded);
+        }
         if let Some(attempts) = &self.attempts {
             table.integer(c"attempts", attempts.count.into());
             table.number(c"elapsed", attempts.elapsed.as_secs_f64());
@@ -105,6 +109,7 @@ pub(super) fn unwritable(lua: &Lua, call: &str, applied: Applied, error: &LuaErr
 
 fn applied(applied: Applied) -> &'static str {
     match applied {
+        Applied::Yes => "yes",
         Applied::No => "no",
         Applied::Maybe => "maybe",
     }

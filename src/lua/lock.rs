@@ -24,7 +24,7 @@ use crate::etcd::pb::{
 };
 use crate::etcd::{
     self, Applied, CallOptions, Client, Code, ContendRequest, Contender, Loss, Losses, Mode, Resume, Session,
-    SessionRequest, Under,
+    SessionLease, SessionRequest, Under,
 };
 
 /// The TTL of a session or a lock, where nothing else is said.
@@ -45,12 +45,17 @@ fn ttl(fields: &mut Fields<'_>) -> Result<Option<i64>, Invalid> {
 
 impl Decode for SessionRequest {
     fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
-        match (ttl(fields)?, fields.optional_id("ID")?) {
-            (Some(_), Some(_)) => Err(fields.field("TTL", "contradicts 'ID': that lease has one")),
-            (None, Some(0)) => Err(fields.field("ID", "must not be 0")),
-            (None, Some(id)) => Ok(Self::Existing(id)),
-            (ttl, None) => Ok(Self::New(ttl.unwrap_or(TTL))),
+        let lease = match (ttl(fields)?, fields.optional_id("ID")?) {
+            (Some(_), Some(_)) => return Err(fields.field("TTL", "contradicts 'ID': that lease has one")),
+            (None, Some(0)) => return Err(fields.field("ID", "must not be 0")),
+            (None, Some(id)) => SessionLease::Existing(id),
+            (ttl, None) => SessionLease::New(ttl.unwrap_or(TTL)),
+        };
+        let marker = fields.optional_bytes("marker")?;
+        if marker.as_ref().is_some_and(Bytes::is_empty) {
+            return Err(fields.field("marker", "must not be empty"));
         }
+        Ok(Self { lease, marker })
     }
 }
 
@@ -201,9 +206,9 @@ impl Answer for Gone {
     }
 }
 
-/// The session of a request, if it names one.
-fn session(fields: &mut Fields<'_>) -> Result<Option<Arc<Session>>, Invalid> {
-    let native = match fields.value("session")? {
+/// The session in a field of a request, if it names one.
+pub(super) fn session(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Arc<Session>>, Invalid> {
+    let native = match fields.value(name)? {
         Value::Nil => return Ok(None),
         Value::Other(LuaValue::Table(object)) => object.raw_get::<LuaAnyUserData>("native").ok(),
         _ => None,
@@ -212,9 +217,9 @@ fn session(fields: &mut Fields<'_>) -> Result<Option<Arc<Session>>, Invalid> {
     match native {
         Some(native) => match native.session() {
             Some(session) => Ok(Some(session.clone())),
-            None => Err(fields.field("session", "was made before the process forked")),
+            None => Err(fields.field(name, "was made before the process forked")),
         },
-        None => Err(fields.field("session", "must be what client:session has returned")),
+        None => Err(fields.field(name, "must be what client:session has returned")),
     }
 }
 
@@ -222,7 +227,7 @@ fn session(fields: &mut Fields<'_>) -> Result<Option<Arc<Session>>, Invalid> {
 fn contend(fields: &mut Fields<'_>) -> Result<ContendRequest, Invalid> {
     let name = name(fields)?;
     let value = fields.optional_bytes("value")?.unwrap_or_default();
-    let under = match (session(fields)?, ttl(fields)?) {
+    let under = match (session(fields, "session")?, ttl(fields)?) {
         (Some(_), Some(_)) => return Err(fields.field("TTL", "contradicts 'session', which has one")),
         (Some(session), None) => Under::Session(session),
         (None, ttl) => Under::Own(ttl.unwrap_or(TTL)),
@@ -423,6 +428,7 @@ impl Decode for Proclaim {
 impl Call for Proclaim {
     const NAME: &'static str = "leader.proclaim";
     const REQUIRED: &'static [&'static str] = &["value"];
+    const ONCE: bool = true;
     type Request = Self;
     type Response = Option<ResponseHeader>;
 
@@ -459,6 +465,7 @@ macro_rules! guarded {
             impl Call for $call {
                 const NAME: &'static str = $name;
                 const REQUIRED: &'static [&'static str] = $required;
+                const ONCE: bool = true;
                 type Request = $request;
                 type Response = $response;
 

@@ -33,6 +33,7 @@ pub(super) struct Txn;
 impl Call for Txn {
     const NAME: &'static str = "txn";
     const READS_KEYS: bool = true;
+    const ONCE: bool = true;
     type Request = TxnRequest;
     type Response = TxnResponse;
 

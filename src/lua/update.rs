@@ -14,6 +14,7 @@ pub(super) const CALLS: [&str; 2] = [Swap::NAME, Increment::NAME];
 impl Call for Swap {
     const NAME: &'static str = "swap";
     const REQUIRED: &'static [&'static str] = &["key", "mod_revision"];
+    const ONCE: bool = true;
     type Request = Self;
     type Response = Swapped;
 
@@ -77,6 +78,7 @@ unsafe impl Encode for Swapped {
 impl Call for Increment {
     const NAME: &'static str = "increment";
     const REQUIRED: &'static [&'static str] = &["key"];
+    const ONCE: bool = true;
     type Request = Self;
     type Response = Incremented;
 

@@ -10,9 +10,10 @@ use silly_etcd::etcd::pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use silly_etcd::etcd::pb::mvccpb::event::EventType;
 use silly_etcd::etcd::pb::request_op::Request;
 use silly_etcd::etcd::pb::{Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest};
-use silly_etcd::etcd::{Applied, CallOptions, Client, Increment, Readable, range};
+use silly_etcd::etcd::{Applied, CallOptions, Client, Increment, Readable, SessionLease, SessionRequest, range};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::support::{ONCE, client, listen, ports};
@@ -235,4 +236,133 @@ async fn c2_a_counter_misses_no_increment_that_succeeded() {
         "{counted} + {unknown}: {value}"
     );
     assert!(counted > 0 && unknown > 0, "{counted} + {unknown}");
+}
+
+/// A write under a session, and what it was told: whether it happened.
+async fn decided(client: Client, marker: String, key: String, name: usize) -> Vec<(String, Option<bool>, bool)> {
+    let request = SessionRequest {
+        lease: SessionLease::New(60),
+        marker: Some(marker.into()),
+    };
+    let session = client.session(request, &OPTIONS).await.unwrap();
+    let client = client.once(&session).unwrap();
+    let options = CallOptions {
+        // Half of them give up early, and are decided all the same.
+        retry: if name.is_multiple_of(2) { 20 } else { 0 },
+        ..OPTIONS
+    };
+    let mut writes = Vec::new();
+    for number in 0..WRITES {
+        let value = format!("{name}.{number}");
+        let answer = client.put(put(&key, &value), &options).await;
+        let is_late = matches!(&answer, Err(error) if error.applied == Applied::Yes);
+        let told = match answer {
+            Ok(_) => Some(true),
+            Err(error) => match error.applied {
+                Applied::Yes => Some(true),
+                Applied::No => Some(false),
+                Applied::Maybe => None,
+            },
+        };
+        writes.push((value, told, is_late));
+    }
+    session.keep();
+    writes
+}
+
+#[tokio::test]
+async fn c2_a_write_of_a_session_is_always_told_by_its_outcome() {
+    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
+    let etcd: SocketAddr = etcd.parse().unwrap();
+    let swallowing = listen(ports(1).await, move |_, client| swallow(client, etcd));
+    let prefix = format!("once/{}/", fastrand::u64(..));
+    let mut writing = JoinSet::new();
+    for name in 0..WRITERS {
+        let (key, marker) = (format!("{prefix}{name}"), format!("marker/{prefix}"));
+        writing.spawn(decided(client(&swallowing, OPTIONS), marker, key, name));
+    }
+    let writes = writing.join_all().await.concat();
+    let history = history(&client(&[etcd], OPTIONS), &prefix).await;
+    let happened: Vec<_> = history.values().flatten().collect();
+    let mut said = [0, 0];
+    for (value, told, _) in &writes {
+        let told = told.unwrap_or_else(|| panic!("{value} is not decided"));
+        let times = happened.iter().filter(|other| **other == value).count();
+        assert_eq!(times, usize::from(told), "{value}");
+        said[usize::from(told)] += 1;
+    }
+    assert!(said[1] > 0, "{said:?}");
+    assert_eq!(happened.len(), said[1]);
+}
+
+/// Passes everything on, but keeps what the client sends while it is told to.
+async fn hold(mut client: TcpStream, etcd: SocketAddr, mut held: watch::Receiver<bool>) {
+    let etcd = TcpStream::connect(etcd).await.unwrap();
+    let (mut answers, mut to_etcd) = etcd.into_split();
+    let (mut requests, mut to_client) = client.split();
+    let up = async {
+        let mut bytes = [0; 4096];
+        while let Ok(length @ 1..) = requests.read(&mut bytes).await {
+            if held.wait_for(|held| !*held).await.is_err() || to_etcd.write_all(&bytes[..length]).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::join!(up, async {
+        let _ = copy(&mut answers, &mut to_client).await;
+    });
+}
+
+#[tokio::test]
+async fn c2_what_was_told_not_to_have_happened_never_does_though_it_comes_late() {
+    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
+    let etcd: SocketAddr = etcd.parse().unwrap();
+    let (hold_it, held) = watch::channel(false);
+    let slow = listen(ports(1).await, move |_, client| hold(client, etcd, held.clone()));
+    let patient = CallOptions {
+        timeout: Duration::from_millis(300),
+        retry: 0,
+        ..ONCE
+    };
+    let prefix = format!("once/{}/", fastrand::u64(..));
+    let mut denied = 0;
+    // Each begins with either server.
+    for round in 0..16 {
+        // What is asked when the first does not respond goes to the other.
+        let first = client(&[slow[0], etcd], patient.clone());
+        let request = SessionRequest {
+            lease: SessionLease::New(60),
+            marker: Some(format!("marker/{prefix}").into()),
+        };
+        let session = first.session(request, &patient).await.unwrap();
+        let once = first.once(&session).unwrap();
+        let key = format!("{prefix}{round}");
+        once.put(put(&key, "before"), &patient).await.unwrap();
+        hold_it.send_replace(true);
+        let decided = once.put(put(&key, "late"), &patient).await;
+        hold_it.send_replace(false);
+        // All that was held has gone on.
+        client(&slow, OPTIONS)
+            .put(put(&format!("{key}/after"), ""), &OPTIONS)
+            .await
+            .unwrap();
+        let read = RangeRequest {
+            key: key.into(),
+            ..RangeRequest::default()
+        };
+        let kvs = client(&[etcd], OPTIONS).get(read, &OPTIONS).await.unwrap().kvs;
+        match decided {
+            Ok(_) => assert_eq!(kvs[0].value, "late"),
+            Err(error) => {
+                assert_eq!(
+                    (error.applied, &*kvs[0].value),
+                    (Applied::No, &b"before"[..]),
+                    "{error}"
+                );
+                denied += 1;
+            }
+        }
+        session.keep();
+    }
+    assert!(denied > 0);
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::etcd::pb::mvccpb::event::EventType;
-use crate::etcd::pb::{Event, KeyValue, RangeRequest};
+use crate::etcd::pb::request_op::Request as Op;
+use crate::etcd::pb::{Event, KeyValue, RangeRequest, TxnRequest};
 
 /// A range of keys as etcd writes it: an empty end is one key, `"\0"` is everything from the first key on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,6 +30,27 @@ impl KeyRange {
             key: request.key.clone(),
             end: request.range_end.clone(),
         }
+    }
+
+    /// One key.
+    pub(crate) fn of_key(key: Bytes) -> Self {
+        Self { key, end: Bytes::new() }
+    }
+
+    /// Does the request write something in it, whatever its comparisons say? Of a range that it deletes one key is enough;
+    /// this is for ranges of one key.
+    pub(crate) fn is_written_by(&self, request: &TxnRequest) -> bool {
+        let mut ops = request.success.iter().chain(&request.failure);
+        ops.any(|op| match &op.request {
+            Some(Op::RequestPut(put)) => put.key == self.key,
+            Some(Op::RequestDeleteRange(delete)) => Self {
+                key: delete.key.clone(),
+                end: delete.range_end.clone(),
+            }
+            .holds(&self.key),
+            Some(Op::RequestTxn(txn)) => self.is_written_by(txn),
+            Some(Op::RequestRange(_)) | None => false,
+        })
     }
 
     /// The request for all that is in it.

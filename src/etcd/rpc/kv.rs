@@ -32,14 +32,14 @@ impl Client {
     /// Stores a value under a key. Not under a lease that this client knows to be lost.
     pub async fn put(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
         self.parts.keeper.check(request.lease)?;
-        if self.guard.is_some() {
-            return Box::pin(self.put_guarded(request, options)).await;
+        if self.writes_in_txns() {
+            return Box::pin(self.put_in_txn(request, options)).await;
         }
         self.call_inside(Kind::Write, request, options).await
     }
 
-    async fn put_guarded(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
-        match self.guarded_op(Op::RequestPut(request), options).await? {
+    async fn put_in_txn(&self, request: PutRequest, options: &CallOptions) -> Result<PutResponse> {
+        match self.in_txn(Op::RequestPut(request), options).await? {
             (header, Some(OpResponse::ResponsePut(response))) => Ok(PutResponse { header, ..response }),
             _ => Err(Error::new(Code::Protocol, OTHER_RESPONSE)),
         }
@@ -51,14 +51,14 @@ impl Client {
         request: DeleteRangeRequest,
         options: &CallOptions,
     ) -> impl Future<Output = Result<DeleteRangeResponse>> {
-        if self.guard.is_some() {
-            return Either::Right(Box::pin(self.delete_guarded(request, options)));
+        if self.writes_in_txns() {
+            return Either::Right(Box::pin(self.delete_in_txn(request, options)));
         }
         Either::Left(self.call_inside(Kind::Write, request, options))
     }
 
-    async fn delete_guarded(&self, request: DeleteRangeRequest, options: &CallOptions) -> Result<DeleteRangeResponse> {
-        match self.guarded_op(Op::RequestDeleteRange(request), options).await? {
+    async fn delete_in_txn(&self, request: DeleteRangeRequest, options: &CallOptions) -> Result<DeleteRangeResponse> {
+        match self.in_txn(Op::RequestDeleteRange(request), options).await? {
             (header, Some(OpResponse::ResponseDeleteRange(response))) => Ok(DeleteRangeResponse { header, ..response }),
             _ => Err(Error::new(Code::Protocol, OTHER_RESPONSE)),
         }
@@ -83,8 +83,13 @@ impl Client {
         guard.unwrap(response)
     }
 
-    /// One operation as a transaction, which is where a guard is compared.
-    async fn guarded_op(&self, op: Op, options: &CallOptions) -> Result<(Option<ResponseHeader>, Option<OpResponse>)> {
+    /// Must something be compared for each write of this handle?
+    fn writes_in_txns(&self) -> bool {
+        self.guard.is_some() || self.once.is_some()
+    }
+
+    /// One operation as a transaction.
+    async fn in_txn(&self, op: Op, options: &CallOptions) -> Result<(Option<ResponseHeader>, Option<OpResponse>)> {
         let request = TxnRequest {
             success: vec![RequestOp { request: Some(op) }],
             ..TxnRequest::default()
@@ -145,11 +150,14 @@ impl Client {
         Ok(response)
     }
 
-    async fn transact(&self, mut request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
+    pub(crate) async fn transact(&self, mut request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
         self.check_leases(&request)?;
         if let Some(guard) = &self.guard {
             let request = guard.wrap(request)?;
             return self.transact_guarded(guard, request, options).await;
+        }
+        if let Some(once) = self.once.as_deref().filter(|_| request.writes()) {
+            return Box::pin(self.write_once(once, request, options)).await;
         }
         self.namespace.enter(&mut request);
         let kind = if request.writes() { Kind::Write } else { Kind::Read };
