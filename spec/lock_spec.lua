@@ -710,7 +710,7 @@ describe("under faults", function()
 		for i = 1, 3 do
 			pipes[i], signals[i] = process(COUNT:format(GUARDED, 10))
 		end
-		for _ = 1, 4 do
+		for _ = 1, 2 do
 			local stopped = signals[math.random(3)]
 			stopped "STOP"
 			os.execute "sleep 3"

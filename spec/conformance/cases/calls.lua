@@ -272,7 +272,10 @@ return {
 		observer:close()
 	end },
 
-	{ name = "what is kept is kept while Lua computes", run = function(t, client)
+	-- On the newest versions and LuaJIT, so on every host: it takes its time, and the version makes no difference.
+	{ name = "what is kept is kept while Lua computes", skip = function()
+		return _VERSION < "Lua 5.4" and not rawget(_G, "jit") and "it is run on other versions"
+	end, run = function(t, client)
 		local name = t.prefix .. "busy"
 		local entry = assert(client:register { name = name, addr = "10.0.0.1:80", TTL = 2 })
 		local copy = assert(client:cache { key = name, prefix = true })
