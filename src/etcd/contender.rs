@@ -136,12 +136,11 @@ impl Client {
             .allows(3 * request.name.len() + request.value.len() + 256)?;
         let began = Instant::now();
         let queue = Queue::new(&request.name, request.mode);
-        if let Some(resume) = &request.resume {
-            let is_place = resume.revision > 0 && resume.lease != 0 && queue.has(&resume.key);
+        if let Some(Resume { key, revision, lease }) = &request.resume
+            && (*revision <= 0 || *lease == 0 || request.mode != Mode::Exclusive || !queue.has(key))
+        {
             let text = "what is to be resumed is no place in the queue of this name";
-            (is_place || request.mode != Mode::Exclusive)
-                .then_some(())
-                .ok_or_else(|| Error::new(Code::InvalidArgument, text))?;
+            return Err(Error::new(Code::InvalidArgument, text));
         }
         let wait = request.wait;
         // Who does not wait leaves no trace where somebody holds it.
@@ -514,6 +513,9 @@ impl Task {
                         failures = 0;
                     }
                     Err(error) => {
+                        if error.applied == Applied::No {
+                            place.refused();
+                        }
                         let is_over = match place.standing() {
                             // As often as any call is tried.
                             Standing::Outside => error.applied == Applied::No || failures >= self.options.retry,
@@ -528,8 +530,6 @@ impl Task {
                     }
                 }
             }
-            self.state
-                .send_if_modified(|state| !std::mem::replace(&mut state.is_queued, true));
             match place.standing().clone() {
                 Standing::Lost(error) => return error,
                 Standing::First => self.hold(place, tenure, header, holding),
@@ -539,6 +539,9 @@ impl Task {
                 }
                 Standing::Outside | Standing::Queued(None) => {}
             }
+            // Last: who does not wait looks then.
+            self.state
+                .send_if_modified(|state| !std::mem::replace(&mut state.is_queued, true));
             own.follow(place.key(), || self.own_news(place));
             // What a watch has missed is asked for all the same.
             let again = tenure.ttl().mul_f64(0.8 + 0.4 * random::fraction());

@@ -40,5 +40,6 @@ mod tests {
     fn corpus() {
         run("watches", watches);
         run("cache", cache);
+        run("contender", contender);
     }
 }

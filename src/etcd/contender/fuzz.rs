@@ -162,6 +162,7 @@ impl World {
             2 => {
                 let _ = self.store.txn(&question);
             }
+            3 => contender.place.refused(),
             _ => {
                 let response = self.store.txn(&question);
                 contender.hear(response);

@@ -290,6 +290,11 @@ impl Place {
         }
     }
 
+    /// The question has certainly done nothing.
+    pub(crate) fn refused(&mut self) {
+        self.unanswered -= u32::from(self.standing == Standing::Outside && self.unanswered > 0);
+    }
+
     /// Something may have changed: it is to be asked again.
     pub(crate) fn due(&mut self) {
         self.is_due = true;
