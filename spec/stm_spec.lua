@@ -163,6 +163,58 @@ describe("a transaction of code", function()
 		end
 	end)
 
+	it("compares what this run has read, not what earlier ones have", function()
+		put("head", "0")
+		local runs = 0
+		local response = assert(client:stm(function(tx)
+			runs = runs + 1
+			local head = tonumber(tx:get(prefix .. "head"))
+			tx:get(prefix .. "item" .. head)
+			if runs < 100 then
+				put("head", tostring(head + 1))
+				if head > 0 then
+					put("item" .. head - 1, "read by nobody any more")
+				end
+			end
+			tx:put(prefix .. "seen", tostring(head))
+			return head
+		end))
+		assert.are.same({ 99, 100 }, { response.result, response.tries })
+	end)
+
+	it("writes as many keys as it may compare", function()
+		local function write(count, isolation)
+			return client:stm { isolation = isolation, apply = function(tx)
+				for i = 1, count do
+					local key = ("%sm/%03d"):format(prefix, i)
+					tx:put(key, (tx:get(key) or "") .. "x")
+					tx:delete(prefix .. "none")
+				end
+				return count
+			end }
+		end
+		assert.are.equal(127, assert(write(127)).result)
+		assert.are.equal(127, assert(write(127, "serializable")).result)
+		assert.are.equal("invalid_argument", select(3, write(129)).code)
+	end)
+
+	it("writes nothing by what is left of an earlier run", function()
+		put("n", "1")
+		local first
+		assert(client:stm(function(tx)
+			local n = tonumber(tx:get(prefix .. "n"))
+			if not first then
+				first = tx
+				put("n", "2")
+			else
+				assert.has_error(function() first:put(prefix .. "late", "1") end, "put: the transaction is over")
+			end
+			tx:put(prefix .. "n", tostring(n + 1))
+		end))
+		assert.are.equal("3", value "n")
+		assert.is_nil(value "late")
+	end)
+
 	it("fetches keys together, and reads them no more", function()
 		put("a", "1")
 		local response = assert(client:stm { keys = { prefix .. "a", prefix .. "b" }, apply = function(tx)
@@ -221,7 +273,7 @@ describe("a transaction of code", function()
 		assert(client:txn { success = ops })
 		local _, message, info = client:stm(function(tx) return #tx:get { key = prefix, prefix = true } end)
 		assert.are.equal("invalid_argument", info.code)
-		assert.matches("has 121 keys, a transaction reads 120 of one at the most", message)
+		assert.matches("has more than the 120 keys that a transaction reads of one", message)
 		assert(client:delete(prefix .. "001"))
 		assert.are.equal(120, assert(client:stm(function(tx)
 			tx:put(prefix .. "other/x", "")

@@ -1,8 +1,8 @@
 -- A job that runs once per period in a whole fleet, whichever process is up.
 --   lua examples/daemons/cron.lua NAME SECONDS
 -- In: the job's name, which all processes of the fleet share, and its period. Out: a line for each run, until it is
--- killed. Should the process die in the midst of a run, that run is not repeated: for a job that may run twice, mark it
--- after it.
+-- killed. A run whose process dies in the midst of it, or whose mark may have been lost on the way, is not repeated: a
+-- job that may run twice is marked after it.
 
 ---@diagnostic disable: await-in-sync -- a call blocks here
 
@@ -13,25 +13,32 @@ local client = etcd.newclient { endpoints = { os.getenv "ETCD_ENDPOINTS" or "127
 local mark = "cron/" .. name .. ":last"
 
 local function job(slot)
-	print("run", slot)
+	print("run", os.date("!%H:%M:%S", slot))
+end
+
+-- When the job was run last, in seconds since 1970; nil where that is not known.
+local function last()
+	local response = client:get(mark)
+	local kv = response and response.kvs[1]
+	return response and (kv and tonumber(kv.value) or 0)
 end
 
 io.stdout:setvbuf "line"
-while true do
-	local slot = math.floor(os.time() / period)
+repeat
+	local slot = math.floor(os.time() / period) * period
+	local known = last()
 	-- Nobody waits: one of the fleet is enough. While etcd is down nothing runs.
-	local lock = client:lock { name = "cron/" .. name, wait = 0, deadline = 2 }
+	local lock = known and known < slot and client:lock { name = "cron/" .. name, wait = 0, deadline = 2 }
 	if lock then
 		lock:run(function()
-			local response = client:get(mark)
-			local last = response and response.kvs[1]
-			if response and not (last and tonumber(last.value) >= slot) then
-				-- Only who holds the lock marks it, and only who has marked it runs it.
-				if lock:put { key = mark, value = ("%d"):format(slot) } then
-					job(("%d"):format(slot))
+			known = last()
+			-- Only who holds the lock marks it, and only who has marked it runs it.
+			if known and known < slot and lock:put { key = mark, value = ("%d"):format(slot) } then
+				local ok, problem = pcall(job, slot)
+				if not ok then
+					print("failed", problem)
 				end
 			end
 		end)
 	end
-	os.execute "sleep 0.1"
-end
+until not os.execute "sleep 0.1"

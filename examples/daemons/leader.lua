@@ -21,8 +21,11 @@ while true do
 			local response = client:get(key)
 			local last = response and response.kvs[1]
 			if response then
-				-- Not written any more once somebody else leads, whatever this process believes.
-				leader:put { key = key, value = ("%d"):format((last and tonumber(last.value) or 0) + 1) }
+				-- Not written once somebody else leads, whatever this process believes; and not over what has come late.
+				leader:txn {
+					compare = { { key = key, mod_revision = last and last.mod_revision or 0 } },
+					success = { { put = { key = key, value = ("%d"):format((last and tonumber(last.value) or 0) + 1) } } },
+				}
 			end
 			time.sleep(50)
 		end

@@ -598,7 +598,11 @@ impl Task {
     /// Gives the place up. What of it may come true later is taken back then. Fails where that is not allowed.
     async fn leave(self, place: Place, tenure: Tenure) -> Result<()> {
         if self.client.is_closed() {
-            return Ok(());
+            let applied = Applied::Maybe;
+            return Err(Error {
+                applied,
+                ..Error::closed()
+            });
         }
         match tenure {
             Tenure::Own { lease, ttl, .. } => {
@@ -609,7 +613,12 @@ impl Task {
                 timeout(ttl, leaving).await.map_or(Ok(()), |left| left.map(drop))
             }
             // Its lease, and so the key, is another process's now; or ends, and the key with it.
-            Tenure::Session(session) if session.holding.check().is_err() => Ok(()),
+            Tenure::Session(session) if session.holding.check().is_err() => {
+                if !session.is_orphaned() {
+                    session.gone().await;
+                }
+                Ok(())
+            }
             Tenure::Session(session) => {
                 tokio::select! {
                     left = self.left(&place) => {

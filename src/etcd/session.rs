@@ -54,6 +54,8 @@ pub struct Session {
     pub(super) once: Option<Arc<Once>>,
     client: Client,
     is_orphaned: Arc<AtomicBool>,
+    /// Is the lease one that was there before?
+    is_existing: bool,
     is_kept: AtomicBool,
     /// Is its lease revoked, or left to its TTL?
     gone: watch::Receiver<bool>,
@@ -101,6 +103,7 @@ impl Client {
             once,
             client: self.clone(),
             is_orphaned,
+            is_existing: matches!(request.lease, SessionLease::Existing(_)),
             is_kept: AtomicBool::new(false),
             gone,
         })
@@ -113,9 +116,29 @@ impl Session {
         self.holding.check().is_ok()
     }
 
+    /// Does it live though this is dropped?
+    pub fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
+    }
+
     /// It lives from now on though this is dropped.
     pub fn keep(&self) {
         self.is_kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody has it: it is closed, unless it is kept; a lease that was there before is left as it is.
+    pub fn discard(&self) {
+        match (self.is_kept.load(Ordering::Relaxed), self.is_existing) {
+            (true, _) => {}
+            (false, false) => self.close(),
+            // Where it has ended already there is nothing to be left.
+            (false, true) => drop(self.orphan()),
+        }
+    }
+
+    /// Is its lease another's now?
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.is_orphaned.load(Ordering::Relaxed)
     }
 
     /// What tells its end.
@@ -154,9 +177,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.is_kept.load(Ordering::Relaxed) {
-            self.close();
-        }
+        self.discard();
     }
 }
 

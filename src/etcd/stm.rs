@@ -39,10 +39,19 @@ pub struct Transaction {
     revision: i64,
     /// The first read's.
     header: Option<ResponseHeader>,
-    /// What was read, by where, in the order of the reads.
-    reads: Vec<(KeyRange, Vec<KeyValue>)>,
+    /// In the order of the reads.
+    reads: Vec<Read>,
     puts: BTreeMap<Bytes, PutRequest>,
     deletes: Vec<KeyRange>,
+}
+
+/// A range that was read.
+#[derive(Debug, Clone)]
+struct Read {
+    range: KeyRange,
+    kvs: Vec<KeyValue>,
+    /// By this run, and not only by one before it.
+    is_used: bool,
 }
 
 /// How a commit has ended.
@@ -68,7 +77,7 @@ impl Transaction {
     }
 
     /// What a read sees, if all of its range has been read.
-    pub fn seen(&self, request: &RangeRequest) -> Option<Vec<KeyValue>> {
+    pub fn seen(&mut self, request: &RangeRequest) -> Option<Vec<KeyValue>> {
         let range = KeyRange::of(request);
         // A key that was put here need not be read.
         if range.end.is_empty()
@@ -76,8 +85,10 @@ impl Transaction {
         {
             return Some(vec![self.put_here(put)]);
         }
-        let (_, read) = self.reads.iter().find(|(read, _)| read.covers(&range))?;
+        let read = self.reads.iter_mut().find(|read| read.range.covers(&range))?;
+        read.is_used = true;
         let mut kvs: BTreeMap<_, _> = read
+            .kvs
             .iter()
             .filter(|kv| range.holds(&kv.key) && !self.deletes.iter().any(|deleted| deleted.holds(&kv.key)))
             .map(|kv| (kv.key.clone(), kv.clone()))
@@ -96,7 +107,7 @@ impl Transaction {
 
     /// A key as it will be. It has no revision of its change yet.
     fn put_here(&self, put: &PutRequest) -> KeyValue {
-        let read = self.reads.iter().flat_map(|(_, kvs)| kvs);
+        let read = self.reads.iter().flat_map(|read| &read.kvs);
         let before = read.into_iter().find(|kv| kv.key == put.key);
         KeyValue {
             key: put.key.clone(),
@@ -112,7 +123,7 @@ impl Transaction {
     fn fetch(&self, range: &KeyRange) -> RangeRequest {
         RangeRequest {
             revision: self.revision,
-            ..range.clone().request()
+            ..limited(range)
         }
     }
 
@@ -120,17 +131,19 @@ impl Transaction {
     fn fetched(&mut self, range: KeyRange, header: Option<ResponseHeader>, kvs: Vec<KeyValue>) -> Result<()> {
         if kvs.len() > MOST {
             let key = String::from_utf8_lossy(&range.key).into_owned();
-            let text = format!(
-                "the range from '{key}' on has {} keys, a transaction reads {MOST} of one at the most",
-                kvs.len()
-            );
+            let text =
+                format!("the range from '{key}' on has more than the {MOST} keys that a transaction reads of one");
             return Err(Error::new(Code::InvalidArgument, text));
         }
         if self.revision == 0 {
             self.revision = header.map_or(0, |header| header.revision);
             self.header = header;
         }
-        self.reads.push((range, kvs));
+        self.reads.push(Read {
+            range,
+            kvs,
+            is_used: false,
+        });
         Ok(())
     }
 
@@ -146,13 +159,17 @@ impl Transaction {
             end: delete.range_end.clone(),
         };
         self.puts.retain(|key, _| !range.holds(key));
-        self.deletes.push(range);
+        if !self.deletes.iter().any(|deleted| deleted.covers(&range)) {
+            self.deletes.retain(|deleted| !range.covers(deleted));
+            self.deletes.push(range);
+        }
     }
 
     /// The next run writes what it wants to; what was read stays.
     pub fn restart(&mut self) {
         self.puts.clear();
         self.deletes.clear();
+        self.reads.iter_mut().for_each(|read| read.is_used = false);
     }
 
     /// The next run reads anew.
@@ -168,17 +185,15 @@ impl Transaction {
         if self.puts.is_empty() && deletes.is_empty() {
             return None;
         }
-        let mut compare: Vec<_> = self
-            .reads
-            .iter()
-            .flat_map(|(range, kvs)| self.unchanged(range, kvs))
-            .collect();
+        let used = || self.reads.iter().filter(|read| read.is_used);
+        let mut compare: Vec<_> = used().flat_map(|read| self.unchanged(&read.range, &read.kvs)).collect();
         if self.isolation == Isolation::Snapshot && self.revision > 0 {
-            let put = self.puts.keys().map(|key| KeyRange {
-                key: key.clone(),
-                end: Bytes::new(),
-            });
-            compare.extend(put.chain(deletes.iter().cloned()).map(|range| self.untouched(&range)));
+            let put = self.puts.keys().cloned().map(KeyRange::of_key);
+            // What was read is compared already.
+            let blind = put
+                .chain(deletes.iter().cloned())
+                .filter(|range| !used().any(|read| read.range.covers(range)));
+            compare.extend(blind.map(|range| self.untouched(&range)));
         }
         let deletes = deletes.into_iter().map(|range| {
             Op::RequestDeleteRange(DeleteRangeRequest {
@@ -188,10 +203,7 @@ impl Transaction {
             })
         });
         let puts = self.puts.values().cloned().map(Op::RequestPut);
-        let reads = self
-            .reads
-            .iter()
-            .map(|(range, _)| Op::RequestRange(range.clone().request()));
+        let reads = used().map(|read| Op::RequestRange(limited(&read.range)));
         Some(TxnRequest {
             compare,
             success: ops(deletes.chain(puts)),
@@ -248,9 +260,11 @@ impl Transaction {
 
     /// Takes what a commit that has failed has read.
     fn reread(&mut self, response: TxnResponse) -> Result<()> {
-        let ranges: Vec<_> = std::mem::take(&mut self.reads)
+        let reads = std::mem::take(&mut self.reads);
+        let ranges: Vec<_> = reads
             .into_iter()
-            .map(|(range, _)| range)
+            .filter(|read| read.is_used)
+            .map(|read| read.range)
             .collect();
         self.forget();
         let header = response.header;
@@ -260,6 +274,14 @@ impl Transaction {
             }
         }
         Ok(())
+    }
+}
+
+/// The request for a range, which fails where it has too many keys: so many need not be sent.
+fn limited(range: &KeyRange) -> RangeRequest {
+    RangeRequest {
+        limit: MOST as i64 + 1,
+        ..range.clone().request()
     }
 }
 
@@ -311,11 +333,17 @@ impl Client {
         options: &CallOptions,
     ) -> Result<()> {
         let ranges = keys.into_iter().map(|key| KeyRange { key, end: Bytes::new() });
-        transaction.reads = ranges.map(|range| (range, Vec::new())).collect();
+        transaction.reads = ranges
+            .map(|range| Read {
+                range,
+                kvs: Vec::new(),
+                is_used: true,
+            })
+            .collect();
         let reads = transaction
             .reads
             .iter()
-            .map(|(range, _)| Op::RequestRange(range.clone().request()));
+            .map(|read| Op::RequestRange(limited(&read.range)));
         let request = TxnRequest {
             success: ops(reads),
             ..TxnRequest::default()

@@ -141,7 +141,11 @@ impl LuaUserData for NativeSession {
 
         methods.add_method("close", |_, native, ()| {
             if let Some(session) = native.session() {
-                session.close();
+                // One that never came to the program is none of its own.
+                session.discard();
+                if session.is_kept() {
+                    session.close();
+                }
             }
             Ok(())
         });

@@ -353,8 +353,10 @@ impl LuaUserData for NativeTransaction {
             native.ask(lua, COMMIT, move |transaction, client, options| async move {
                 let mut transaction = transaction.lock().await;
                 let committed = client.stm_commit(&mut transaction, &options).await?;
-                if committed == Committed::Again && tries > AT_ONCE {
+                if committed == Committed::Again && tries >= AT_ONCE {
                     sleep(PAUSE.mul_f64(random::fraction())).await;
+                    // Old by now: who builds on it would lose again.
+                    transaction.forget();
                 }
                 Ok(Step::Committed(committed))
             })

@@ -82,18 +82,16 @@ function tx:delete(req)
 	must(self, native:delete(req))
 end
 
---- As others do; a transaction ends with its function.
-function tx:close()
-	check(self, "close").over = true
-end
-
 -- One run: what has become of it, and the first value.
 ---@async
-local function attempt(self, apply, try)
-	self.anew = false
+local function attempt(client, native, apply, try)
+	-- Each run has an object of its own, so that what is left of an earlier one writes nothing.
+	local self = setmetatable({ client = client, loop = client.loop, native = native, anew = false, over = false }, mt)
 	local ok, result, reason = pcall(apply, self)
+	self.over = true
 	-- What its methods have noted meanwhile.
-	local problem, anew = self.problem, self.anew --[[@as boolean]]
+	local problem = self.problem --[[@as { message: string, info: silly.store.etcd.info }?]]
+	local anew = self.anew --[[@as boolean]]
 	if problem then
 		return nil, problem.message, problem.info
 	elseif anew then
@@ -103,44 +101,16 @@ local function attempt(self, apply, try)
 	elseif result == nil and reason ~= nil then
 		return failure("stm", "cancelled", tostring(reason))
 	end
-	local response, message, info = await(self, self.native, "stm.commit", try)
+	local response, message, info = await(self, native, "stm.commit", try)
 	if response then
 		response.result, response.tries = result, try
 	end
 	return response, message, info
 end
 
--- Runs it until it commits, fails, or has been tried often enough.
----@async
-local function run(self, apply, tries, prefetches)
-	if prefetches then
-		local read, message, info = await(self, self.native, "stm.prefetch")
-		if not read then
-			return nil, message, info
-		end
-	end
-	for try = 1, tries do
-		local response, message, info = attempt(self, apply, try)
-		if response ~= false then
-			return response, message, info
-		end
-		self.native:restart()
-	end
-	return failure("stm", "aborted", ("others have changed what was read during each of %d tries"):format(tries))
-end
-
----@async
-local function finish(self, ok, ...)
-	self.over = true
-	if not ok then
-		error((...), 0)
-	end
-	return ...
-end
-
 local M = {}
 
---- Runs a function as a transaction.
+--- Runs a function as a transaction, until it commits, fails, or has been tried often enough.
 ---@async
 ---@param client silly.store.etcd.client
 ---@param native silly.store.etcd.native.transaction
@@ -151,8 +121,20 @@ local M = {}
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function M.run(client, native, apply, tries, prefetches)
-	local self = setmetatable({ client = client, loop = client.loop, native = native, anew = false, over = false }, mt)
-	return finish(self, pcall(run, self, apply, tries, prefetches))
+	if prefetches then
+		local read, message, info = await(client, native, "stm.prefetch")
+		if not read then
+			return nil, message, info
+		end
+	end
+	for try = 1, tries do
+		local response, message, info = attempt(client, native, apply, try)
+		if response ~= false then
+			return response, message, info
+		end
+		native:restart()
+	end
+	return failure("stm", "aborted", ("others have changed what was read during each of %d tries"):format(tries))
 end
 
 return M
