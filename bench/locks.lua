@@ -3,7 +3,8 @@
 -- In: $ETCD_ENDPOINTS. Out: a table of locking, of hand-overs among those that wait, and of transactions. Times are CPU
 -- of the whole process, all its threads; of the wall clock where that is said.
 
-local silly = require "silly"
+---@diagnostic disable: await-in-sync -- the main chunk is a task
+
 local etcd = require "silly.store.etcd"
 local core = require "silly.store.etcd.core"
 local waitgroup = require "silly.sync.waitgroup"
@@ -26,49 +27,47 @@ local function measure(what, times, f)
 end
 
 print(("| %-52s | %10s | |\n| --- | ---: | --- |"):format(_VERSION, ""))
-silly.run(function()
-	measure("put, to compare", 500, function() assert(client:put { key = "bench/put", value = "" }) end)
-	measure("lock and unlock, with a lease of its own", 500, function()
-		assert(assert(client:lock "bench/lock"):unlock())
-	end)
-	local session = assert(client:session())
-	measure("lock and unlock, on a session", 500, function()
-		assert(assert(client:lock { name = "bench/lock", session = session }):unlock())
-	end)
+measure("put, to compare", 500, function() assert(client:put { key = "bench/put", value = "" }) end)
+measure("lock and unlock, with a lease of its own", 500, function()
+	assert(assert(client:lock "bench/lock"):unlock())
+end)
+local session = assert(client:session())
+measure("lock and unlock, on a session", 500, function()
+	assert(assert(client:lock { name = "bench/lock", session = session }):unlock())
+end)
 
-	local lock = assert(client:lock { name = "bench/held", session = session })
-	local began, READS = os.clock(), 2000000
-	for _ = 1, READS do
-		lock:held()
-	end
-	row("held", (os.clock() - began) / READS * 1e9, "ns")
-	measure("a put under the lock", 500, function() assert(lock:put { key = "bench/put", value = "" }) end)
+local lock = assert(client:lock { name = "bench/held", session = session })
+local began, READS = os.clock(), 2000000
+for _ = 1, READS do
+	lock:held()
+end
+row("held", (os.clock() - began) / READS * 1e9, "ns")
+measure("a put under the lock", 500, function() assert(lock:put { key = "bench/put", value = "" }) end)
 
-	local WAITERS = 100
-	local all = waitgroup.new()
-	for _ = 1, WAITERS do
-		all:fork(function()
-			local held = assert(client:lock { name = "bench/held", session = session })
-			held:unlock()
-		end)
-	end
-	repeat until assert(client:get { key = "bench/held/", prefix = true, count_only = true }).count == WAITERS + 1
-	local cpu, wall = os.clock(), core:monotonic()
-	assert(lock:unlock())
-	all:wait()
-	row("a hand-over, of 100 that wait", (os.clock() - cpu) / WAITERS * 1e6, "us")
-	row("a hand-over, of 100 that wait, wall clock", (core:monotonic() - wall) / WAITERS, "ms")
+local WAITERS = 100
+local all = waitgroup.new()
+for _ = 1, WAITERS do
+	all:fork(function()
+		local held = assert(client:lock { name = "bench/held", session = session })
+		held:unlock()
+	end)
+end
+repeat until assert(client:get { key = "bench/held/", prefix = true, count_only = true }).count == WAITERS + 1
+local cpu, wall = os.clock(), core:monotonic()
+assert(lock:unlock())
+all:wait()
+row("a hand-over, of 100 that wait", (os.clock() - cpu) / WAITERS * 1e6, "us")
+row("a hand-over, of 100 that wait, wall clock", (core:monotonic() - wall) / WAITERS, "ms")
 
-	assert(client:put { key = "bench/n", value = "0" })
-	measure("stm: read, write", 500, function()
-		assert(client:stm(function(tx) tx:put("bench/n", tostring(tonumber(tx:get "bench/n") + 1)) end))
-	end)
-	measure("the same by get and txn", 500, function()
-		local kv = assert(client:get "bench/n").kvs[1]
-		assert(assert(client:txn {
-			compare = { { key = "bench/n", mod_revision = kv.mod_revision } },
-			success = { { put = { key = "bench/n", value = tostring(tonumber(kv.value) + 1) } } },
-		}).succeeded)
-	end)
+assert(client:put { key = "bench/n", value = "0" })
+measure("stm: read, write", 500, function()
+	assert(client:stm(function(tx) tx:put("bench/n", tostring(tonumber(tx:get "bench/n") + 1)) end))
+end)
+measure("the same by get and txn", 500, function()
+	local kv = assert(client:get "bench/n").kvs[1]
+	assert(assert(client:txn {
+		compare = { { key = "bench/n", mod_revision = kv.mod_revision } },
+		success = { { put = { key = "bench/n", value = tostring(tonumber(kv.value) + 1) } } },
+	}).succeeded)
 end)
 client:close()
