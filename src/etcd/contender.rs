@@ -482,7 +482,7 @@ impl Task {
             }
             Under::Session(session) => {
                 session.holding.check()?;
-                let own = format!("{:x}-{:016x}", session.id, nonce()?);
+                let own = format!("{:x}-{:016x}", session.id, random::unique("a key")?);
                 (Tenure::Session(session), own)
             }
         };
@@ -740,12 +740,4 @@ impl News {
         }
         self.coming = None;
     }
-}
-
-/// A number that nobody else has drawn. From the operating system: a fork must not draw the same.
-pub(super) fn nonce() -> Result<u64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::new(Code::Internal, format!("no random number for a key: {error}")))?;
-    Ok(u64::from_ne_bytes(bytes))
 }

@@ -15,7 +15,6 @@ use super::backoff;
 use super::cache::KeyRange;
 use super::client::Client;
 use super::config::CallOptions;
-use super::contender::nonce;
 use super::error::{Applied, Code, Done, Error, Result};
 use super::holding::Holding;
 use super::pb::compare::{CompareTarget, TargetUnion};
@@ -25,6 +24,7 @@ use super::pb::{
     Compare, KeyValue, PutRequest, PutResponse, RangeRequest, RequestOp, Response as _, ResponseHeader, ResponseOp,
     TxnRequest, TxnResponse,
 };
+use super::random;
 
 /// What the marker has where a write was given up.
 const VOID: &str = "void ";
@@ -51,7 +51,7 @@ enum Says {
 impl Once {
     /// The marker of a session on `lease`, below a prefix of keys.
     pub(crate) fn new(prefix: &[u8], lease: i64, holding: Arc<Holding>) -> Result<Self> {
-        let own = format!("{lease:x}-{:016x}", nonce()?);
+        let own = format!("{lease:x}-{:016x}", random::unique("a key")?);
         Ok(Self {
             marker: [prefix, own.as_bytes()].concat().into(),
             lease,
@@ -80,7 +80,7 @@ impl Once {
             min_revision: 0,
             ..options.clone()
         };
-        let token = format!("{:016x}", nonce()?);
+        let token = format!("{:016x}", random::unique("a key")?);
         let mut lost: Option<Error> = None;
         let mut failures = 0;
         loop {

@@ -3,15 +3,20 @@
 //! A generator of our own would be copied by fork and by snapshots of a machine, and two processes would then choose
 //! the same. Asking the kernel costs a fraction of a microsecond, and is done where something was lost or begins.
 
+use super::error::{Code, Error, Result};
+
 /// A number of 64 bits.
 pub(crate) fn bits() -> u64 {
+    // No kernel that runs etcd's clients refuses. Chance is no matter of safety but for ids.
+    unique("nothing").unwrap_or(0)
+}
+
+/// The same for `what`, which nobody else may have drawn.
+pub(crate) fn unique(what: &str) -> Result<u64> {
     let mut bytes = [0; 8];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_ne_bytes(bytes),
-        // No kernel that runs etcd's clients refuses. Chance is no matter of safety but for ids, which ask by
-        // themselves.
-        Err(_) => 0,
-    }
+    let filled = getrandom::fill(&mut bytes);
+    filled.map_err(|error| Error::new(Code::Internal, format!("no random number for {what}: {error}")))?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 /// A number below `limit`; 0 where that is 0.

@@ -19,7 +19,9 @@ use super::read::Reader;
 use super::table::{Encode, Table, build};
 use crate::bridge::Owned;
 use crate::etcd::pb::ResponseHeader;
-use crate::etcd::{self, Applied, CallOptions, Client, RegisterRequest, Registration, RegistrationStatus, Statuses};
+use crate::etcd::{
+    self, Applied, CallOptions, Client, RegisterRequest, Registration, RegistrationStatus, Statuses, random,
+};
 
 /// What stands at the start of messages.
 const UPDATE: &str = "registration.update";
@@ -128,7 +130,10 @@ fn named(fields: &mut Fields<'_>) -> Result<(Entry, Bytes), Invalid> {
     fields.value("value")?;
     let id = match id {
         Some(id) => id,
-        None => random_id().map_err(|reason| fields.error(&reason))?,
+        None => {
+            let drawn = random::unique("an id").map_err(|error| fields.error(&error.message))?;
+            format!("{drawn:016x}").into()
+        }
     };
     let endpoint = Endpoint {
         addr: addr.unwrap_or_default(),
@@ -141,13 +146,6 @@ fn named(fields: &mut Fields<'_>) -> Result<(Entry, Bytes), Invalid> {
         is_endpoint: true,
     };
     Ok((entry, value))
-}
-
-/// Sixteen digits at random, from the operating system: a fork must not draw the same.
-fn random_id() -> Result<Bytes, String> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|error| format!("no random number for an id: {error}"))?;
-    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)).into())
 }
 
 /// `client:register(req)`

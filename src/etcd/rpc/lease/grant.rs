@@ -9,6 +9,7 @@ use crate::etcd::clock::Moment;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::pb::{LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseTimeToLiveRequest};
+use crate::etcd::random;
 
 use super::{NOT_FOUND, other_lease};
 
@@ -121,13 +122,9 @@ fn grants(asked: i64, granted: i64) -> bool {
     granted == asked || (asked..=LONGEST_MINIMUM).contains(&granted)
 }
 
-/// An id at random. From the operating system, since a generator of our own is copied by a fork and by a snapshot of
-/// the machine, and both copies then draw the same.
+/// An id at random.
 fn draw() -> Result<i64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::new(Code::Internal, format!("no random number for a lease id: {error}")))?;
-    Ok((i64::from_ne_bytes(bytes) & i64::MAX).max(1))
+    Ok((random::unique("a lease id")?.cast_signed() & i64::MAX).max(1))
 }
 
 #[cfg(test)]
