@@ -24,12 +24,13 @@ use super::client::Client;
 use super::config::CallOptions;
 use super::error::{Code, Error, Result};
 use super::pb::{KeyValue, RangeRequest, RangeResponse, Response as _};
+use super::range::KeyRange;
 use super::readable::Readable;
 
 pub use query::Query;
 use replica::{Replica, Shared, State};
+pub use store::Changed;
 pub(super) use store::Store;
-pub use store::{Changed, KeyRange};
 
 /// How long a linearizable read waits for the replica before it asks the server for the keys themselves.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -255,7 +256,7 @@ impl Cache {
 
     /// Fails where the value of a key is unknown, and says why.
     pub fn check(&self, key: Bytes) -> Result<()> {
-        self.readable(&KeyRange { key, end: Bytes::new() })?;
+        self.readable(&KeyRange::of_key(key))?;
         self.state().check()
     }
 

@@ -18,7 +18,6 @@ use super::leases::Keeper;
 use super::login::Login;
 use super::namespace::Namespace;
 use super::once::Once;
-use super::pb::{TxnRequest, TxnResponse};
 use super::servers::{Servers, identity};
 use super::session::Session;
 use super::transport::address::Address;
@@ -119,22 +118,12 @@ impl Client {
         })
     }
 
-    /// The same without that.
-    fn plain(&self) -> Self {
+    /// A handle on the same client, of whose writes it need not be known whether they have happened.
+    pub(super) fn deciding_nothing(&self) -> Self {
         Self {
             once: None,
             ..self.clone()
         }
-    }
-
-    /// Makes a write of which it is known whether it has happened.
-    pub(super) async fn write_once(
-        &self,
-        once: &Once,
-        request: TxnRequest,
-        options: &CallOptions,
-    ) -> Result<TxnResponse> {
-        once.write(&self.plain(), request, options).await
     }
 
     /// A handle on the same client that writes whatever is held.

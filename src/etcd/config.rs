@@ -88,6 +88,15 @@ impl CallOptions {
         min_revision: 0,
         headers: None,
     };
+
+    /// The same, by which nothing is sent twice that may have been done: what compares something could fail for what the
+    /// first has written.
+    pub(crate) fn at_most_once(&self) -> Self {
+        Self {
+            retry_unknown: false,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for CallOptions {

@@ -154,8 +154,7 @@ impl Client {
         let options = CallOptions {
             deadline: None,
             // Whatever is repeated is repeated by the place, which knows of it.
-            retry_unknown: false,
-            ..options
+            ..options.at_most_once()
         };
         let state = Arc::new(watch::Sender::new(State::default()));
         let stop = CancellationToken::new();

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cache::KeyRange;
 use super::contender::place;
 use super::error::{Code, Error, Result};
 use super::holding::Holding;
 use super::pb::request_op::Request as Op;
 use super::pb::response_op::Response as OpResponse;
-use super::pb::{PutRequest, RequestOp, TxnRequest, TxnResponse};
+use super::pb::{PutRequest, TxnRequest, TxnResponse};
+use super::range::KeyRange;
 
 /// The key of a holder, as it was made.
 pub(crate) struct Guard {
@@ -42,9 +42,7 @@ impl Guard {
             ..PutRequest::default()
         };
         Ok(self.compared(TxnRequest {
-            success: vec![RequestOp {
-                request: Some(Op::RequestPut(put)),
-            }],
+            success: vec![Op::RequestPut(put).into()],
             ..TxnRequest::default()
         }))
     }
@@ -52,9 +50,7 @@ impl Guard {
     fn compared(&self, request: TxnRequest) -> TxnRequest {
         TxnRequest {
             compare: place::guard(&self.key, self.revision, self.lease),
-            success: vec![RequestOp {
-                request: Some(Op::RequestTxn(request)),
-            }],
+            success: vec![Op::RequestTxn(request).into()],
             failure: Vec::new(),
         }
     }

@@ -39,13 +39,14 @@ mod session;
 mod stm;
 mod stream;
 mod transport;
+mod txn;
 mod version;
 mod watches;
 
 pub mod pb;
 pub mod range;
 
-pub use cache::{Cache, CacheRequest, CacheState, CacheStatus, Changed, Changes, KeyRange, Peek, Query};
+pub use cache::{Cache, CacheRequest, CacheState, CacheStatus, Changed, Changes, Peek, Query};
 pub use client::Client;
 pub use config::{CallOptions, Config, MAX_REQUEST};
 pub use contender::{ContendRequest, Contender, Mode, Resume, Under};
@@ -54,6 +55,7 @@ pub use error::{Applied, Attempts, Code, Done, Error, Holder, Result};
 pub use holding::{Loss, Losses};
 pub use leases::Renewals;
 pub use login::Credentials;
+pub use range::KeyRange;
 pub use readable::Readable;
 pub use registration::{RegisterRequest, Registration, RegistrationStatus, Statuses};
 #[cfg(feature = "lua")]

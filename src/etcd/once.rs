@@ -12,19 +12,19 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::backoff;
-use super::cache::KeyRange;
 use super::client::Client;
 use super::config::CallOptions;
 use super::error::{Applied, Code, Done, Error, Result};
 use super::holding::Holding;
-use super::pb::compare::{CompareTarget, TargetUnion};
+use super::pb::compare::TargetUnion;
 use super::pb::request_op::Request as Op;
 use super::pb::response_op::Response as OpResponse;
 use super::pb::{
-    Compare, KeyValue, PutRequest, PutResponse, RangeRequest, RequestOp, Response as _, ResponseHeader, ResponseOp,
-    TxnRequest, TxnResponse,
+    Compare, PutRequest, PutResponse, RequestOp, Response as _, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
 use super::random;
+use super::range::KeyRange;
+use super::txn::equal;
 
 /// What the marker has where a write was given up.
 const VOID: &str = "void ";
@@ -76,9 +76,8 @@ impl Once {
             None => self.turn.lock().await,
         };
         let options = CallOptions {
-            retry_unknown: false,
             min_revision: 0,
-            ..options.clone()
+            ..options.at_most_once()
         };
         let token = format!("{:016x}", random::unique("a key")?);
         let mut lost: Option<Error> = None;
@@ -95,7 +94,7 @@ impl Once {
                     *turn = response.revision();
                     return unmarked(response);
                 }
-                Ok(response) => match (self.says(&token, response), lost) {
+                Ok(response) => match (self.says(&token, response), lost.take()) {
                     (Says::Done(done), lost) => {
                         *turn = done.revision;
                         return known(&request, done, lost);
@@ -107,7 +106,6 @@ impl Once {
                     // An earlier write of the session was not decided: now it is.
                     (Says::Void(revision) | Says::Nothing(revision), None) => {
                         *turn = revision;
-                        lost = None;
                         Error::new(Code::Aborted, "the marker of the session was changed by others")
                     }
                 },
@@ -134,7 +132,7 @@ impl Once {
     /// Makes the marker, or finds out when it was changed.
     async fn begin(&self, client: &Client, options: &CallOptions) -> Result<i64> {
         let request = TxnRequest {
-            compare: vec![self.compare(CompareTarget::Create, 0)],
+            compare: vec![self.compare(TargetUnion::CreateRevision(0))],
             success: vec![self.put("")],
             failure: vec![self.get()],
         };
@@ -142,7 +140,7 @@ impl Once {
         loop {
             match client.transact(request.clone(), options).await {
                 Ok(response) if response.succeeded => return Ok(response.revision()),
-                Ok(response) => match found(response) {
+                Ok(response) => match response.found() {
                     Some(kv) if kv.lease == self.lease => return Ok(kv.mod_revision),
                     _ => {
                         return Err(Error::new(
@@ -176,7 +174,7 @@ impl Once {
             ..options.clone()
         };
         let void = TxnRequest {
-            compare: vec![self.compare(CompareTarget::Mod, *turn)],
+            compare: vec![self.compare(TargetUnion::ModRevision(*turn))],
             success: vec![self.put(&format!("{VOID}{token}"))],
             failure: vec![self.get()],
         };
@@ -217,7 +215,7 @@ impl Once {
     /// The marker as it is, in the form of a comparison that has failed.
     async fn read(&self, client: &Client, options: &CallOptions) -> Result<TxnResponse> {
         let request = TxnRequest {
-            compare: vec![self.compare(CompareTarget::Create, -1)],
+            compare: vec![self.compare(TargetUnion::CreateRevision(-1))],
             success: Vec::new(),
             failure: vec![self.get()],
         };
@@ -236,17 +234,15 @@ impl Once {
             failure: with("-", &request.failure),
         };
         TxnRequest {
-            compare: vec![self.compare(CompareTarget::Mod, turn)],
-            success: vec![RequestOp {
-                request: Some(Op::RequestTxn(inner)),
-            }],
+            compare: vec![self.compare(TargetUnion::ModRevision(turn))],
+            success: vec![Op::RequestTxn(inner).into()],
             failure: vec![self.get()],
         }
     }
 
     /// What a marker says that was found.
     fn says(&self, token: &str, response: TxnResponse) -> Says {
-        let Some(kv) = found(response).filter(|kv| kv.lease == self.lease) else {
+        let Some(kv) = response.found().filter(|kv| kv.lease == self.lease) else {
             return Says::Nothing(0);
         };
         let revision = kv.mod_revision;
@@ -265,17 +261,8 @@ impl Once {
         }
     }
 
-    fn compare(&self, target: CompareTarget, revision: i64) -> Compare {
-        let target_union = match target {
-            CompareTarget::Create => TargetUnion::CreateRevision(revision),
-            _ => TargetUnion::ModRevision(revision),
-        };
-        Compare {
-            target: target.into(),
-            key: self.marker.clone(),
-            target_union: Some(target_union),
-            ..Compare::default()
-        }
+    fn compare(&self, what: TargetUnion) -> Compare {
+        equal(self.marker.clone(), what)
     }
 
     fn put(&self, value: &str) -> RequestOp {
@@ -285,19 +272,11 @@ impl Once {
             lease: self.lease,
             ..PutRequest::default()
         };
-        RequestOp {
-            request: Some(Op::RequestPut(put)),
-        }
+        Op::RequestPut(put).into()
     }
 
     fn get(&self) -> RequestOp {
-        let get = RangeRequest {
-            key: self.marker.clone(),
-            ..RangeRequest::default()
-        };
-        RequestOp {
-            request: Some(Op::RequestRange(get)),
-        }
+        Op::RequestRange(KeyRange::of_key(self.marker.clone()).request()).into()
     }
 
     /// Refuses a write of the marker itself.
@@ -326,14 +305,6 @@ fn is_refused(error: &Error) -> bool {
 fn no(error: Error) -> Error {
     let applied = Applied::No;
     Error { applied, ..error }
-}
-
-/// The key that was found.
-fn found(response: TxnResponse) -> Option<KeyValue> {
-    response.responses.into_iter().find_map(|op| match op.response {
-        Some(OpResponse::ResponseRange(range)) => range.kvs.into_iter().next(),
-        _ => None,
-    })
 }
 
 /// The response to the write, without that to the put of its marker.

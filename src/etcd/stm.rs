@@ -8,16 +8,18 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::cache::{KeyRange, Query, Store};
+use super::cache::{Query, Store};
 use super::client::Client;
 use super::config::CallOptions;
 use super::error::{Code, Error, Result};
-use super::pb::compare::{CompareResult, CompareTarget, TargetUnion};
+use super::pb::compare::{CompareResult, TargetUnion};
 use super::pb::request_op::Request as Op;
 use super::pb::response_op::Response as OpResponse;
 use super::pb::{
-    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, ResponseHeader, TxnRequest, TxnResponse,
+    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, ResponseHeader, TxnRequest, TxnResponse,
 };
+use super::range::KeyRange;
+use super::txn::equal;
 
 /// The most keys of a range that is read: each is compared, and servers take 128 comparisons.
 const MOST: usize = 120;
@@ -154,10 +156,7 @@ impl Transaction {
 
     /// Wants a range to be deleted; what is put into it later stays.
     pub fn delete(&mut self, delete: &DeleteRangeRequest) {
-        let range = KeyRange {
-            key: delete.key.clone(),
-            end: delete.range_end.clone(),
-        };
+        let range = KeyRange::of_delete(delete);
         self.puts.retain(|key, _| !range.holds(key));
         if !self.deletes.iter().any(|deleted| deleted.covers(&range)) {
             self.deletes.retain(|deleted| !range.covers(deleted));
@@ -206,8 +205,8 @@ impl Transaction {
         let reads = used().map(|read| Op::RequestRange(limited(&read.range)));
         Some(TxnRequest {
             compare,
-            success: ops(deletes.chain(puts)),
-            failure: ops(reads),
+            success: deletes.chain(puts).map(Op::into).collect(),
+            failure: reads.map(Op::into).collect(),
         })
     }
 
@@ -240,22 +239,22 @@ impl Transaction {
     fn unchanged(&self, range: &KeyRange, kvs: &[KeyValue]) -> Vec<Compare> {
         let is_one = range.end.is_empty();
         if is_one && kvs.is_empty() {
-            return vec![compare(range, CompareResult::Equal, 0)];
+            return vec![equal(range.key.clone(), TargetUnion::ModRevision(0))];
         }
-        let key = |kv: &KeyValue| KeyRange {
-            key: kv.key.clone(),
-            end: Bytes::new(),
-        };
         let keys = kvs
             .iter()
-            .map(|kv| compare(&key(kv), CompareResult::Equal, kv.mod_revision));
+            .map(|kv| equal(kv.key.clone(), TargetUnion::ModRevision(kv.mod_revision)));
         let none = (!is_one).then(|| self.untouched(range));
         none.into_iter().chain(keys).collect()
     }
 
     /// That nothing was written there since the transaction has begun.
     fn untouched(&self, range: &KeyRange) -> Compare {
-        compare(range, CompareResult::Less, self.revision + 1)
+        Compare {
+            result: CompareResult::Less.into(),
+            range_end: range.end.clone(),
+            ..equal(range.key.clone(), TargetUnion::ModRevision(self.revision + 1))
+        }
     }
 
     /// Takes what a commit that has failed has read.
@@ -283,20 +282,6 @@ fn limited(range: &KeyRange) -> RangeRequest {
         limit: MOST as i64 + 1,
         ..range.clone().request()
     }
-}
-
-fn compare(range: &KeyRange, result: CompareResult, revision: i64) -> Compare {
-    Compare {
-        result: result.into(),
-        target: CompareTarget::Mod.into(),
-        key: range.key.clone(),
-        range_end: range.end.clone(),
-        target_union: Some(TargetUnion::ModRevision(revision)),
-    }
-}
-
-fn ops(ops: impl Iterator<Item = Op>) -> Vec<RequestOp> {
-    ops.map(|op| RequestOp { request: Some(op) }).collect()
 }
 
 impl Client {
@@ -332,7 +317,7 @@ impl Client {
         keys: Vec<Bytes>,
         options: &CallOptions,
     ) -> Result<()> {
-        let ranges = keys.into_iter().map(|key| KeyRange { key, end: Bytes::new() });
+        let ranges = keys.into_iter().map(KeyRange::of_key);
         transaction.reads = ranges
             .map(|range| Read {
                 range,
@@ -345,7 +330,7 @@ impl Client {
             .iter()
             .map(|read| Op::RequestRange(limited(&read.range)));
         let request = TxnRequest {
-            success: ops(reads),
+            success: reads.map(Op::into).collect(),
             ..TxnRequest::default()
         };
         let response = self.txn(request, options).await?;
@@ -357,12 +342,7 @@ impl Client {
         let Some(request) = transaction.commit() else {
             return Ok(Committed::Yes(transaction.header));
         };
-        // A second one could fail for what the first has written.
-        let options = CallOptions {
-            retry_unknown: false,
-            ..options.clone()
-        };
-        let response = self.txn(request, &options).await?;
+        let response = self.txn(request, &options.at_most_once()).await?;
         if response.succeeded {
             return Ok(Committed::Yes(response.header));
         }

@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::Keeper;
 use super::replica::{Shared, State};
-use super::store::KeyRange;
 use crate::etcd::backoff;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::pb::{RangeRequest, Response as _, WatchCreateRequest};
+use crate::etcd::range::KeyRange;
 use crate::etcd::readable::Readable;
 use crate::etcd::rpc::ScanRequest;
 use crate::etcd::watches::{State as Standing, Status, Watcher};

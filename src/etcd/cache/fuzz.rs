@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::file;
-use super::store::{Changed, KeyRange, Store};
+use super::store::{Changed, Store};
 use crate::etcd::fuzz::Input;
 use crate::etcd::pb::mvccpb::event::EventType;
 use crate::etcd::pb::{Event, KeyValue, RangeResponse, ResponseHeader};
+use crate::etcd::range::KeyRange;
 
 /// The first has keys on both sides that are none of the replica's.
 const KEYS: [&str; 8] = ["a", "k1", "k2", "k3", "k4", "k5", "k6", "l"];

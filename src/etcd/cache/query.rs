@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::store::{KeyRange, Store};
+use super::store::Store;
 use crate::etcd::pb::range_request::{SortOrder, SortTarget};
 use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
+use crate::etcd::range::KeyRange;
 
 /// What is asked for. The revision of the request is not looked at, nor whether it is serializable.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,10 +22,7 @@ pub struct Query {
 impl Query {
     /// The query of a request.
     pub fn new(request: RangeRequest) -> Self {
-        let range = KeyRange {
-            key: request.key.clone(),
-            end: request.range_end.clone(),
-        };
+        let range = KeyRange::of(&request);
         Self { request, range }
     }
 

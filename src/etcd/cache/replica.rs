@@ -11,10 +11,11 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio_util::sync::DropGuard;
 
-use super::store::{KeyRange, Store};
+use super::store::Store;
 use crate::etcd::error::{Code, Error, Result};
 use crate::etcd::namespace::Namespace;
 use crate::etcd::pb::ResponseHeader;
+use crate::etcd::range::KeyRange;
 
 /// The replicas of a client, by their ranges and files.
 #[derive(Default)]

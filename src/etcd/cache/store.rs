@@ -5,95 +5,13 @@
 //! key, so it costs no more than the keys that it has not read.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::etcd::pb::mvccpb::event::EventType;
-use crate::etcd::pb::request_op::Request as Op;
-use crate::etcd::pb::{Event, KeyValue, RangeRequest, TxnRequest};
-
-/// A range of keys as etcd writes it: an empty end is one key, `"\0"` is everything from the first key on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KeyRange {
-    /// The first key.
-    pub key: Bytes,
-    /// The first key behind the range; empty for one key.
-    pub end: Bytes,
-}
-
-impl KeyRange {
-    /// That of a request.
-    pub(crate) fn of(request: &RangeRequest) -> Self {
-        Self {
-            key: request.key.clone(),
-            end: request.range_end.clone(),
-        }
-    }
-
-    /// One key.
-    pub(crate) fn of_key(key: Bytes) -> Self {
-        Self { key, end: Bytes::new() }
-    }
-
-    /// Does the request write something in it, whatever its comparisons say? Of a range that it deletes one key is enough;
-    /// this is for ranges of one key.
-    pub(crate) fn is_written_by(&self, request: &TxnRequest) -> bool {
-        let mut ops = request.success.iter().chain(&request.failure);
-        ops.any(|op| match &op.request {
-            Some(Op::RequestPut(put)) => put.key == self.key,
-            Some(Op::RequestDeleteRange(delete)) => Self {
-                key: delete.key.clone(),
-                end: delete.range_end.clone(),
-            }
-            .holds(&self.key),
-            Some(Op::RequestTxn(txn)) => self.is_written_by(txn),
-            Some(Op::RequestRange(_)) | None => false,
-        })
-    }
-
-    /// The request for all that is in it.
-    pub(crate) fn request(self) -> RangeRequest {
-        RangeRequest {
-            key: self.key,
-            range_end: self.end,
-            ..RangeRequest::default()
-        }
-    }
-
-    /// Is the key in it?
-    pub(crate) fn holds(&self, key: &[u8]) -> bool {
-        match &*self.end {
-            b"" => *key == *self.key,
-            b"\0" => *key >= *self.key,
-            end => *key >= *self.key && key < end,
-        }
-    }
-
-    /// Is the whole of the other range in it?
-    pub(crate) fn covers(&self, other: &Self) -> bool {
-        let reaches = match (&*self.end, &*other.end) {
-            (b"\0", _) => true,
-            (_, b"\0") => false,
-            (_, b"") => return self.holds(&other.key),
-            (b"", _) => false,
-            (end, inner) => inner <= end,
-        };
-        reaches && other.key >= self.key
-    }
-
-    fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
-        let first = Bound::Included(&*self.key);
-        match &*self.end {
-            b"" => (first, Bound::Included(&*self.key)),
-            b"\0" => (first, Bound::Unbounded),
-            // A range that ends before it begins is empty.
-            end if *end <= *self.key => (first, Bound::Excluded(&*self.key)),
-            end => (first, Bound::Excluded(end)),
-        }
-    }
-}
+use crate::etcd::pb::{Event, KeyValue};
+use crate::etcd::range::KeyRange;
 
 /// A key as it is, or none.
 type Kv = Option<Arc<KeyValue>>;

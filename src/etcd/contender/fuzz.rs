@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::place::{Entry, Mode, Place, Queue, Standing};
-use crate::etcd::cache::KeyRange;
 use crate::etcd::error::{Code, Error};
 use crate::etcd::fuzz::Input;
 use crate::etcd::pb::compare::TargetUnion;
@@ -18,6 +17,7 @@ use crate::etcd::pb::{
     Compare, DeleteRangeResponse, KeyValue, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader,
     ResponseOp, TxnRequest, TxnResponse,
 };
+use crate::etcd::range::KeyRange;
 
 /// Runs the steps that `data` stands for.
 pub fn drive(data: &[u8]) {
@@ -387,10 +387,7 @@ impl Store {
     }
 
     fn range(&self, request: &RangeRequest) -> RangeResponse {
-        let range = KeyRange {
-            key: request.key.clone(),
-            end: request.range_end.clone(),
-        };
+        let range = KeyRange::of(request);
         let last = match request.max_create_revision {
             0 => i64::MAX,
             last => last,

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use crate::etcd::error::{Code, Error};
-use crate::etcd::pb::compare::{CompareTarget, TargetUnion};
+use crate::etcd::pb::compare::TargetUnion;
 use crate::etcd::pb::range_request::{SortOrder, SortTarget};
 use crate::etcd::pb::request_op::Request as Op;
 use crate::etcd::pb::response_op::Response as OpResponse;
@@ -16,7 +16,8 @@ use crate::etcd::pb::{
     Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp, Response as _,
     TxnRequest, TxnResponse,
 };
-use crate::etcd::range;
+use crate::etcd::range::{self, KeyRange};
+use crate::etcd::txn::equal;
 
 /// So many keys are looked at first. Where none of them is in the queue, since other names lie below, all are.
 const FEW: i64 = 8;
@@ -246,13 +247,13 @@ impl Place {
             ..PutRequest::default()
         });
         let compare = match self.entry {
-            Entry::New => vec![compare(&self.key, CompareTarget::Create, 0)],
+            Entry::New => vec![equal(self.key.clone(), TargetUnion::CreateRevision(0))],
             Entry::Resumed { revision, lease } => guard(&self.key, revision, lease),
         };
         TxnRequest {
             compare,
-            success: ops([put, Op::RequestRange(self.queue.newest(None, false))]),
-            failure: ops([get(&self.key)]),
+            success: vec![put.into(), Op::RequestRange(self.queue.newest(None, false)).into()],
+            failure: vec![self.get()],
         }
     }
 
@@ -263,9 +264,9 @@ impl Place {
             compare: self.guard(),
             success: match self.standing {
                 Standing::First => Vec::new(),
-                _ => ops([before]),
+                _ => vec![before.into()],
             },
-            failure: ops([get(&self.key)]),
+            failure: vec![self.get()],
         }
     }
 
@@ -273,21 +274,27 @@ impl Place {
     /// has resumed is not touched, one whose key was taken off its lease is.
     pub(crate) fn leave(&self) -> TxnRequest {
         let delete = || {
-            ops([Op::RequestDeleteRange(DeleteRangeRequest {
+            let delete = DeleteRangeRequest {
                 key: self.key.clone(),
                 ..DeleteRangeRequest::default()
-            })])
+            };
+            vec![Op::RequestDeleteRange(delete).into()]
         };
         let unleased = TxnRequest {
-            compare: vec![compare(&self.key, CompareTarget::Lease, 0)],
+            compare: vec![equal(self.key.clone(), TargetUnion::Lease(0))],
             success: delete(),
             failure: Vec::new(),
         };
         TxnRequest {
-            compare: vec![compare(&self.key, CompareTarget::Lease, self.lease)],
+            compare: vec![equal(self.key.clone(), TargetUnion::Lease(self.lease))],
             success: delete(),
-            failure: ops([Op::RequestTxn(unleased)]),
+            failure: vec![Op::RequestTxn(unleased).into()],
         }
+    }
+
+    /// Reads its key.
+    fn get(&self) -> RequestOp {
+        Op::RequestRange(KeyRange::of_key(self.key.clone()).request()).into()
     }
 
     /// The question has certainly done nothing.
@@ -403,31 +410,7 @@ impl Place {
 /// That a key is there as it was made: created then, under this lease.
 pub(crate) fn guard(key: &Bytes, created: i64, lease: i64) -> Vec<Compare> {
     vec![
-        compare(key, CompareTarget::Create, created),
-        compare(key, CompareTarget::Lease, lease),
+        equal(key.clone(), TargetUnion::CreateRevision(created)),
+        equal(key.clone(), TargetUnion::Lease(lease)),
     ]
-}
-
-fn compare(key: &Bytes, target: CompareTarget, number: i64) -> Compare {
-    let target_union = match target {
-        CompareTarget::Lease => TargetUnion::Lease(number),
-        _ => TargetUnion::CreateRevision(number),
-    };
-    Compare {
-        target: target.into(),
-        key: key.clone(),
-        target_union: Some(target_union),
-        ..Compare::default()
-    }
-}
-
-fn get(key: &Bytes) -> Op {
-    Op::RequestRange(RangeRequest {
-        key: key.clone(),
-        ..RangeRequest::default()
-    })
-}
-
-fn ops<const N: usize>(ops: [Op; N]) -> Vec<RequestOp> {
-    ops.into_iter().map(|op| RequestOp { request: Some(op) }).collect()
 }

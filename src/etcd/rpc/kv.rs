@@ -73,12 +73,9 @@ impl Client {
         Ok(self.transact_guarded(guard, request, options).await?.header)
     }
 
-    /// What a guard has wrapped. Never sent twice: the second could fail for what the first has written.
+    /// What a guard has wrapped.
     async fn transact_guarded(&self, guard: &Guard, request: TxnRequest, options: &CallOptions) -> Result<TxnResponse> {
-        let options = CallOptions {
-            retry_unknown: false,
-            ..options.clone()
-        };
+        let options = options.at_most_once();
         let response = Box::pin(self.unguarded().transact(request, &options)).await?;
         guard.unwrap(response)
     }
@@ -91,7 +88,7 @@ impl Client {
     /// One operation as a transaction.
     async fn in_txn(&self, op: Op, options: &CallOptions) -> Result<(Option<ResponseHeader>, Option<OpResponse>)> {
         let request = TxnRequest {
-            success: vec![RequestOp { request: Some(op) }],
+            success: vec![op.into()],
             ..TxnRequest::default()
         };
         let response = self.transact(request, options).await?;
@@ -157,7 +154,7 @@ impl Client {
             return self.transact_guarded(guard, request, options).await;
         }
         if let Some(once) = self.once.as_deref().filter(|_| request.writes()) {
-            return Box::pin(self.write_once(once, request, options)).await;
+            return Box::pin(once.write(&self.deciding_nothing(), request, options)).await;
         }
         self.namespace.enter(&mut request);
         let kind = if request.writes() { Kind::Write } else { Kind::Read };

@@ -60,36 +60,6 @@ fn told(changed: Option<Changed>) -> Vec<String> {
 }
 
 #[test]
-fn a_range_is_what_etcd_takes_it_for() {
-    for (one, inside, outside) in [
-        (range("a", ""), "a", "aa"),
-        (range("a", "b"), "a\u{7f}", "b"),
-        (range("a", "\0"), "zzz", "A"),
-        (range("\0", "\0"), "a", ""),
-    ] {
-        assert!(
-            one.holds(inside.as_bytes()) && !one.holds(outside.as_bytes()),
-            "{one:?}"
-        );
-    }
-    let all = range("\0", "\0");
-    for (outer, inner, covers) in [
-        (range("a", "b"), range("a", "b"), true),
-        (range("a", "b"), range("aa", ""), true),
-        (range("a", "b"), range("b", ""), false),
-        (range("a", "b"), range("a", "c"), false),
-        (range("a", "b"), range("a", "\0"), false),
-        (range("a", "\0"), range("b", "\0"), true),
-        (range("a", ""), range("a", ""), true),
-        (range("a", ""), range("a", "a\0"), false),
-        (all.clone(), range("x", "\0"), true),
-        (all, range("x", ""), true),
-    ] {
-        assert_eq!(outer.covers(&inner), covers, "{outer:?} {inner:?}");
-    }
-}
-
-#[test]
 fn events_change_the_copy_once() {
     let mut store = store();
     for _ in 0..2 {

@@ -7,13 +7,12 @@ use std::time::Duration;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Code, Error, Result};
-use crate::etcd::pb::compare::{CompareTarget, TargetUnion};
+use crate::etcd::pb::compare::TargetUnion;
 use crate::etcd::pb::request_op::Request as Op;
-use crate::etcd::pb::response_op::Response as OpResponse;
-use crate::etcd::pb::{
-    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, ResponseHeader, TxnRequest,
-};
+use crate::etcd::pb::{DeleteRangeRequest, KeyValue, PutRequest, ResponseHeader, TxnRequest};
 use crate::etcd::random;
+use crate::etcd::range::KeyRange;
+use crate::etcd::txn::equal;
 
 /// How often a number is tried that others change too.
 const TRIES: u32 = 100;
@@ -87,14 +86,10 @@ impl Client {
     /// Changes a key if it is still as it was, else returns what is there. At most once, like every write.
     pub async fn swap(&self, swap: Swap, options: &CallOptions) -> Result<Swapped> {
         let txn = self.txn(transaction(swap), options).await?;
-        let found = txn.responses.into_iter().find_map(|response| match response.response {
-            Some(OpResponse::ResponseRange(range)) => range.kvs.into_iter().next(),
-            _ => None,
-        });
         Ok(Swapped {
             header: txn.header,
             succeeded: txn.succeeded,
-            kv: found,
+            kv: txn.found(),
         })
     }
 
@@ -106,10 +101,7 @@ impl Client {
             initial,
             lease,
         } = increment;
-        let request = RangeRequest {
-            key: key.clone(),
-            ..RangeRequest::default()
-        };
+        let request = KeyRange::of_key(key.clone()).request();
         let mut found = self.get(request, options).await?.kvs.into_iter().next();
         let mut tries = 1;
         loop {
@@ -164,16 +156,8 @@ fn transaction(
         change,
     }: Swap,
 ) -> TxnRequest {
-    let get = Op::RequestRange(RangeRequest {
-        key: key.clone(),
-        ..RangeRequest::default()
-    });
-    let compare = Compare {
-        target: CompareTarget::Mod.into(),
-        key: key.clone(),
-        target_union: Some(TargetUnion::ModRevision(mod_revision)),
-        ..Compare::default()
-    };
+    let get = Op::RequestRange(KeyRange::of_key(key.clone()).request());
+    let compare = equal(key.clone(), TargetUnion::ModRevision(mod_revision));
     let change = match change {
         Change::Put {
             value,
@@ -191,10 +175,9 @@ fn transaction(
             ..DeleteRangeRequest::default()
         }),
     };
-    let one = |request| vec![RequestOp { request: Some(request) }];
     TxnRequest {
         compare: vec![compare],
-        success: one(change),
-        failure: one(get),
+        success: vec![change.into()],
+        failure: vec![get.into()],
     }
 }
