@@ -37,9 +37,7 @@ pub async fn run(client: Client, history: Arc<History>, stop: watch::Receiver<bo
         };
         entries.spawn(entry.run(stop.clone()));
     }
-    while let Some(ended) = entries.join_next().await {
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    }
+    entries.join_all().await;
 }
 
 struct Entry {

@@ -25,9 +25,7 @@ pub async fn run(clients: Vec<Client>, ttl: i64, history: Arc<History>, stop: wa
         let client = clients[i % clients.len()].clone();
         holders.spawn(hold(i, client, ttl, history.clone(), stop.clone()));
     }
-    while let Some(ended) = holders.join_next().await {
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    }
+    holders.join_all().await;
 }
 
 async fn hold(number: usize, client: Client, ttl: i64, history: Arc<History>, mut stop: watch::Receiver<bool>) {

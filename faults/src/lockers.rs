@@ -46,9 +46,7 @@ pub async fn run(client: Client, history: Arc<History>, stop: Arc<AtomicBool>) {
         };
         lockers.spawn(locker.run(stop.clone()));
     }
-    while let Some(ended) = lockers.join_next().await {
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    }
+    lockers.join_all().await;
 }
 
 struct Locker {

@@ -133,11 +133,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
 }
 
 /// Waits for all tasks, and passes their panics on.
-async fn join(mut tasks: JoinSet<()>) -> Result<()> {
-    let all = async {
-        while let Some(ended) = tasks.join_next().await {
-            ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        }
-    };
-    timeout(DRAIN * 2, all).await.context("do not end")
+async fn join(tasks: JoinSet<()>) -> Result<()> {
+    timeout(DRAIN * 2, tasks.join_all()).await.context("do not end")?;
+    Ok(())
 }

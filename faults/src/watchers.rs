@@ -82,9 +82,7 @@ pub async fn run(clients: Vec<Client>, size: usize, history: Arc<History>, stop:
         let name = format!("at random {number}");
         readers.spawn(reader(name, false, client, wanted, life, history.clone(), goal.clone()));
     }
-    while let Some(ended) = readers.join_next().await {
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    }
+    readers.join_all().await;
 }
 
 fn pick(clients: &[Client], number: usize) -> (usize, Client) {
