@@ -16,7 +16,7 @@ use mlua::prelude::*;
 use super::call::Call;
 use super::failure::{self, Invalid};
 use super::fields::{Decode, Fields, seconds};
-use super::messages::key_range;
+use super::messages::{key_range, name};
 use super::operation::{Answer, Outcome, Unwritten, run};
 use super::read::{self, Reader};
 use super::table::{Encode, Table, build};
@@ -88,10 +88,7 @@ const LIMIT: f64 = 10.0;
 
 impl Decode for Discover {
     fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
-        let name = fields.bytes("name")?;
-        if name.is_empty() && !fields.is_incomplete() {
-            return Err(fields.field("name", "must not be empty"));
-        }
+        let name = name(fields)?;
         let (key, range_end) = range::prefix([&*name, b"/"].concat().into());
         let cache = CacheRequest {
             key,

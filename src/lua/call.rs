@@ -6,7 +6,7 @@
 use futures_util::FutureExt;
 use mlua::prelude::*;
 
-use super::failure;
+use super::failure::{self, Invalid};
 use super::fields::{Decode, Fields};
 use super::lock::session;
 use super::operation::{Answer, Outcome, Unwritten, run, run_while_wanted};
@@ -84,34 +84,56 @@ where
     }
 }
 
-/// Decodes a request of call `C` and submits it. `more` is what else it was called with, which should be nothing.
+/// A request of call `C`, and what it says of how it is to be made.
+pub(super) struct Decoded<C: Call> {
+    pub(super) request: C::Request,
+    pub(super) options: CallOptions,
+    /// The client that is to make it: one of a session, where the request names that.
+    pub(super) client: Client,
+}
+
+/// Decodes a request of call `C`. `more` is what else it was called with, which should be nothing.
+pub(super) fn decode<C: Call>(
+    lua: &Lua,
+    client: &Client,
+    request: LuaValue,
+    more: &LuaValue,
+) -> Result<Decoded<C>, Invalid> {
+    let mut fields = match (request, more) {
+        (LuaNil, LuaNil) if C::BARE => Ok(Fields::none(lua, C::NAME)),
+        (request, LuaNil) => Fields::new(lua, C::NAME, C::REQUIRED, request),
+        (_, more) => Err(Fields::second(lua, C::NAME, more)),
+    }?;
+    let request = C::Request::decode(&mut fields)?;
+    let options = options::request::<C>(&mut fields, client)?;
+    let once = if C::ONCE { session(&mut fields, "once")? } else { None };
+    fields.check()?;
+    C::check(&request, &options).map_err(|(field, reason)| fields.field(field, reason))?;
+    let once = once.map(|session| client.once(&session)).transpose();
+    let once = once.map_err(|error| fields.field("once", &error.message))?;
+    Ok(Decoded {
+        request,
+        options,
+        client: once.unwrap_or_else(|| client.clone()),
+    })
+}
+
+/// Decodes a request of call `C` and submits it.
 pub(super) fn submit<C: Call>(
     lua: &Lua,
     client: &Client,
     request: LuaValue,
     more: &LuaValue,
 ) -> LuaResult<LuaMultiValue> {
-    let fields = match (request, more) {
-        (LuaNil, LuaNil) if C::BARE => Ok(Fields::none(lua, C::NAME)),
-        (request, LuaNil) => Fields::new(lua, C::NAME, C::REQUIRED, request),
-        (_, more) => Err(Fields::second(lua, C::NAME, more)),
-    };
-    let decoded = fields.and_then(|mut fields| {
-        let request = C::Request::decode(&mut fields)?;
-        let options = options::request::<C>(&mut fields, client)?;
-        let once = if C::ONCE { session(&mut fields, "once")? } else { None };
-        fields.check()?;
-        C::check(&request, &options).map_err(|(field, reason)| fields.field(field, reason))?;
-        let once = once.map(|session| client.once(&session)).transpose();
-        let once = once.map_err(|error| fields.field("once", &error.message))?;
-        Ok((request, options, once))
-    });
-    let (request, options, once) = match decoded {
+    let Decoded {
+        request,
+        options,
+        client,
+    } = match decode::<C>(lua, client, request, more) {
         Ok(decoded) => decoded,
         Err(invalid) => return failure::invalid(lua, &invalid),
     };
     let writes = C::writes(&request);
-    let client = once.unwrap_or_else(|| client.clone());
     let running = C::run(client, request, options).map(move |result| Box::new(Done::<C> { result, writes }) as Outcome);
     // Boxed before it is moved about: it holds a whole call.
     match C::WAITS {

@@ -10,21 +10,13 @@ use mlua::prelude::*;
 use super::call::Call;
 use super::failure::{self, Invalid};
 use super::fields::{Decode, Fields};
+use super::messages::name;
 use super::read::Reader;
 use super::table::{Encode, Table, build};
 use crate::etcd::{self, CallOptions, Client, Led, Observer};
 
 /// The calls whose responses are no objects.
 pub(super) const CALLS: [&str; 1] = [Leader::NAME];
-
-/// The name of an election or a lock.
-pub(super) fn name(fields: &mut Fields<'_>) -> Result<Bytes, Invalid> {
-    let name = fields.bytes("name")?;
-    if name.is_empty() && !fields.is_incomplete() {
-        return Err(fields.field("name", "must not be empty"));
-    }
-    Ok(name)
-}
 
 /// `client:leader(req)`
 pub(super) struct Leader(Bytes);

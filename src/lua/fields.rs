@@ -290,6 +290,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The same, which is not empty where it is there.
+    pub(super) fn nonempty_bytes(&mut self, name: &'static str) -> Result<Option<Bytes>, Invalid> {
+        match self.optional_bytes(name)? {
+            Some(bytes) if bytes.is_empty() => Err(self.field(name, "must not be empty")),
+            bytes => Ok(bytes),
+        }
+    }
+
     /// A text that may be absent.
     pub(super) fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, Invalid> {
         let text = self.optional_bytes(name)?.map(utf8).transpose();

@@ -11,10 +11,10 @@ use futures_util::FutureExt;
 use mlua::prelude::*;
 
 use super::call::{Call, submit};
-use super::election::name;
 use super::failure::{self, Invalid};
 use super::fields::{Decode, Fields};
-use super::operation::{Answer, Outcome, Unwritten, run};
+use super::messages::{Header, TTL, name, ttl};
+use super::operation::{Gone, Outcome, run};
 use super::read::Reader;
 use super::table::{Encode, Table, build};
 use super::value::Value;
@@ -23,25 +23,14 @@ use crate::etcd::pb::{
     DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, ResponseHeader, TxnRequest, TxnResponse,
 };
 use crate::etcd::{
-    self, Applied, CallOptions, Client, Code, ContendRequest, Contender, Loss, Losses, Mode, Resume, Session,
-    SessionLease, SessionRequest, Under,
+    self, CallOptions, Client, Code, ContendRequest, Contender, Loss, Losses, Mode, Resume, Session, SessionLease,
+    SessionRequest, Under,
 };
-
-/// The TTL of a session or a lock, where nothing else is said.
-const TTL: i64 = 10;
 
 const MODES: [&str; 2] = ["read", "write"];
 
 /// Why a request chooses no endpoint and no headers.
 const SHARED: &str = "a lease is renewed wherever a server responds";
-
-/// The TTL of a lease that is granted, in seconds.
-fn ttl(fields: &mut Fields<'_>) -> Result<Option<i64>, Invalid> {
-    match fields.optional_integer("TTL")? {
-        Some(ttl) if ttl < 1 => Err(fields.field("TTL", "must be at least 1 second")),
-        ttl => Ok(ttl),
-    }
-}
 
 impl Decode for SessionRequest {
     fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
@@ -51,10 +40,7 @@ impl Decode for SessionRequest {
             (None, Some(id)) => SessionLease::Existing(id),
             (ttl, None) => SessionLease::New(ttl.unwrap_or(TTL)),
         };
-        let marker = fields.optional_bytes("marker")?;
-        if marker.as_ref().is_some_and(Bytes::is_empty) {
-            return Err(fields.field("marker", "must not be empty"));
-        }
+        let marker = fields.nonempty_bytes("marker")?;
         Ok(Self { lease, marker })
     }
 }
@@ -185,28 +171,6 @@ struct Id(i64);
 unsafe impl Encode for Id {
     fn encode(&self, table: &mut Table) {
         table.id(c"ID", self.0);
-    }
-}
-
-/// What was held is gone, or could not be given up.
-struct Gone {
-    call: &'static str,
-    result: etcd::Result<()>,
-}
-
-impl Answer for Gone {
-    fn unwritten(&self) -> Unwritten {
-        Unwritten {
-            call: self.call,
-            applied: Applied::Maybe,
-        }
-    }
-
-    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        match self.result {
-            Ok(()) => true.into_lua_multi(lua),
-            Err(error) => failure::push(lua, self.call, &error),
-        }
     }
 }
 
@@ -446,17 +410,6 @@ impl Call for Proclaim {
 
     fn encode(lua: &Lua, header: Self::Response) -> LuaResult<LuaValue> {
         build(lua, &Header(header))
-    }
-}
-
-/// A response that has nothing but its header.
-struct Header(Option<ResponseHeader>);
-
-// SAFETY: it owns nothing.
-#[allow(unsafe_code)]
-unsafe impl Encode for Header {
-    fn encode(&self, table: &mut Table) {
-        table.message(c"header", self.0.as_ref());
     }
 }
 

@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use super::failure::Invalid;
 use super::fields::{Decode, Fields};
-use crate::etcd::pb::{LeaseGrantRequest, LeaseKeepAliveRequest, PutRequest, WatchCreateRequest};
+use super::table::{Encode, Table};
+use crate::etcd::pb::{LeaseGrantRequest, LeaseKeepAliveRequest, PutRequest, ResponseHeader, WatchCreateRequest};
 use crate::etcd::range;
 
 /// What the schema says.
@@ -40,6 +41,34 @@ pub(super) fn key_range(fields: &mut Fields<'_>) -> Result<(Bytes, Bytes), Inval
         (false, true, None) => Ok(range::from_key(key)),
         (true, true, _) => Err(fields.field("fromkey", "excludes 'prefix'")),
         (_, _, Some(_)) => Err(fields.field("range_end", "excludes 'prefix' and 'fromkey'")),
+    }
+}
+
+/// The name of a lock, an election or a service.
+pub(super) fn name(fields: &mut Fields<'_>) -> Result<Bytes, Invalid> {
+    let name = fields.nonempty_bytes("name")?;
+    Ok(name.unwrap_or_else(|| fields.missing("name")))
+}
+
+/// The TTL of a session, a lock or an entry, where nothing else is said.
+pub(super) const TTL: i64 = 10;
+
+/// The TTL of a lease that is granted for one of them, in seconds.
+pub(super) fn ttl(fields: &mut Fields<'_>) -> Result<Option<i64>, Invalid> {
+    match fields.optional_integer("TTL")? {
+        Some(ttl) if ttl < 1 => Err(fields.field("TTL", "must be at least 1 second")),
+        ttl => Ok(ttl),
+    }
+}
+
+/// A response that has nothing but its header.
+pub(super) struct Header(pub(super) Option<ResponseHeader>);
+
+// SAFETY: it owns nothing.
+#[allow(unsafe_code)]
+unsafe impl Encode for Header {
+    fn encode(&self, table: &mut Table) {
+        table.message(c"header", self.0.as_ref());
     }
 }
 

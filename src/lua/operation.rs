@@ -53,6 +53,28 @@ impl Unwritten {
     }
 }
 
+/// The outcome of giving something up: `true` when it is gone.
+pub(super) struct Gone {
+    pub(super) call: &'static str,
+    pub(super) result: etcd::Result<()>,
+}
+
+impl Answer for Gone {
+    fn unwritten(&self) -> Unwritten {
+        Unwritten {
+            call: self.call,
+            applied: Applied::Maybe,
+        }
+    }
+
+    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
+        match self.result {
+            Ok(()) => true.into_lua_multi(lua),
+            Err(error) => failure::push(lua, self.call, &error),
+        }
+    }
+}
+
 /// Gives the lua_State its bridge.
 pub(super) fn prepare(lua: &Lua) -> LuaResult<()> {
     lua.set_app_data::<Bridge<Outcome>>(Bridge::new()?);

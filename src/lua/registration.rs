@@ -14,7 +14,8 @@ use serde_json::{Value as Json, json};
 use super::call::Call;
 use super::failure::{self, Invalid};
 use super::fields::{Decode, Fields};
-use super::operation::{Answer, Outcome, Unwritten, run};
+use super::messages::{Header, TTL, ttl};
+use super::operation::{Answer, Gone, Outcome, Unwritten, run};
 use super::read::Reader;
 use super::table::{Encode, Table, build};
 use crate::bridge::Owned;
@@ -26,9 +27,6 @@ use crate::etcd::{
 /// What stands at the start of messages.
 const UPDATE: &str = "registration.update";
 const CLOSE: &str = "registration.close";
-
-/// The TTL of an entry, where nothing else is said.
-const TTL: i64 = 10;
 
 /// An entry as Go's `naming/endpoints` has it.
 struct Endpoint {
@@ -75,10 +73,7 @@ impl Decode for Register {
             true => raw(fields)?,
             false => named(fields)?,
         };
-        let ttl = match fields.optional_integer("TTL")? {
-            Some(ttl) if ttl < 1 => return Err(fields.field("TTL", "must be at least 1 second")),
-            ttl => ttl.unwrap_or(TTL),
-        };
+        let ttl = ttl(fields)?.unwrap_or(TTL);
         let request = RegisterRequest {
             key: entry.key.clone(),
             value,
@@ -98,10 +93,7 @@ fn raw(fields: &mut Fields<'_>) -> Result<(Entry, Bytes), Invalid> {
         fields.value(name)?;
         fields.spare(name);
     }
-    let key = fields.bytes("key")?;
-    if key.is_empty() {
-        return Err(fields.field("key", "must not be empty"));
-    }
+    let key = fields.nonempty_bytes("key")?.unwrap_or_else(|| fields.missing("key"));
     let entry = Entry {
         key,
         id: None,
@@ -111,15 +103,10 @@ fn raw(fields: &mut Fields<'_>) -> Result<(Entry, Bytes), Invalid> {
 }
 
 fn named(fields: &mut Fields<'_>) -> Result<(Entry, Bytes), Invalid> {
-    let name = fields.optional_bytes("name")?;
+    let name = fields.nonempty_bytes("name")?;
     let addr = fields.optional_text("addr")?;
     let metadata = fields.json("metadata")?;
-    let id = fields.optional_bytes("id")?;
-    for (field, text) in [("name", &name), ("id", &id)] {
-        if text.as_ref().is_some_and(Bytes::is_empty) {
-            return Err(fields.field(field, "must not be empty"));
-        }
-    }
+    let id = fields.nonempty_bytes("id")?;
     fields.value("key")?;
     if fields.has("value")? {
         return Err(fields.field(
@@ -278,16 +265,6 @@ impl NativeRegistration {
 /// The response to an update.
 struct Updated(etcd::Result<Option<ResponseHeader>>);
 
-struct Header(Option<ResponseHeader>);
-
-// SAFETY: it owns nothing.
-#[allow(unsafe_code)]
-unsafe impl Encode for Header {
-    fn encode(&self, table: &mut Table) {
-        table.message(c"header", self.0.as_ref());
-    }
-}
-
 impl Answer for Updated {
     fn unwritten(&self) -> Unwritten {
         Unwritten {
@@ -301,22 +278,6 @@ impl Answer for Updated {
             Ok(header) => build(lua, &Header(header))?.into_lua_multi(lua),
             Err(error) => failure::push(lua, UPDATE, &error),
         }
-    }
-}
-
-/// A registration is gone.
-struct Gone;
-
-impl Answer for Gone {
-    fn unwritten(&self) -> Unwritten {
-        Unwritten {
-            call: CLOSE,
-            applied: Applied::Maybe,
-        }
-    }
-
-    fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
-        true.into_lua_multi(lua)
     }
 }
 
@@ -353,7 +314,8 @@ impl LuaUserData for NativeRegistration {
             let registration = registration.clone();
             let gone = async move {
                 registration.gone().await;
-                Box::new(Gone) as Outcome
+                let (call, result) = (CLOSE, Ok(()));
+                Box::new(Gone { call, result }) as Outcome
             };
             run(lua, CLOSE, gone.boxed())
         });

@@ -12,15 +12,14 @@ use mlua::prelude::*;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::call::Call;
+use super::call::{Call, Decoded, decode};
 use super::failure::{self, Invalid};
 use super::fields::{Decode, Fields};
-use super::messages::key_range;
+use super::messages::{Header, key_range};
 use super::operation::{Answer, Outcome, Unwritten, run};
-use super::options;
-use super::table::{Encode, Table, build};
+use super::table::build;
 use crate::bridge::Owned;
-use crate::etcd::pb::{DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RangeResponse, ResponseHeader};
+use crate::etcd::pb::{DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RangeResponse};
 use crate::etcd::{self, Applied, CallOptions, Client, Code, Committed, Error, Isolation, Transaction, random};
 
 /// What stands at the start of messages.
@@ -85,17 +84,7 @@ impl Call for Stm {
 
 /// Makes the native half: `stm(request, more) -> transaction, tries, prefetch? | nil, message, info`.
 pub(super) fn begin(lua: &Lua, client: &Client, request: LuaValue, more: &LuaValue) -> LuaResult<LuaMultiValue> {
-    let fields = match more {
-        LuaNil => Fields::new(lua, STM, Stm::REQUIRED, request),
-        more => Err(Fields::second(lua, STM, more)),
-    };
-    let decoded = fields.and_then(|mut fields| {
-        let request = Stm::decode(&mut fields)?;
-        let options = options::request::<Stm>(&mut fields, client)?;
-        fields.check()?;
-        Ok((request, options))
-    });
-    let (request, options) = match decoded {
+    let Decoded { request, options, .. } = match decode::<Stm>(lua, client, request, more) {
         Ok(decoded) => decoded,
         Err(invalid) => return failure::invalid(lua, &invalid),
     };
@@ -276,16 +265,6 @@ impl Answer for Asked {
             // To the program it is one call.
             Err(error) => failure::push(lua, if self.name == GET { GET } else { STM }, &error),
         }
-    }
-}
-
-struct Header(Option<ResponseHeader>);
-
-// SAFETY: it owns nothing.
-#[allow(unsafe_code)]
-unsafe impl Encode for Header {
-    fn encode(&self, table: &mut Table) {
-        table.message(c"header", self.0.as_ref());
     }
 }
 
