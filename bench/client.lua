@@ -60,6 +60,10 @@ function call.txn(client, name)
 	assert(#response.responses == 3)
 end
 
+function call.stm(client, name)
+	assert(client:stm(function(tx) tx:put(name, tostring((tonumber(tx:get(name)) or 0) + 1)) end))
+end
+
 -- Calls f(i) for each i in 1..count, in tasks that each take every tasks-th; without tasks one after another.
 local function share(count, tasks, f)
 	if tasks == 0 then
@@ -79,20 +83,34 @@ local function share(count, tasks, f)
 	group:wait()
 end
 
-local function calls()
-	local client, make = connect(), call[operation]
-	local names = {}
-	for caller = 1, math.max(callers, 1) do
-		names[caller] = key("bench/put/", caller)
-	end
-	local function one(_, caller) make(client, names[caller]) end
+local function warm_and_run(one)
 	share(n // 10, callers, one)
 	ready()
 	share(n, callers, one)
 	done(n)
 end
 
-local run = { put = calls, get = calls, range = calls, large = calls, txn = calls }
+local function calls()
+	local client, make = connect(), call[operation]
+	local names = {}
+	for caller = 1, math.max(callers, 1) do
+		names[caller] = key("bench/put/", caller)
+	end
+	warm_and_run(function(_, caller) make(client, names[caller]) end)
+end
+
+local run = { put = calls, get = calls, range = calls, large = calls, txn = calls, stm = calls }
+
+-- One name that all lock, each with a session.
+function run.lock()
+	local client, sessions = connect(), {}
+	for caller = 1, callers do
+		sessions[caller] = assert(client:session())
+	end
+	warm_and_run(function(_, caller)
+		assert(assert(client:lock { name = "bench/lock", session = sessions[caller] }):unlock())
+	end)
+end
 
 function run.first()
 	ready()

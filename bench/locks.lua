@@ -16,6 +16,25 @@ local function row(what, number, unit)
 	print(("| %-52s | %10.2f | %s |"):format(what, number, unit))
 end
 
+-- What the server has counted since it started: unary calls, and responses and events that it has sent to watches.
+local function counted()
+	local pipe = assert(io.popen("curl -fsS http://" .. endpoint .. "/metrics"))
+	local calls, responses, events = 0, 0, 0
+	for line in pipe:lines() do
+		local number = tonumber((line:match " (%S+)$"))
+		if line:find '^grpc_server_handled_total.*grpc_type="unary"' then
+			calls = calls + number
+		elseif line:find '^grpc_server_msg_sent_total.*grpc_method="Watch"' then
+			responses = responses + number
+		elseif line:find "^etcd_debugging_mvcc_events_total" then
+			events = events + number
+		end
+	end
+	pipe:close()
+	assert(calls > 0, "the server has no metrics")
+	return { calls, responses, events }
+end
+
 -- CPU and wall clock of so many times.
 local function measure(what, times, f)
 	local cpu, wall = os.clock(), core:monotonic()
@@ -53,11 +72,16 @@ for _ = 1, WAITERS do
 	end)
 end
 repeat until assert(client:get { key = "bench/held/", prefix = true, count_only = true }).count == WAITERS + 1
+local before = counted()
 local cpu, wall = os.clock(), core:monotonic()
 assert(lock:unlock())
 all:wait()
 row("a hand-over, of 100 that wait", (os.clock() - cpu) / WAITERS * 1e6, "us")
 row("a hand-over, of 100 that wait, wall clock", (core:monotonic() - wall) / WAITERS, "ms")
+local after = counted()
+for i, what in ipairs { "calls", "responses to watches", "events" } do
+	row("a hand-over, of 100 that wait: " .. what, (after[i] - before[i]) / WAITERS, "")
+end
 
 assert(client:put { key = "bench/n", value = "0" })
 measure("stm: read, write", 500, function()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/clientv3"
+	"go.etcd.io/etcd/clientv3/concurrency"
 )
 
 const (
@@ -57,6 +58,8 @@ func main() {
 		idle()
 	case "parked":
 		parked()
+	case "lock":
+		lock()
 	default:
 		calls()
 	}
@@ -125,6 +128,13 @@ func call(client *clientv3.Client, key string) {
 			Commit()
 		must(err)
 		check(len(response.Responses) == 3)
+	case "stm":
+		_, err := concurrency.NewSTM(client, func(tx concurrency.STM) error {
+			number, _ := strconv.Atoi(tx.Get(key))
+			tx.Put(key, strconv.Itoa(number+1))
+			return nil
+		})
+		must(err)
 	default:
 		log.Fatal("no operation ", operation)
 	}
@@ -151,11 +161,30 @@ func calls() {
 	for caller := range keys {
 		keys[caller] = key("bench/put/", caller)
 	}
-	one := func(_, caller int) { call(client, keys[caller]) }
+	warmAndRun(func(_, caller int) { call(client, keys[caller]) })
+}
+
+func warmAndRun(one func(i, caller int)) {
 	share(n/10, callers, one)
 	ready()
 	share(n, callers, one)
 	done(n)
+}
+
+// lock has one name that all lock, each with a session.
+func lock() {
+	client := connect()
+	sessions := make([]*concurrency.Session, callers)
+	for caller := range sessions {
+		session, err := concurrency.NewSession(client)
+		must(err)
+		sessions[caller] = session
+	}
+	warmAndRun(func(_, caller int) {
+		mutex := concurrency.NewMutex(sessions[caller], "bench/lock")
+		must(mutex.Lock(ctx))
+		must(mutex.Unlock(ctx))
+	})
 }
 
 func replay() {

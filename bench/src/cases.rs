@@ -84,6 +84,15 @@ const fn calls(name: &'static str, operation: &'static str, callers: usize, n: [
     }
 }
 
+/// Calls that need a store.
+const fn calls_of_etcd(name: &'static str, operation: &'static str, callers: usize, n: [usize; 2]) -> Case {
+    Case {
+        servers: &[Kind::Etcd],
+        leaves_leases: true,
+        ..calls(name, operation, callers, n)
+    }
+}
+
 /// All cases, in the order in which they run.
 pub const CASES: &[Case] = &[
     calls("put-1", "put", 1, [3000, 300]),
@@ -97,6 +106,9 @@ pub const CASES: &[Case] = &[
     calls("range-1000", "range", 1, [300, 30]),
     calls("value-1MiB", "large", 1, [200, 20]),
     calls("txn-16", "txn", 16, [10_000, 1000]),
+    calls_of_etcd("stm-1", "stm", 1, [2000, 200]),
+    calls_of_etcd("lock-1", "lock", 1, [1000, 100]),
+    calls_of_etcd("lock-100", "lock", 100, [2000, 200]),
     Case {
         measures: &[EVENT_RATE, CPU_PER_EVENT],
         ..calls("replay", "replay", 1, [50_000, 5000])
