@@ -10,7 +10,10 @@ use silly_etcd::etcd::pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use silly_etcd::etcd::pb::mvccpb::event::EventType;
 use silly_etcd::etcd::pb::request_op::Request;
 use silly_etcd::etcd::pb::{Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest};
-use silly_etcd::etcd::{Applied, CallOptions, Client, Increment, Readable, SessionLease, SessionRequest, range};
+use silly_etcd::etcd::{
+    Applied, CallOptions, Client, Committed, Increment, Isolation, Readable, SessionLease, SessionRequest, Transaction,
+    range,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -62,6 +65,10 @@ fn put(key: &str, value: &str) -> PutRequest {
         value: value.to_owned().into(),
         ..PutRequest::default()
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn told<T>(answer: &Result<T, silly_etcd::etcd::Error>) -> Option<bool> {
@@ -149,7 +156,6 @@ async fn history(client: &Client, prefix: &str) -> HashMap<String, Vec<String>> 
             if kv.mod_revision == last {
                 return history;
             }
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             history.entry(text(&kv.key)).or_default().push(text(&kv.value));
         }
     }
@@ -236,6 +242,70 @@ async fn c2_a_counter_misses_no_increment_that_succeeded() {
         "{counted} + {unknown}: {value}"
     );
     assert!(counted > 0 && unknown > 0, "{counted} + {unknown}");
+}
+
+/// Adds one to two keys, as a transaction of code does. Fails where the commit has.
+async fn add(client: &Client, keys: &[Bytes; 2]) -> Result<(), silly_etcd::etcd::Error> {
+    let mut transaction = Transaction::new(Isolation::Snapshot);
+    loop {
+        for key in keys {
+            let request = RangeRequest {
+                key: key.clone(),
+                ..RangeRequest::default()
+            };
+            while !client.stm_read(&mut transaction, &request, &OPTIONS).await? {}
+            let seen = transaction.seen(&request).unwrap();
+            let number = seen.first().map_or(0, |kv| text(&kv.value).parse::<i64>().unwrap());
+            transaction.put(PutRequest {
+                key: key.clone(),
+                value: (number + 1).to_string().into(),
+                ..PutRequest::default()
+            });
+        }
+        match client.stm_commit(&mut transaction, &OPTIONS).await? {
+            Committed::Yes(_) => return Ok(()),
+            Committed::Again => transaction.restart(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn c2_a_transaction_of_code_happens_once_or_not_at_all() {
+    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
+    let etcd: SocketAddr = etcd.parse().unwrap();
+    let swallowing = listen(ports(1).await, move |_, client| swallow(client, etcd));
+    let prefix = format!("once/{}/", fastrand::u64(..));
+    let keys = ["a", "b"].map(|name| Bytes::from(format!("{prefix}{name}")));
+    let mut adding = JoinSet::new();
+    for _ in 0..WRITERS {
+        let (client, keys) = (client(&swallowing, OPTIONS), keys.clone());
+        adding.spawn(async move {
+            let (mut added, mut unknown) = (0, 0);
+            for _ in 0..WRITES / 5 {
+                match add(&client, &keys).await {
+                    Ok(()) => added += 1,
+                    Err(error) if error.applied == Applied::Maybe => unknown += 1,
+                    Err(_) => {}
+                }
+            }
+            (added, unknown)
+        });
+    }
+    let counts = adding.join_all().await;
+    let (added, unknown) = counts
+        .iter()
+        .fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    let history = history(&client(&[etcd], OPTIONS), &prefix).await;
+    let [a, b] = keys.map(|key| history[&text(&key)].clone());
+    // Each commit has written both, from what it has read.
+    let numbers: Vec<_> = (1..=a.len()).map(|number| number.to_string()).collect();
+    assert_eq!((&a, &b), (&numbers, &numbers));
+    assert!(
+        (added..=added + unknown).contains(&a.len()),
+        "{added} + {unknown}: {}",
+        a.len()
+    );
+    assert!(added > 0 && unknown > 0, "{added} + {unknown}");
 }
 
 /// A write under a session, and what it was told: whether it happened.
