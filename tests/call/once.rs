@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::support::{ONCE, client, listen, ports};
+use super::support::{ONCE, client, etcd, listen, ports};
 
 const WRITERS: usize = 8;
 /// How often each of them writes.
@@ -99,7 +99,7 @@ async fn count(client: Client, key: String, name: usize) -> Vec<Write> {
         };
         let kvs = client.get(read, &OPTIONS).await.unwrap().kvs;
         let (counted, modified) = kvs.first().map_or((0, 0), |kv| {
-            let text = String::from_utf8_lossy(&kv.value);
+            let text = text(&kv.value);
             (
                 text.split(' ').next().unwrap().parse::<usize>().unwrap(),
                 kv.mod_revision,
@@ -163,8 +163,7 @@ async fn history(client: &Client, prefix: &str) -> HashMap<String, Vec<String>> 
 
 #[tokio::test]
 async fn c2_no_write_happens_twice_however_many_answers_are_lost() {
-    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
-    let etcd: SocketAddr = etcd.parse().unwrap();
+    let etcd = etcd();
     let swallowing = listen(ports(1).await, move |_, client| swallow(client, etcd));
     let prefix = format!("once/{}/", fastrand::u64(..));
     let counter = format!("{prefix}counter");
@@ -200,17 +199,41 @@ async fn c2_no_write_happens_twice_however_many_answers_are_lost() {
     }
 }
 
+/// How many attempts have succeeded, and of how many nobody can tell.
+#[derive(Default)]
+struct Tally {
+    done: usize,
+    unknown: usize,
+}
+
+impl Tally {
+    fn count<T>(&mut self, result: Result<T, silly_etcd::etcd::Error>) {
+        match result {
+            Ok(_) => self.done += 1,
+            Err(error) if error.applied == Applied::Maybe => self.unknown += 1,
+            Err(_) => {}
+        }
+    }
+}
+
+/// What has happened `value` times is all that has succeeded, and nothing that has failed; some could not be told.
+fn assert_tallied(tallies: &[Tally], value: usize) {
+    let done: usize = tallies.iter().map(|tally| tally.done).sum();
+    let unknown: usize = tallies.iter().map(|tally| tally.unknown).sum();
+    assert!((done..=done + unknown).contains(&value), "{done} + {unknown}: {value}");
+    assert!(done > 0 && unknown > 0, "{done} + {unknown}");
+}
+
 #[tokio::test]
 async fn c2_a_counter_misses_no_increment_that_succeeded() {
-    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
-    let etcd: SocketAddr = etcd.parse().unwrap();
+    let etcd = etcd();
     let swallowing = listen(ports(1).await, move |_, client| swallow(client, etcd));
     let key = Bytes::from(format!("once/{}/counter", fastrand::u64(..)));
     let mut counting = JoinSet::new();
     for _ in 0..50 {
         let (client, key) = (client(&swallowing, OPTIONS), key.clone());
         counting.spawn(async move {
-            let (mut counted, mut unknown) = (0, 0);
+            let mut tally = Tally::default();
             for _ in 0..20 {
                 let increment = Increment {
                     key: key.clone(),
@@ -218,30 +241,18 @@ async fn c2_a_counter_misses_no_increment_that_succeeded() {
                     initial: 0,
                     lease: None,
                 };
-                match client.increment(increment, &OPTIONS).await {
-                    Ok(_) => counted += 1,
-                    Err(error) if error.applied == Applied::Maybe => unknown += 1,
-                    Err(_) => {}
-                }
+                tally.count(client.increment(increment, &OPTIONS).await);
             }
-            (counted, unknown)
+            tally
         });
     }
-    let counts = counting.join_all().await;
-    let (counted, unknown) = counts
-        .iter()
-        .fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    let tallies = counting.join_all().await;
     let request = RangeRequest {
         key,
         ..RangeRequest::default()
     };
     let kvs = client(&[etcd], OPTIONS).get(request, &OPTIONS).await.unwrap().kvs;
-    let value: i64 = String::from_utf8_lossy(&kvs[0].value).parse().unwrap();
-    assert!(
-        (counted..=counted + unknown).contains(&value),
-        "{counted} + {unknown}: {value}"
-    );
-    assert!(counted > 0 && unknown > 0, "{counted} + {unknown}");
+    assert_tallied(&tallies, text(&kvs[0].value).parse().unwrap());
 }
 
 /// Adds one to two keys, as a transaction of code does. Fails where the commit has.
@@ -271,8 +282,7 @@ async fn add(client: &Client, keys: &[Bytes; 2]) -> Result<(), silly_etcd::etcd:
 
 #[tokio::test]
 async fn c2_a_transaction_of_code_happens_once_or_not_at_all() {
-    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
-    let etcd: SocketAddr = etcd.parse().unwrap();
+    let etcd = etcd();
     let swallowing = listen(ports(1).await, move |_, client| swallow(client, etcd));
     let prefix = format!("once/{}/", fastrand::u64(..));
     let keys = ["a", "b"].map(|name| Bytes::from(format!("{prefix}{name}")));
@@ -280,32 +290,20 @@ async fn c2_a_transaction_of_code_happens_once_or_not_at_all() {
     for _ in 0..WRITERS {
         let (client, keys) = (client(&swallowing, OPTIONS), keys.clone());
         adding.spawn(async move {
-            let (mut added, mut unknown) = (0, 0);
+            let mut tally = Tally::default();
             for _ in 0..WRITES / 5 {
-                match add(&client, &keys).await {
-                    Ok(()) => added += 1,
-                    Err(error) if error.applied == Applied::Maybe => unknown += 1,
-                    Err(_) => {}
-                }
+                tally.count(add(&client, &keys).await);
             }
-            (added, unknown)
+            tally
         });
     }
-    let counts = adding.join_all().await;
-    let (added, unknown) = counts
-        .iter()
-        .fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    let tallies = adding.join_all().await;
     let history = history(&client(&[etcd], OPTIONS), &prefix).await;
     let [a, b] = keys.map(|key| history[&text(&key)].clone());
     // Each commit has written both, from what it has read.
     let numbers: Vec<_> = (1..=a.len()).map(|number| number.to_string()).collect();
     assert_eq!((&a, &b), (&numbers, &numbers));
-    assert!(
-        (added..=added + unknown).contains(&a.len()),
-        "{added} + {unknown}: {}",
-        a.len()
-    );
-    assert!(added > 0 && unknown > 0, "{added} + {unknown}");
+    assert_tallied(&tallies, a.len());
 }
 
 /// A write under a session, and what it was told: whether it happened.
@@ -342,8 +340,7 @@ async fn decided(client: Client, marker: String, key: String, name: usize) -> Ve
 
 #[tokio::test]
 async fn c2_a_write_of_a_session_is_always_told_by_its_outcome() {
-    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
-    let etcd: SocketAddr = etcd.parse().unwrap();
+    let etcd = etcd();
     let swallowing = listen(ports(1).await, move |_, client| swallow(client, etcd));
     let prefix = format!("once/{}/", fastrand::u64(..));
     let mut writing = JoinSet::new();
@@ -385,8 +382,7 @@ async fn hold(mut client: TcpStream, etcd: SocketAddr, mut held: watch::Receiver
 
 #[tokio::test]
 async fn c2_what_was_told_not_to_have_happened_never_does_though_it_comes_late() {
-    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
-    let etcd: SocketAddr = etcd.parse().unwrap();
+    let etcd = etcd();
     let (hold_it, held) = watch::channel(false);
     let slow = listen(ports(1).await, move |_, client| hold(client, etcd, held.clone()));
     let patient = CallOptions {

@@ -10,7 +10,7 @@ use silly_etcd::etcd::{CallOptions, Client, Complete, Piece, Readable, Result, S
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
 
-use super::support::{ONCE, client, listen, ports};
+use super::support::{ONCE, client, etcd, listen, ports};
 
 /// How often the line does something to a snapshot.
 const ROUNDS: u64 = 60;
@@ -71,8 +71,7 @@ async fn take(client: &Client, file: &Path) -> Result<Complete> {
 
 #[tokio::test]
 async fn a_snapshot_that_was_harmed_on_its_way_gets_no_name() {
-    let etcd = std::env::var("ETCD_ENDPOINTS").unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
-    let etcd: SocketAddr = etcd.parse().unwrap();
+    let etcd = etcd();
     let folder = std::env::temp_dir().join(format!("silly-etcd-snapshot-{}", fastrand::u64(..)));
     fs::create_dir(&folder).unwrap();
     let file = folder.join("store");

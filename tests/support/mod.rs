@@ -35,6 +35,13 @@ pub(crate) const ONCE: CallOptions = CallOptions {
     ..CallOptions::DEFAULT
 };
 
+/// The real etcd of `make test`.
+pub(crate) fn etcd() -> SocketAddr {
+    let endpoint = std::env::var("ETCD_ENDPOINTS");
+    let endpoint = endpoint.unwrap_or_else(|_| panic!("ETCD_ENDPOINTS is not set: use make test"));
+    endpoint.parse().unwrap()
+}
+
 /// A client of these servers.
 pub(crate) fn client(servers: &[SocketAddr], options: CallOptions) -> Client {
     Client::new(config(servers, options))
