@@ -33,8 +33,8 @@ after_each(function()
 	client:close()
 end)
 
-local function session(TTL)
-	return assert(client:session { marker = "markers/", TTL = TTL or 10 })
+local function session()
+	return assert(client:session { marker = "markers/" })
 end
 
 local function pops(from, value)
@@ -43,8 +43,8 @@ local function pops(from, value)
 	return item
 end
 
--- A process that does items until there are none for so long; it prints the value of each. It is stopped in the midst
--- of the item whose value is `trap`.
+-- A process that does items until there are none for so long; it prints the value of each. It stops in the
+-- middle of the item whose value is `trap`.
 ---@return file* program
 ---@return string path  what to kill it by
 local function consumer(name, trap)

@@ -132,7 +132,7 @@ function barriers.enter(client, session, name, number, seconds)
 		stream, message, info = client:watch { key = prefix, prefix = true, revision = at + 1 }
 	end
 	if not (began and stream) then
-		write(client, session, {}, { delete = own })
+		barriers.release(client, session, name)
 		return nil, message, info
 	end
 
@@ -142,28 +142,21 @@ function barriers.enter(client, session, name, number, seconds)
 		count, at = apply(event), event.kv.mod_revision
 		return count == number or not there[own]
 	end
-	-- Gives up, unless somebody has come of whom it has not heard yet: they might be enough then.
-	local function give_up()
-		local new = { key = prefix, prefix = true, target = "CREATE", result = "LESS", create_revision = at + 1 }
-		local left, problem, reason = write(client, session, { new }, { delete = own })
-		if left == false then
-			return nil
-		end
-		return true, problem, reason
-	end
 	while count ~= number and there[own] do
 		local heard
 		heard, message, info = follow(next_event, stop, seen)
 		if not heard then
-			local over, problem, reason = give_up()
-			if over then
+			-- Gives up, unless somebody has come of whom it has not heard yet: they might be enough then.
+			local known = { key = prefix, prefix = true, target = "CREATE", result = "LESS", create_revision = at + 1 }
+			local left, problem, reason = write(client, session, { known }, { delete = own })
+			if left ~= false then
 				stream:close()
 				return nil, problem or message, reason or info
 			end
-			-- Who has come is on the way here.
+			-- The event of whoever has come is on its way here.
 			heard, message, info = follow(next_event, nil, function(event) return seen(event) or event.type == "PUT" end)
 			if not heard then
-				write(client, session, {}, { delete = own })
+				barriers.release(client, session, name)
 				stream:close()
 				return nil, message, info
 			end
@@ -175,8 +168,8 @@ function barriers.enter(client, session, name, number, seconds)
 	end
 
 	return function(limit)
-		local deleted, problem, reason = write(client, session, {}, { delete = own })
-		if not deleted then
+		local released, problem, reason = barriers.release(client, session, name)
+		if not released then
 			return nil, problem, reason
 		end
 		---@type boolean?
