@@ -12,7 +12,7 @@ LIBRARY = $(BUILD)/silly/store/etcd.so
 # Cargo's profile: `release`, or `dev`, which is quick to build and checks more.
 PROFILE ?= release
 DYLIB := $(if $(filter Darwin,$(shell uname)),dylib,so)
-BUSTED = busted --lua=$(LUA) $(SPEC)
+BUSTED = busted --lua=$(LUA)
 
 export LUA
 # LuaRocks has a compiler and flags for C modules; cargo would build everything anew for them.
@@ -78,9 +78,9 @@ test: deps build $(if $(filter spec spec/hosts_spec.lua,$(SPEC)),libraries) $(OT
 	spec/support/etcd run cargo test --locked --workspace
 	$(QUICK_FAULTS) $(FAULTS)
 	.ci/rock
-	$(if $(filter spec,$(SPEC)),SPECS= SKIP= .ci/specs busted --lua=$(LUA),spec/support/etcd run $(BUSTED))
-	SPECS="$(filter-out spec,$(SPEC))" SKIP="$(ANYWHERE)" .ci/servers "$(OTHER_ETCD) $(GO_ETCDS:%=build/etcd-%/etcd)" busted --lua=$(LUA) \
-		--exclude-tags=hosts,memory
+	$(if $(filter spec,$(SPEC)),SPECS= SKIP= .ci/specs $(BUSTED),spec/support/etcd run $(BUSTED) $(SPEC))
+	SPECS="$(filter-out spec,$(SPEC))" SKIP="$(ANYWHERE)" \
+		.ci/servers "$(OTHER_ETCD) $(GO_ETCDS:%=build/etcd-%/etcd)" $(BUSTED) --exclude-tags=hosts,memory
 
 faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)

@@ -83,6 +83,7 @@ local function share(count, tasks, f)
 	group:wait()
 end
 
+-- Calls `one` a tenth of the times as a warm-up, then so often as is measured.
 local function warm_and_run(one)
 	share(n // 10, callers, one)
 	ready()

@@ -164,6 +164,7 @@ func calls() {
 	warmAndRun(func(_, caller int) { call(client, keys[caller]) })
 }
 
+// warmAndRun calls one a tenth of the times as a warm-up, then so often as is measured.
 func warmAndRun(one func(i, caller int)) {
 	share(n/10, callers, one)
 	ready()
