@@ -17,8 +17,9 @@ use super::endpoint::Route;
 use super::error::{Applied, Attempts, Code, Error, Result};
 use super::failure::Failure;
 use super::pb::{self, Response};
-use super::servers::{Authorized, Servers, add};
+use super::servers::{Authorized, Servers};
 use super::transport::grpc::{HalfClose, decode, pack, unary_message};
+use super::transport::http2::Body;
 use super::transport::liveness::DOUBT_LIMIT;
 
 /// How often in a row something may go out again at once to the same server without getting any further: a token can
@@ -132,7 +133,7 @@ impl<R: Response> Slot for R {
 struct Request<'a> {
     kind: Kind,
     method: &'static str,
-    message: Bytes,
+    message: Body,
     /// The bytes of the message itself.
     size: usize,
     options: &'a CallOptions,
@@ -263,20 +264,19 @@ impl Servers {
         };
         let mut sent = Moment::not_after(began);
         let left = AtomicBool::new(false);
-        let headers = || {
+        let message = || {
             left.store(true, Ordering::Relaxed);
             if request.kind.is_timed() {
                 sent = Moment::now();
             }
             let leader = request.kind != Kind::SerializableRead;
-            let mut headers = authorized.headers(&self.headers, leader);
-            add(&mut headers, request.options.headers.as_deref());
-            (headers, request.message.clone())
+            let metadata = authorized.metadata(leader, request.options.headers.as_deref());
+            (metadata, request.message.clone())
         };
         let connection = &authorized.connection;
         let answers = connection.answers();
         let (method, half_close) = (request.method, request.kind.half_close());
-        let answer = unary_message(connection, method, half_close, end, response.limit(), headers);
+        let answer = unary_message(connection, method, half_close, end, response.limit(), message);
         let answered = tokio::select! {
             biased;
             () = self.closed.cancelled() => {

@@ -53,10 +53,10 @@ impl Client {
         let headers = config.options.headers.take();
         let is_encrypted = config.tls.is_some();
         let tls = config.tls.map(|tls| Arc::new(Tls::new(tls)));
+        let identity = identity(config.name.as_deref(), headers.as_deref());
         let servers = Arc::new(Servers {
-            endpoints: Endpoints::new(config.endpoints, tls),
+            endpoints: Endpoints::new(config.endpoints, tls, &identity.into()),
             login: Arc::new(Login::new(config.credentials)),
-            headers: identity(config.name.as_deref(), headers.as_deref()),
             max_request: config.max_request,
             min_version: config.min_version,
             closed: CancellationToken::new(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-
+use http::HeaderMap;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::backoff;
@@ -44,6 +44,8 @@ pub(crate) struct Endpoint {
     pub(crate) name: Arc<str>,
     address: Address,
     tls: Option<Arc<Tls>>,
+    /// What every request says of the client.
+    identity: Arc<HeaderMap>,
     /// Held for the look only, never across an await.
     slot: Mutex<Slot>,
     /// The cluster that it last answered for; 0 before that.
@@ -67,11 +69,12 @@ struct Slot {
 }
 
 impl Endpoint {
-    fn new(address: Address, tls: Option<Arc<Tls>>) -> Self {
+    fn new(address: Address, tls: Option<Arc<Tls>>, identity: Arc<HeaderMap>) -> Self {
         Self {
             name: address.to_string().into(),
             address,
             tls,
+            identity,
             slot: Mutex::default(),
             cluster_id: AtomicU64::new(0),
             pace: Pace::default(),
@@ -83,7 +86,7 @@ impl Endpoint {
     pub(crate) fn apart(&self) -> Self {
         Self {
             streams_no_range: self.streams_no_range.clone(),
-            ..Self::new(self.address.clone(), self.tls.clone())
+            ..Self::new(self.address.clone(), self.tls.clone(), self.identity.clone())
         }
     }
 
@@ -150,8 +153,9 @@ impl Endpoint {
 
     fn open(&self, failures: u32, last: Option<SocketAddr>) -> Connecting {
         let (address, tls, pace) = (self.address.clone(), self.tls.clone(), self.pace.clone());
+        let identity = self.identity.clone();
         let opening = async move {
-            let opening = Connection::open(&address, tls.as_deref(), last, &pace);
+            let opening = Connection::open(&address, tls.as_deref(), last, &pace, &identity);
             match timeout(ATTEMPT_LIMIT, opening).await {
                 Ok(Ok(connection)) => Ok(connection),
                 Ok(Err(error)) => Err(Refusal {
@@ -227,12 +231,12 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// `addresses` is not empty. The first call of each client goes to a random one, so that many clients spread.
-    pub(crate) fn new(addresses: Vec<Address>, tls: Option<Arc<Tls>>) -> Self {
+    pub(crate) fn new(addresses: Vec<Address>, tls: Option<Arc<Tls>>, identity: &Arc<HeaderMap>) -> Self {
         let current = AtomicUsize::new(random::below(addresses.len()));
         Self {
             list: addresses
                 .into_iter()
-                .map(|address| Arc::new(Endpoint::new(address, tls.clone())))
+                .map(|address| Arc::new(Endpoint::new(address, tls.clone(), identity.clone())))
                 .collect(),
             current,
             cluster_id: AtomicU64::new(0),

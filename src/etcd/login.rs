@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::pb::{AuthenticateRequest, AuthenticateResponse};
 use super::transport::connection::Connection;
 use super::transport::grpc::{HalfClose, pack, unary};
+use super::transport::http2::Metadata;
 
 /// Who the client is.
 #[derive(Clone)]
@@ -80,13 +81,8 @@ impl Login {
         self.slot().as_ref()?.login.peek()?.clone().ok()
     }
 
-    /// The token for a call to `endpoint`. Logs in, over `connection`, if there is none; `identity` goes along.
-    pub(crate) async fn token(
-        &self,
-        endpoint: &Endpoint,
-        connection: &Connection,
-        identity: &HeaderMap,
-    ) -> Result<Token, Failure> {
+    /// The token for a call to `endpoint`. Logs in, over `connection`, if there is none.
+    pub(crate) async fn token(&self, endpoint: &Endpoint, connection: &Connection) -> Result<Token, Failure> {
         let Some(credentials) = self.credentials() else {
             return Ok(None);
         };
@@ -107,7 +103,7 @@ impl Login {
                 Attempt {
                     began: Instant::now(),
                     endpoint: endpoint.name.clone(),
-                    login: begin(credentials, connection.clone(), identity.clone()),
+                    login: begin(credentials, connection.clone()),
                 }
             });
             attempt.login.clone()
@@ -164,15 +160,15 @@ impl Login {
 
 /// A login as a task of its own, so that it comes to an end whether or not anyone waits for it; by its limit at the
 /// latest.
-fn begin(credentials: Arc<Credentials>, connection: Connection, headers: HeaderMap) -> Authentication {
-    let ended = tokio::spawn(login(credentials, connection, headers));
+fn begin(credentials: Arc<Credentials>, connection: Connection) -> Authentication {
+    let ended = tokio::spawn(login(credentials, connection));
     ended
         .map(|ended| ended.unwrap_or_else(|error| Err(Cause::Malformed(error.to_string()))))
         .boxed()
         .shared()
 }
 
-async fn login(credentials: Arc<Credentials>, connection: Connection, headers: HeaderMap) -> Result<Token, Cause> {
+async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<Token, Cause> {
     let (user, password) = match &*credentials {
         Credentials::Token(token) => return sensitive(token),
         Credentials::Password { user, password } => (user, password),
@@ -184,7 +180,7 @@ async fn login(credentials: Arc<Credentials>, connection: Connection, headers: H
     });
     let end = Instant::now() + connection.patience(LOGIN_LIMIT);
     let answers = connection.answers();
-    let request = || (headers, message);
+    let request = || (Metadata::default(), message);
     let answer = unary::<AuthenticateResponse>(&connection, AUTHENTICATE, HalfClose::Request, end, request);
     match timeout_at(end, answer).await {
         Ok(Ok(answer)) => sensitive(&answer.token),

@@ -16,6 +16,7 @@ use super::login::{Login, Token};
 use super::pb::{StatusRequest, StatusResponse};
 use super::transport::connection::Connection;
 use super::transport::grpc::{HalfClose, headers, pack, unary};
+use super::transport::http2::Metadata;
 use super::version::Version;
 
 const STATUS: &str = "/etcdserverpb.Maintenance/Status";
@@ -26,8 +27,11 @@ const VERSION_LIMIT: Duration = Duration::from_secs(2);
 /// Before this version every user may call Status; some later ones keep it for root.
 const KEEPS_STATUS: Version = Version::new(3, 4, 42);
 
-const TOKEN: HeaderName = HeaderName::from_static("token");
-const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
+const TOKEN: &str = "token";
+const HAS_LEADER: &str = "hasleader";
+
+static YES: HeaderValue = HeaderValue::from_static("true");
+
 const API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
 
 /// The release of etcd whose API this client speaks. Servers count requests by it.
@@ -37,8 +41,6 @@ const API: &str = "3.7";
 pub(crate) struct Servers {
     pub(crate) endpoints: Endpoints,
     pub(crate) login: Arc<Login>,
-    /// What every request says of the client.
-    pub(crate) headers: HeaderMap,
     /// The oldest version that a server may have.
     pub(crate) min_version: Option<Version>,
     /// The bytes that a request may have.
@@ -54,7 +56,7 @@ pub(crate) struct Authorized {
     pub(crate) token: Token,
 }
 
-/// The headers of every request of a client: those of gRPC, who is asking, and what the program adds. `name` is what it
+/// What every request of a client says: those of gRPC, who is asking, and what the program adds. `name` is what it
 /// calls itself.
 pub(crate) fn identity(name: Option<&str>, added: Option<&HeaderMap>) -> HeaderMap {
     let library = concat!("silly-etcd/", env!("CARGO_PKG_VERSION"));
@@ -64,15 +66,10 @@ pub(crate) fn identity(name: Option<&str>, added: Option<&HeaderMap>) -> HeaderM
     let agent = HeaderValue::try_from(agent).unwrap_or_else(|_| HeaderValue::from_static(library));
     headers.insert(USER_AGENT, agent);
     headers.insert(API_VERSION, HeaderValue::from_static(API));
-    add(&mut headers, added);
-    headers
-}
-
-/// Adds headers, in place of those with the same names.
-pub(crate) fn add(headers: &mut HeaderMap, more: Option<&HeaderMap>) {
-    for (name, value) in more.into_iter().flatten() {
+    for (name, value) in added.into_iter().flatten() {
         headers.insert(name.clone(), value.clone());
     }
+    headers
 }
 
 impl Servers {
@@ -82,7 +79,6 @@ impl Servers {
         Self {
             endpoints: self.endpoints.apart(),
             login: self.login.clone(),
-            headers: self.headers.clone(),
             min_version: self.min_version,
             max_request: self.max_request,
             closed: self.closed.child_token(),
@@ -109,15 +105,11 @@ impl Servers {
             .await
             .map_err(|_| Failure::new(&endpoint.name, &Cause::ConnectTimeout(limit)))?
             .map_err(|error| Failure::new(&endpoint.name, &Cause::Unreachable(error)))?;
-        let token = self
-            .login
-            .token(endpoint, &connection, &self.headers)
-            .await
-            .inspect_err(|failure| {
-                if !self.endpoints.are_several() {
-                    leave(&connection, failure);
-                }
-            })?;
+        let token = self.login.token(endpoint, &connection).await.inspect_err(|failure| {
+            if !self.endpoints.are_several() {
+                leave(&connection, failure);
+            }
+        })?;
         let authorized = Authorized { connection, token };
         if let Some(wanted) = self.min_version
             && !authorized.connection.is_verified()
@@ -132,7 +124,7 @@ impl Servers {
         let connection = &authorized.connection;
         let limit = connection.patience(VERSION_LIMIT);
         let end = Instant::now() + limit;
-        let request = || (authorized.headers(&self.headers, false), pack(&StatusRequest {}));
+        let request = || (authorized.metadata(false, None), pack(&StatusRequest {}));
         let answer = unary::<StatusResponse>(connection, STATUS, HalfClose::Request, end, request);
         let cause = match timeout_at(end, answer).await.unwrap_or(Err(Cause::Timeout(limit))) {
             Ok(status) => match status.version.parse() {
@@ -177,16 +169,15 @@ fn leave(connection: &Connection, failure: &Failure) {
 }
 
 impl Authorized {
-    /// The headers of a request: those of the client, `identity`, the token and, where a `leader` is asked for, the
-    /// wish to be refused at once by a member that knows none.
-    pub(crate) fn headers(&self, identity: &HeaderMap, leader: bool) -> HeaderMap {
-        let mut headers = identity.clone();
-        if let Some(token) = &self.token {
-            headers.insert(TOKEN, token.clone());
+    /// What a request says beside who asks: the token and, where a `leader` is asked for, the wish to be refused at once
+    /// by a member that knows none; and `more` of its own.
+    pub(crate) fn metadata<'a>(&'a self, leader: bool, more: Option<&'a HeaderMap>) -> Metadata<'a> {
+        Metadata {
+            fields: [
+                self.token.as_ref().map(|token| (TOKEN, token)),
+                leader.then_some((HAS_LEADER, &YES)),
+            ],
+            more,
         }
-        if leader {
-            headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
-        }
-        headers
     }
 }

@@ -142,14 +142,7 @@ impl Line {
             authorized,
         };
         let end = Instant::now() + connection.patience(ANSWER_LIMIT);
-        let opened = open(
-            &connection,
-            method,
-            purpose,
-            end,
-            line.authorized.headers(&line.servers.headers, true),
-        )
-        .await;
+        let opened = open(&connection, method, purpose, end, &line.authorized.metadata(true, None)).await;
         let (requests, responses) = opened.map_err(|cause| line.failed(&cause))?;
         Ok((line, Requests(requests), Responses(responses)))
     }
@@ -175,7 +168,7 @@ impl Line {
         };
         let connection = &authorized.connection;
         let end = Instant::now() + connection.patience(CALL_LIMIT);
-        let message = || (authorized.headers(&self.servers.headers, true), pack(request));
+        let message = || (authorized.metadata(true, None), pack(request));
         let answer = unary::<R>(connection, method, HalfClose::Request, end, message);
         let answered = timeout_at(end, answer).await.unwrap_or_else(|_| {
             let silence = connection.patience(CALL_LIMIT);

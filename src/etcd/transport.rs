@@ -1,16 +1,16 @@
 //! Connections to servers, and gRPC on them. Nothing here knows of retries, tokens or services.
 //!
-//! `dial` finds the address of an `address` that responds, `tls` secures it, `frames` reads below HTTP/2 what h2 does
-//! not tell. A `connection` has a `gate` for the streams that the server allows at once, and a `liveness` that finds
-//! out whether the other end is still there. `grpc` is the framing of calls and streams alike.
+//! `dial` finds the address of an `address` that responds, `tls` secures it, and `http2` speaks on it. A `connection`
+//! has a `gate` for the streams that the server allows at once, and a `liveness` that finds out whether the other end is
+//! still there. `grpc` is the framing of calls and streams alike.
 
 pub(crate) mod address;
 pub(crate) mod connection;
 mod dial;
 pub(crate) mod error;
-mod frames;
 pub(crate) mod gate;
 pub(crate) mod grpc;
+pub(crate) mod http2;
 pub(crate) mod liveness;
 mod permit;
 mod state;

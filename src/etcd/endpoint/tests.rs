@@ -12,7 +12,7 @@ fn endpoints(count: usize) -> Endpoints {
         host: "h".to_owned(),
         port: i as u16 + 1,
     };
-    Endpoints::new((0..count).map(address).collect(), None)
+    Endpoints::new((0..count).map(address).collect(), None, &Arc::default())
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_server_of_another_cluster_is_refused_until_the_others_are_gone() {
 async fn listen() -> (Endpoint, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-    (Endpoint::new(address, None), listener)
+    (Endpoint::new(address, None, Arc::default()), listener)
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

@@ -1,80 +1,71 @@
-//! One HTTP/2 connection to one server.
+//! One connection to one server.
 //!
-//! In: requests, each a head and what to send after it. Out: for each the response to wait for. The frames are h2's; it
-//! is used as it is, without a client on top, because a client that must not repeat a write has to know whether a
-//! request was *sent*, and because each layer costs every call. A connection has one task that moves its frames and
-//! pings the server; it ends when the last clone is dropped, the socket breaks, or the server falls silent.
+//! In: requests, each a head and what to send after it. Out: for each the stream of its response. Beside what HTTP/2
+//! knows there is what a client that must not repeat a write has to know: whether a request was *sent*, and what it
+//! means that it broke. A connection has one task that moves its bytes and pings the server; it ends when the last
+//! clone is dropped, the socket breaks, or the server falls silent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::{self, ResponseFuture, SendRequest};
-use h2::{Reason, SendStream};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Uri};
+use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
 use super::dial::{lookup, race};
-use super::error::{ConnectError, problem};
-use super::frames::Frames;
+use super::error::ConnectError;
 use super::gate::{Gate, Purpose};
+use super::http2::{Broken, Constant, Line, Metadata, Shared, Stream};
 use super::liveness::{Liveness, Pace};
 use super::permit::Permit;
 use super::state::State;
 use super::tls::Tls;
 use crate::etcd::cause::Cause;
 
-/// Large enough for a 1.5 MiB value to arrive without waiting for a window update.
-const STREAM_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
-
-/// The headers of a response. etcd's are a few hundred bytes.
-const MAX_HEADERS: u32 = 16 << 10;
-
-/// What h2 allows small frames to cost before it closes the connection, 256 bytes less their size each: a window full
-/// of the smallest events is legal, and takes less memory than that.
-const SMALL_FRAMES: usize = 64 << 20;
-
 /// A cheap handle on a connection; clones share it.
 #[derive(Clone)]
 pub(crate) struct Connection(Arc<Parts>);
 
 struct Parts {
-    requests: SendRequest<Bytes>,
-    scheme: Scheme,
-    authority: Authority,
+    http2: Arc<Shared>,
     peer: Option<SocketAddr>,
     state: Arc<State>,
 }
 
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.http2.close();
+    }
+}
+
 /// A request under way.
 pub(crate) struct Exchange {
-    /// Its response.
-    pub(crate) response: ResponseFuture,
-    /// What follows its head.
-    pub(crate) body: SendStream<Bytes>,
+    /// What follows its head, and its response.
+    pub(crate) stream: Stream,
     /// Held until the response has come.
     pub(crate) permit: Permit,
 }
 
 impl Connection {
     /// Connects to `address`, with TLS where `tls` is given. Of several addresses of a host the one behind `last` is
-    /// tried first, and the first that is ready to take requests wins. Bounded by the caller's deadline only.
+    /// tried first, and the first that is ready to take requests wins. Each request says who asks by the fields of
+    /// `identity`. Bounded by the caller's deadline only.
     pub(crate) async fn open(
         address: &Address,
         tls: Option<&Tls>,
         last: Option<SocketAddr>,
         pace: &Pace,
+        identity: &HeaderMap,
     ) -> Result<Self, ConnectError> {
-        let authority =
-            Authority::try_from(address.authority()).map_err(|error| ConnectError::Socket(error.to_string().into()))?;
-        let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let constant = Constant {
+            scheme: if tls.is_some() { "https" } else { "http" },
+            authority: address.authority(),
+            fields: identity.clone(),
+        };
         let state = || {
             Arc::new(State {
                 liveness: Liveness::new(pace.clone()),
@@ -82,35 +73,30 @@ impl Connection {
                 is_verified: AtomicBool::new(false),
             })
         };
-        let (requests, state, peer) = match address {
+        let (http2, state, peer) = match address {
             Address::Tcp { host, port } => {
                 let addresses = lookup(host, *port, last).await?;
                 let connect = |peer: SocketAddr| {
-                    let state = state();
+                    let (constant, state) = (constant.clone(), state());
                     async move {
                         let socket = TcpStream::connect(peer).await?;
                         socket.set_nodelay(true)?;
-                        let requests = match tls {
-                            None => handshake(socket, &state).await?,
-                            Some(tls) => handshake(tls.connect(host, socket).await?, &state).await?,
+                        let http2 = match tls {
+                            None => handshake(socket, constant, &state).await?,
+                            Some(tls) => handshake(tls.connect(host, socket).await?, constant, &state).await?,
                         };
-                        Ok((requests, state, Some(peer)))
+                        Ok((http2, state, Some(peer)))
                     }
                 };
                 race(&addresses, connect).await?
             }
             Address::Unix(path) => {
                 let state = state();
-                (handshake(UnixStream::connect(path).await?, &state).await?, state, None)
+                let socket = UnixStream::connect(path).await?;
+                (handshake(socket, constant, &state).await?, state, None)
             }
         };
-        Ok(Self(Arc::new(Parts {
-            requests,
-            scheme,
-            authority,
-            peer,
-            state,
-        })))
+        Ok(Self(Arc::new(Parts { http2, peer, state })))
     }
 
     /// The address at the other end.
@@ -193,87 +179,56 @@ impl Connection {
     }
 
     /// Begins a request to the method `path`.
-    pub(crate) fn send(&self, permit: Permit, path: &'static str, headers: HeaderMap) -> Result<Exchange, Cause> {
-        let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.0.uri(PathAndQuery::from_static(path));
-        *request.headers_mut() = headers;
-        match self.0.requests.clone().send_request(request, false) {
-            Ok((response, body)) => Ok(Exchange { response, body, permit }),
-            Err(_) => {
+    pub(crate) fn send(&self, permit: Permit, path: &'static str, metadata: &Metadata<'_>) -> Result<Exchange, Cause> {
+        match Stream::open(&self.0.http2, path, metadata) {
+            Some(stream) => Ok(Exchange { stream, permit }),
+            None => {
                 self.retire();
                 Err(Cause::NotSent)
             }
         }
     }
 
-    /// What it means that a request under way has failed. Once its response has begun, it was taken, whatever the
-    /// server says later.
-    pub(crate) fn broken(&self, error: &h2::Error, begun: bool) -> Cause {
-        if self.0.state.liveness.is_silent() {
-            return Cause::Cut("the server has fallen silent".to_owned());
+    /// What it means that a request under way has failed.
+    pub(crate) fn broken(&self, broken: Broken) -> Cause {
+        match broken {
+            _ if self.0.state.liveness.is_silent() => Cause::Cut("the server has fallen silent".to_owned()),
+            Broken::Refused => {
+                self.retire();
+                Cause::Refused
+            }
+            Broken::Cut(reason) => Cause::Cut(reason.to_string()),
         }
-        // A server that goes away names the last request that it took; this one came after it.
-        let gone = error.is_go_away() && error.is_remote();
-        if !begun && (gone || error.reason() == Some(Reason::REFUSED_STREAM)) {
-            self.retire();
-            return Cause::Refused;
-        }
-        Cause::Cut(error.get_io().map_or_else(|| error.to_string(), problem))
     }
 }
 
-impl Parts {
-    fn uri(&self, path: PathAndQuery) -> Uri {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path);
-        // It has all its parts.
-        Uri::from_parts(parts).unwrap_or_default()
-    }
-}
-
-/// Begins HTTP/2 on `socket` and waits for the server to do so too.
-async fn handshake<S>(socket: S, state: &Arc<State>) -> Result<SendRequest<Bytes>, ConnectError>
+/// Begins HTTP/2 on `socket` and waits for the server to do so too: until then nothing that matters has been sent, so
+/// whatever goes wrong is certain to have changed nothing. Under TLS 1.3 that is also when a server says what it thinks
+/// of the client's certificate.
+async fn handshake<S>(socket: S, constant: Constant, state: &Arc<State>) -> Result<Arc<Shared>, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (socket, heard) = Frames::new(socket, state.clone());
     let begun = Instant::now();
-    let (requests, connection) = client::Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MAX_HEADERS)
-        .enable_push(false)
-        // h2 counts late frames of requests that were given up, to protect servers from their clients. A client that
-        // closes its own connection for them harms only itself.
-        .max_local_error_reset_streams(None)
-        .data_frame_budget(SMALL_FRAMES)
-        .handshake(socket)
-        .await?;
-    tokio::spawn(serve(connection, state.clone()));
-    heard
-        .await
-        .unwrap_or_else(|_| Err(ConnectError::Socket("the server broke the connection".into())))?;
+    let line = Line::begin(socket, constant, state).await?;
     state.liveness.measured(begun.elapsed());
-    Ok(requests)
+    let shared = line.shared();
+    tokio::spawn(serve(line, state.clone()));
+    Ok(shared)
 }
 
 /// The task of a connection.
-async fn serve<S>(mut connection: client::Connection<S>, state: Arc<State>)
+async fn serve<S>(line: Line<S>, state: Arc<State>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // It is there once.
-    if let Some(pings) = connection.ping_pong() {
-        tokio::select! {
-            // After a pause of the process there may be something to read, which a timer must not forestall.
-            biased;
-            // The requests that break with it learn the reason themselves.
-            _ = connection => {}
-            () = state.liveness.ping(pings, &state.gate) => {}
-        }
+    let shared = line.shared();
+    tokio::select! {
+        // After a pause of the process there may be something to read, which a timer must not forestall.
+        biased;
+        // The requests that break with it learn the reason themselves.
+        () = line.serve() => {}
+        () = state.liveness.ping(&shared, &state.gate) => {}
     }
     state.liveness.retire();
 }

@@ -46,15 +46,6 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-impl From<h2::Error> for ConnectError {
-    fn from(error: h2::Error) -> Self {
-        match error.get_io() {
-            Some(error) => Self::from(error),
-            None => Self::Socket(error.to_string().into()),
-        }
-    }
-}
-
 /// Why a connection broke.
 pub(super) fn problem(error: &io::Error) -> String {
     tls::problem(error).unwrap_or_else(|| socket_problem(error))

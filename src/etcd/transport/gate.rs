@@ -1,7 +1,7 @@
 //! How many requests may be under way on a connection: as many streams as the server allows at once.
 //!
 //! In: the server's limit, and the streams that begin and end. Out: whether there is room for one more. Beyond the
-//! limit h2 would queue requests without bound and without a word, as if they were sent. Used on any thread.
+//! limit a server refuses requests. Used on any thread.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -6,31 +6,25 @@
 
 mod messages;
 
-use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use h2::SendStream;
-use h2::client::ResponseFuture;
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue};
-use prost::{Message, encoding};
+use prost::Message;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::connection::{Connection, Exchange};
 use super::gate::Purpose;
+use super::http2::{Body, Metadata, Stream};
 use super::permit::Permit;
 use crate::etcd::cause::Cause;
 use crate::etcd::pb::{Request, Response, is_inflated};
 use messages::{HEAD, Messages};
-
-/// What stands before a secret: h2 copies short messages, and the first 1,024 bytes of others, to where nothing wipes
-/// them. To the server this is a field that it does not know, which every decoder skips.
-const SHIELD: usize = 1024;
-const SHIELD_FIELD: u32 = 15;
 
 /// The headers of gRPC, with room for those of a client.
 pub(crate) fn headers() -> HeaderMap {
@@ -40,36 +34,19 @@ pub(crate) fn headers() -> HeaderMap {
     headers
 }
 
-/// A request with its head.
-pub(crate) fn pack<R: Request>(request: &R) -> Bytes {
-    if R::IS_SECRET {
-        pack_secret(request)
-    } else {
-        pack_plain(request)
+/// A request with its head. A secret one is wiped once it was sent.
+pub(crate) fn pack<R: Request>(request: &R) -> Body {
+    let length = request.encoded_len();
+    let mut packed = Zeroizing::new(Vec::with_capacity(HEAD + length));
+    put_head(&mut *packed, length);
+    request.encode_raw(&mut *packed);
+    Body {
+        bytes: match R::IS_SECRET {
+            true => Bytes::from_owner(packed),
+            false => std::mem::take(&mut *packed).into(),
+        },
+        is_secret: R::IS_SECRET,
     }
-}
-
-fn pack_plain(message: &impl Message) -> Bytes {
-    let mut packed = begin(message.encoded_len());
-    message.encode_raw(&mut packed);
-    packed.into()
-}
-
-/// What is packed is wiped once it was sent.
-fn pack_secret(message: &impl Message) -> Bytes {
-    let shield = vec![0; SHIELD];
-    let length = encoding::bytes::encoded_len(SHIELD_FIELD, &shield) + message.encoded_len();
-    let mut packed = Zeroizing::new(begin(length));
-    encoding::bytes::encode(SHIELD_FIELD, &shield, &mut *packed);
-    message.encode_raw(&mut *packed);
-    Bytes::from_owner(packed)
-}
-
-/// The head of a message of `length` bytes, with room for it.
-fn begin(length: usize) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(HEAD + length);
-    put_head(&mut packed, length);
-    packed
 }
 
 fn put_head(packed: &mut impl BufMut, length: usize) {
@@ -87,41 +64,41 @@ pub(crate) enum HalfClose {
     Answer,
 }
 
-/// Sends headers and a packed message to `method` and waits for the response. They are asked for when the server takes
+/// Sends metadata and a packed message to `method` and waits for the response. They are asked for when the server takes
 /// them, so that a call under way does not hold them: making room and moving it about is a good part of what one costs.
-pub(crate) async fn unary<R: Response>(
+pub(crate) async fn unary<'a, R: Response>(
     connection: &Connection,
     method: &'static str,
     half_close: HalfClose,
     end: Instant,
-    request: impl FnOnce() -> (HeaderMap, Bytes),
+    request: impl FnOnce() -> (Metadata<'a>, Body),
 ) -> Result<R, Cause> {
     let message = unary_message(connection, method, half_close, end, R::LIMIT, request);
     decode(message.await?)
 }
 
 /// The same, and returns the message of the response, of at most `limit` bytes, as it came.
-pub(crate) async fn unary_message(
+pub(crate) async fn unary_message<'a>(
     connection: &Connection,
     method: &'static str,
     half_close: HalfClose,
     end: Instant,
     limit: usize,
-    request: impl FnOnce() -> (HeaderMap, Bytes),
+    request: impl FnOnce() -> (Metadata<'a>, Body),
 ) -> Result<Bytes, Cause> {
     let permit = connection.permit(Purpose::Call, end).await?;
-    let Exchange { response, body, permit } = {
-        let (headers, message) = request();
-        let mut exchange = connection.send(permit, method, headers)?;
-        let sent = exchange.body.send_data(message, half_close == HalfClose::Request);
-        sent.map_err(|error| connection.broken(&error, false))?;
+    let Exchange { stream, permit } = {
+        let (metadata, message) = request();
+        let exchange = connection.send(permit, method, &metadata)?;
+        let sent = exchange.stream.send(message, half_close == HalfClose::Request);
+        sent.map_err(|broken| connection.broken(broken))?;
         exchange
     };
-    let mut messages = Messages::begin(connection.clone(), response, limit).await?;
+    let mut messages = Messages::begin(connection.clone(), stream, limit).await?;
     let message = messages.next().await?;
     if let (HalfClose::Answer, Some(message)) = (half_close, &message) {
         let message = message.clone();
-        tokio::spawn(finish(body, messages, permit, end));
+        tokio::spawn(finish(messages, permit, end));
         return Ok(message);
     }
     messages.end().await?;
@@ -129,9 +106,9 @@ pub(crate) async fn unary_message(
 }
 
 /// Ends a stream that has brought what it was opened for, in good order. Nobody waits for it; `end` bounds it.
-async fn finish(mut body: SendStream<Bytes>, mut messages: Messages, _permit: Permit, end: Instant) {
+async fn finish(mut messages: Messages, _permit: Permit, end: Instant) {
     // Whether the server still listens makes no difference.
-    let _ = body.send_data(Bytes::new(), true);
+    let _ = messages.stream().send(Body::default(), true);
     let _ = tokio::time::timeout_at(end, messages.end()).await;
 }
 
@@ -149,17 +126,17 @@ pub(crate) async fn open<R: Response>(
     method: &'static str,
     purpose: Purpose,
     end: Instant,
-    headers: HeaderMap,
+    metadata: &Metadata<'_>,
 ) -> Result<(Outgoing, Incoming<R>), Cause> {
     let permit = connection.permit(purpose, end).await?;
-    let exchange = connection.send(permit, method, headers)?;
+    let Exchange { stream, permit } = connection.send(permit, method, metadata)?;
+    let stream = Arc::new(stream);
     let outgoing = Outgoing {
         connection: connection.clone(),
-        body: exchange.body,
+        stream: stream.clone(),
         waiting: BytesMut::new(),
     };
-    let incoming = Incoming::new(connection, exchange.response, exchange.permit);
-    Ok((outgoing, incoming))
+    Ok((outgoing, Incoming::new(connection, stream, permit)))
 }
 
 /// Sends a packed message to `method` and opens the stream of its responses.
@@ -167,20 +144,20 @@ pub(crate) async fn ask<R: Response>(
     connection: &Connection,
     method: &'static str,
     end: Instant,
-    headers: HeaderMap,
-    message: Bytes,
+    metadata: &Metadata<'_>,
+    message: Body,
 ) -> Result<Incoming<R>, Cause> {
     let permit = connection.permit(Purpose::Call, end).await?;
-    let mut exchange = connection.send(permit, method, headers)?;
-    let sent = exchange.body.send_data(message, true);
-    sent.map_err(|error| connection.broken(&error, false))?;
-    Ok(Incoming::new(connection, exchange.response, exchange.permit))
+    let Exchange { stream, permit } = connection.send(permit, method, metadata)?;
+    let sent = stream.send(message, true);
+    sent.map_err(|broken| connection.broken(broken))?;
+    Ok(Incoming::new(connection, Arc::new(stream), permit))
 }
 
 /// The client's half of a stream.
 pub(crate) struct Outgoing {
     connection: Connection,
-    body: SendStream<Bytes>,
+    stream: Arc<Stream>,
     /// What was not sent yet: messages that are ready together go out in one frame.
     waiting: BytesMut,
 }
@@ -202,18 +179,13 @@ impl Outgoing {
     /// Sends what waits, as the server's window opens. Where that is given up, the next flush goes on.
     pub(crate) async fn flush(&mut self) -> Result<(), Cause> {
         while self.is_waiting() {
-            self.body.reserve_capacity(self.waiting.len());
-            if self.body.capacity() == 0 {
-                let opened = poll_fn(|cx| self.body.poll_capacity(cx)).await;
-                let opened = opened.ok_or_else(|| Cause::Cut("the server ended the stream".to_owned()))?;
-                opened.map_err(|error| self.connection.broken(&error, false))?;
-            }
-            let piece = self
-                .waiting
-                .split_to(self.body.capacity().min(self.waiting.len()))
-                .freeze();
-            let sent = self.body.send_data(piece, false);
-            sent.map_err(|error| self.connection.broken(&error, false))?;
+            let broken = |broken| self.connection.broken(broken);
+            let window = self.stream.window().await.map_err(broken)?;
+            let piece = Body {
+                bytes: self.waiting.split_to(window.min(self.waiting.len())).freeze(),
+                is_secret: false,
+            };
+            self.stream.send(piece, false).map_err(broken)?;
         }
         Ok(())
     }
@@ -228,13 +200,13 @@ pub(crate) struct Incoming<R> {
 
 enum State {
     /// Kept until it is over, since a reader may give up and come again.
-    Begins(BoxFuture<'static, Result<Messages, Cause>>),
-    Goes(Messages),
+    Begins(BoxFuture<'static, Result<Messages<Arc<Stream>>, Cause>>),
+    Goes(Messages<Arc<Stream>>),
 }
 
 impl<R: Response> Incoming<R> {
-    fn new(connection: &Connection, response: ResponseFuture, permit: Permit) -> Self {
-        let begins = Messages::begin(connection.clone(), response, R::LIMIT);
+    fn new(connection: &Connection, stream: Arc<Stream>, permit: Permit) -> Self {
+        let begins = Messages::begin(connection.clone(), stream, R::LIMIT);
         Self {
             state: State::Begins(begins.boxed()),
             _permit: permit,
@@ -264,7 +236,7 @@ impl<R: Response> Incoming<R> {
         }
     }
 
-    async fn messages(&mut self) -> Result<&mut Messages, Cause> {
+    async fn messages(&mut self) -> Result<&mut Messages<Arc<Stream>>, Cause> {
         if let State::Begins(begins) = &mut self.state {
             self.state = State::Goes(begins.await?);
         }

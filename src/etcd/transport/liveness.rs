@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use h2::{Ping, PingPong};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::gate::Gate;
+use super::http2::Shared;
 
 /// A server closes the connection of a client that pings more often than every 5 s, or while no stream is open.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -218,7 +218,7 @@ impl Liveness {
     }
 
     /// Pings the server while requests are under way, and when it is asked to. Completes when there is no response.
-    pub(super) async fn ping(&self, mut pings: PingPong, gate: &Gate) {
+    pub(super) async fn ping(&self, http2: &Shared, gate: &Gate) {
         loop {
             tokio::select! {
                 () = self.busy(gate) => {}
@@ -229,13 +229,11 @@ impl Liveness {
                 }
             }
             let sent = Instant::now();
-            let mut pong = pin!(pings.ping(Ping::opaque()));
+            let mut pong = pin!(http2.ping());
             loop {
                 let heard = self.heard.load(Ordering::Relaxed);
                 match timeout(self.patience(PING_TIMEOUT), &mut pong).await {
-                    Ok(Ok(_)) => break,
-                    // The connection is broken, and says so itself.
-                    Ok(Err(_)) => return std::future::pending().await,
+                    Ok(()) => break,
                     // It stands behind a response that takes its time.
                     Err(_) if self.heard.load(Ordering::Relaxed) != heard => {}
                     Err(_) => return self.silent.store(true, Ordering::Relaxed),

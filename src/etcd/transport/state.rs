@@ -1,4 +1,4 @@
-//! What is known of a connection, beside what h2 knows. Shared by its task, its handles and the permits of its
+//! What is known of a connection, beside what HTTP/2 knows. Shared by its task, its handles and the permits of its
 //! requests.
 
 use std::sync::atomic::AtomicBool;

@@ -21,7 +21,7 @@ use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse, RangeStreamResponse
 use crate::etcd::queue::Queue;
 use crate::etcd::readable::Readable;
 use crate::etcd::rpc::Unary;
-use crate::etcd::servers::{Servers, add};
+use crate::etcd::servers::Servers;
 use crate::etcd::transport::grpc::{ask, pack};
 
 const STREAM: &str = "/etcdserverpb.KV/RangeStream";
@@ -235,10 +235,9 @@ impl Task {
         };
         let mut request = pages.rest();
         self.namespace.enter(&mut request);
-        let mut headers = authorized.headers(&self.servers.headers, false);
-        add(&mut headers, self.options.headers.as_deref());
+        let metadata = authorized.metadata(false, self.options.headers.as_deref());
         let end = Window::open(&self.options).end;
-        let asked = ask::<RangeStreamResponse>(&authorized.connection, STREAM, end, headers, pack(&request)).await;
+        let asked = ask::<RangeStreamResponse>(&authorized.connection, STREAM, end, &metadata, pack(&request)).await;
         let Ok(mut incoming) = asked else { return true };
         loop {
             let next = timeout(self.options.timeout, incoming.next()).await;

@@ -30,7 +30,6 @@ use crate::etcd::part::{Fate, Part};
 use crate::etcd::pb::{SnapshotRequest, SnapshotResponse};
 use crate::etcd::queue::Queue;
 use crate::etcd::readable::Readable;
-use crate::etcd::servers::add;
 use crate::etcd::transport::grpc::{Incoming, ask, pack};
 
 const SNAPSHOT: &str = "/etcdserverpb.Maintenance/Snapshot";
@@ -247,10 +246,9 @@ impl Fetch {
         let authorized = servers.connect_and_login(&own, window.length(), None).await?;
         let connection = authorized.connection.clone();
         let judge = |cause: &Cause| servers.judge(endpoint, &authorized, cause, false);
-        let mut headers = authorized.headers(&servers.headers, false);
-        add(&mut headers, self.options.headers.as_deref());
+        let metadata = authorized.metadata(false, self.options.headers.as_deref());
         let message = pack(&SnapshotRequest {});
-        let asked = ask::<SnapshotResponse>(&connection, SNAPSHOT, window.end, headers, message).await;
+        let asked = ask::<SnapshotResponse>(&connection, SNAPSHOT, window.end, &metadata, message).await;
         let mut incoming = asked.map_err(|cause| judge(&cause))?;
         let received = match self.to.file.clone() {
             Some(file) => self.write(file, &mut incoming).await,

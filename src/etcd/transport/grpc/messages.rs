@@ -6,20 +6,16 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use h2::RecvStream;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::timeout;
 use tonic::Status;
 
 use crate::etcd::cause::Cause;
 use crate::etcd::transport::connection::Connection;
-
-/// Details of a status that etcd does not send. tonic panics when they are malformed.
-const DETAILS: &str = "grpc-status-details-bin";
+use crate::etcd::transport::http2::{Fields, Stream};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// What precedes a message: a flag, 1 where it is compressed, and its length.
 pub(super) const HEAD: usize = 5;
@@ -38,9 +34,9 @@ const PAGE_TIME: Duration = Duration::from_millis(200);
 const LINE: usize = 200;
 
 /// The body of a response whose head is gRPC's.
-pub(super) struct Messages {
+pub(super) struct Messages<S = Stream> {
     connection: Connection,
-    stream: RecvStream,
+    stream: S,
     limit: usize,
     /// What has come and was not taken, in the piece that brought it...
     piece: Bytes,
@@ -48,26 +44,27 @@ pub(super) struct Messages {
     joined: BytesMut,
 }
 
-impl Messages {
+impl<S: AsRef<Stream>> Messages<S> {
     /// Waits for the response to begin.
-    pub(super) async fn begin(
-        connection: Connection,
-        response: impl Future<Output = Result<http::Response<RecvStream>, h2::Error>>,
-        limit: usize,
-    ) -> Result<Self, Cause> {
-        let response = response.await.map_err(|error| connection.broken(&error, false))?;
+    pub(super) async fn begin(connection: Connection, stream: S, limit: usize) -> Result<Self, Cause> {
+        let head = stream.as_ref().head().await;
+        let head = head.map_err(|broken| connection.broken(broken))?;
         connection.answered();
-        let (mut head, stream) = response.into_parts();
-        if let Some(status) = status(&mut head.headers) {
+        if let Some(status) = status(&head) {
             return Err(status
                 .err()
                 .unwrap_or_else(|| Cause::Malformed("the response has no message".to_owned())));
         }
-        if head.status != StatusCode::OK || !is_grpc(&head.headers) {
-            return Err(Cause::Http(head.status, first_line(stream).await));
+        let code = head.status.as_deref().unwrap_or_default();
+        if code != b"200" || !is_grpc(&head) {
+            let code =
+                StatusCode::from_bytes(code).map_err(|_| Cause::Malformed("the status is no number".to_owned()))?;
+            return Err(Cause::Http(code, first_line(stream.as_ref()).await));
         }
-        match head.headers.get(ENCODING) {
-            Some(encoding) if encoding != "identity" => Err(Cause::Compressed(format!("{encoding:?}"))),
+        match head.grpc_encoding.as_deref() {
+            Some(encoding) if encoding != b"identity" => {
+                Err(Cause::Compressed(String::from_utf8_lossy(encoding).into_owned()))
+            }
             _ => Ok(Self {
                 connection,
                 stream,
@@ -76,6 +73,11 @@ impl Messages {
                 joined: BytesMut::new(),
             }),
         }
+    }
+
+    /// What brings them.
+    pub(super) fn stream(&self) -> &Stream {
+        self.stream.as_ref()
     }
 
     /// The next message. `None`: the response has ended, though maybe in the middle of one.
@@ -102,11 +104,10 @@ impl Messages {
     /// Reads to the end, where the status stands. What comes before it is nobody's.
     pub(super) async fn end(&mut self) -> Result<(), Cause> {
         (self.piece, self.joined) = Default::default();
-        while let Some(piece) = self.stream.data().await {
-            self.release(&piece.map_err(|error| self.broken(&error))?)?;
-        }
-        let trailers = self.stream.trailers().await.map_err(|error| self.broken(&error))?;
-        let status = status(&mut trailers.unwrap_or_default());
+        while self.data().await?.is_some() {}
+        let trailers = self.stream().trailers().await;
+        let trailers = trailers.map_err(|broken| self.connection.broken(broken))?;
+        let status = trailers.as_ref().and_then(status);
         // The connection was cut politely.
         status.unwrap_or_else(|| Err(Cause::Cut("the response ended without a status".to_owned())))
     }
@@ -150,11 +151,9 @@ impl Messages {
 
     /// Reads a piece. Says whether there was one.
     async fn read(&mut self) -> Result<bool, Cause> {
-        let Some(piece) = self.stream.data().await else {
+        let Some(piece) = self.data().await? else {
             return Ok(false);
         };
-        let piece = piece.map_err(|error| self.broken(&error))?;
-        self.release(&piece)?;
         if self.present().is_empty() {
             self.piece = piece;
             return Ok(true);
@@ -172,40 +171,41 @@ impl Messages {
         Ok(true)
     }
 
-    /// Lets the server send as much again.
-    fn release(&mut self, piece: &Bytes) -> Result<(), Cause> {
-        let released = self.stream.flow_control().release_capacity(piece.len());
-        released.map_err(|error| self.broken(&error))
-    }
-
-    fn broken(&self, error: &h2::Error) -> Cause {
-        self.connection.broken(error, true)
+    async fn data(&self) -> Result<Option<Bytes>, Cause> {
+        let piece = self.stream().data().await;
+        piece.map_err(|broken| self.connection.broken(broken))
     }
 }
 
-/// The status in these headers.
-fn status(headers: &mut HeaderMap) -> Option<Result<(), Cause>> {
-    if headers.get(STATUS)? == "0" {
+/// The status in these fields.
+fn status(fields: &Fields) -> Option<Result<(), Cause>> {
+    let status = fields.grpc_status.as_deref()?;
+    if status == b"0" {
         return Some(Ok(()));
     }
-    headers.remove(DETAILS);
-    let status = Status::from_header_map(headers)?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in [(STATUS, Some(status)), (MESSAGE, fields.grpc_message.as_deref())] {
+        // What is no header's value is no status either.
+        let value = value.and_then(|value| HeaderValue::from_bytes(value).ok());
+        value.map(|value| headers.insert(name, value));
+    }
+    let status = Status::from_header_map(&headers).unwrap_or_else(|| Status::unknown(""));
     Some(Err(Cause::Status(status.code(), status.message().to_owned())))
 }
 
 /// A response that does not say what it is passes for gRPC: its messages will show.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let says = |value: &http::HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-    headers.get(CONTENT_TYPE).is_none_or(says)
+fn is_grpc(head: &Fields) -> bool {
+    let says = |value: &Bytes| value.starts_with(b"application/grpc");
+    head.content_type.as_ref().is_none_or(says)
 }
 
 /// The first line of a page that says something, without its tags.
-async fn first_line(mut stream: RecvStream) -> String {
+async fn first_line(stream: &Stream) -> String {
     let mut page = Vec::new();
     let read = async {
-        while let Some(Ok(piece)) = stream.data().await {
+        while let Ok(Some(piece)) = stream.data().await {
             page.extend_from_slice(&piece[..piece.len().min(PAGE - page.len())]);
-            if page.len() == PAGE || stream.flow_control().release_capacity(piece.len()).is_err() {
+            if page.len() == PAGE {
                 break;
             }
         }

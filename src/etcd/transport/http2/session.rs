@@ -1,0 +1,878 @@
+//! A connection as a machine without socket, clock or task: what came in, what is to go out, and what is known of each
+//! stream.
+//!
+//! In: bytes of the server, and the wishes of those who have streams. Out: bytes for the server, in an [`Output`], and
+//! what streams have brought. A server that breaks the rules ends the connection; one that does so on a stream ends
+//! that. Memory is bounded whatever comes: by the windows, by the limits of heads, and by that of frames that bring
+//! nothing. Called under the lock of [`Shared`](super::Shared), on any thread.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, BytesMut};
+
+use super::frame::{
+    ACK, BITS, CONTINUATION, DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, GOAWAY, HEAD, HEADER_TABLE_SIZE, HEADERS,
+    Head as FrameHead, INITIAL_WINDOW_SIZE, LARGEST, MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE,
+    PADDED, PING, PRIORITIZED, PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE, number, write,
+};
+use super::hpack::{Constant, Decoder, Encoder, Fields, LIST, Metadata};
+use super::output::{Body, Output};
+use super::window::{self, Window};
+use crate::etcd::transport::state::State;
+
+/// What a client begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The windows for what comes in: large enough for a value of 1.5 MiB to arrive without waiting for a window update.
+const STREAM_WINDOW: usize = 2 << 20;
+const CONNECTION_WINDOW: usize = 8 << 20;
+
+/// What a window is where nothing else is said.
+const WINDOW: i64 = 65_535;
+
+/// The bytes of a block of fields in pieces.
+const BLOCK: usize = 4 * LIST;
+
+/// So many frames in a row that bring nothing are an attack. Each of them is legal.
+const USELESS: u32 = 10_000;
+
+/// So many bytes of answers to SETTINGS and PING may wait to be written before no more is read.
+const ANSWERS: usize = 16 << 10;
+
+/// Pieces of a body that are not longer together are joined where they wait.
+const JOINED: usize = 16 << 10;
+
+/// In SETTINGS: an identifier of two bytes and a value of four.
+const SETTING: usize = 6;
+
+/// In GOAWAY: the last stream, the reason, and a text.
+const GOAWAY_LENGTH: usize = 8;
+/// That of gRPC with ENHANCE_YOUR_CALM. Others use the same reason for other things.
+const TOO_MANY_PINGS: &[u8] = b"too_many_pings";
+
+const NO_SETTINGS: &str = "the server did not begin with its settings";
+
+/// What every ping of the client carries.
+const OPAQUE: [u8; 8] = *b"etcd-lua";
+
+/// How an exchange has broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The server says that it has not processed the request.
+    Refused,
+    /// It may have been processed; why no response came, in words.
+    Cut(Arc<str>),
+}
+
+/// What the server said wrong, and the reason that it is told.
+type Wrong = (Reason, &'static str);
+
+type Streams = HashMap<u32, Exchange, BuildHasherDefault<Spread>>;
+
+pub(crate) struct Session {
+    state: Arc<State>,
+    pub(super) output: Output,
+    /// The task that writes the output, and whether it was told that there is some.
+    writer: Option<Waker>,
+    is_told: bool,
+    encoder: Encoder,
+    decoder: Decoder,
+    streams: Streams,
+    /// The id of the next stream.
+    next: u32,
+    /// The fields that go on in the next frame.
+    block: Option<Block>,
+    /// What the server may send on all streams.
+    room: Window,
+    /// What may be sent on all streams, on a new one, and in a frame.
+    window: i64,
+    initial_window: i64,
+    largest: usize,
+    /// The streams whose bodies wait for the window of the connection.
+    blocked: VecDeque<u32>,
+    /// Bytes of answers to SETTINGS and PING that were not written.
+    answers: usize,
+    useless: u32,
+    /// How many pings were answered, and whether one was not.
+    pongs: u64,
+    is_pinged: bool,
+    /// Settings have come from the server.
+    has_begun: bool,
+    /// The last stream that the server takes, once it goes away.
+    last: Option<u32>,
+    /// Nobody will open a stream any more.
+    is_closing: bool,
+    /// Why nothing more comes or goes.
+    ended: Option<Broken>,
+}
+
+/// A block of fields of which the rest is to come.
+struct Block {
+    stream: u32,
+    ends: bool,
+    bytes: Vec<u8>,
+}
+
+/// One request and its response.
+struct Exchange {
+    head: Option<Fields>,
+    /// The head has come.
+    has_begun: bool,
+    pieces: VecDeque<BytesMut>,
+    trailers: Option<Fields>,
+    /// All of the response has come.
+    is_complete: bool,
+    broken: Option<Broken>,
+    /// Waits for something of that.
+    reader: Option<Waker>,
+    /// What the server may send.
+    room: Window,
+    /// What may be sent.
+    window: i64,
+    unsent: VecDeque<Body>,
+    /// Waits for the window.
+    sender: Option<Waker>,
+    /// Nothing will be sent behind `unsent`, and the end of the request was sent.
+    is_last: bool,
+    is_sent: bool,
+}
+
+impl Session {
+    pub(crate) fn new(constant: Constant, state: Arc<State>) -> Self {
+        let mut session = Self {
+            state,
+            output: Output::default(),
+            writer: None,
+            is_told: false,
+            encoder: Encoder::new(constant),
+            decoder: Decoder::default(),
+            streams: Streams::default(),
+            next: 1,
+            block: None,
+            room: Window::new(CONNECTION_WINDOW),
+            window: WINDOW,
+            initial_window: WINDOW,
+            largest: LARGEST,
+            blocked: VecDeque::new(),
+            answers: 0,
+            useless: 0,
+            pongs: 0,
+            is_pinged: false,
+            has_begun: false,
+            last: None,
+            is_closing: false,
+            ended: None,
+        };
+        let settings = [
+            (ENABLE_PUSH, 0),
+            (INITIAL_WINDOW_SIZE, STREAM_WINDOW as u32),
+            (MAX_HEADER_LIST_SIZE, LIST as u32),
+        ];
+        let settings =
+            settings.map(|(name, value): (u16, u32)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat());
+        let out = session.output.frames();
+        out.extend_from_slice(PREFACE);
+        write(out, SETTINGS, 0, 0, &settings.concat());
+        let more = CONNECTION_WINDOW as u32 - WINDOW as u32;
+        write(out, WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
+        session
+    }
+
+    /// Has the server begun to speak HTTP/2?
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Why nothing more comes or goes.
+    pub(crate) fn ended(&self) -> Option<&Broken> {
+        self.ended.as_ref()
+    }
+
+    /// Is everything done that will be?
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.is_some() || self.is_closing && self.streams.is_empty()
+    }
+
+    /// Is so much owed to the server that nothing more should be read?
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.answers > ANSWERS
+    }
+
+    /// Takes what is to be written. `writer` is told when there is more.
+    pub(crate) fn take_output(&mut self, output: &mut Output, writer: &Waker) {
+        self.is_told = false;
+        if !self.writer.as_ref().is_some_and(|known| known.will_wake(writer)) {
+            self.writer = Some(writer.clone());
+        }
+        if !output.has_remaining() {
+            self.answers = 0;
+            std::mem::swap(&mut self.output, output);
+        }
+    }
+
+    fn tell_writer(&mut self) {
+        if !std::mem::replace(&mut self.is_told, true)
+            && let Some(writer) = &self.writer
+        {
+            writer.wake_by_ref();
+        }
+    }
+}
+
+/// What the users of streams want.
+impl Session {
+    /// Begins a request. None where the connection takes no more.
+    pub(crate) fn open(&mut self, path: &'static str, metadata: &Metadata<'_>) -> Option<u32> {
+        let id = self.next;
+        if self.ended.is_some() || self.last.is_some() || id > BITS {
+            return None;
+        }
+        self.next += 2;
+        self.streams.insert(id, Exchange::new(self.initial_window));
+        let mut block = Vec::with_capacity(128);
+        self.encoder.encode(path, metadata, &mut block);
+        let out = self.output.frames();
+        let mut kind = HEADERS;
+        let mut pieces = block.chunks(self.largest).peekable();
+        while let Some(piece) = pieces.next() {
+            let flags = if pieces.peek().is_none() { END_HEADERS } else { 0 };
+            write(out, kind, flags, id, piece);
+            kind = CONTINUATION;
+        }
+        self.tell_writer();
+        Some(id)
+    }
+
+    /// Sends a piece of a request's body, with the `last` its end, as the server's windows open.
+    pub(crate) fn send(&mut self, id: u32, body: Body, last: bool) -> Result<(), Broken> {
+        let exchange = self.exchange(id)?;
+        if let Some(broken) = &exchange.broken {
+            return Err(broken.clone());
+        }
+        exchange.unsent.push_back(body);
+        exchange.is_last |= last;
+        self.flush(id);
+        self.tell_writer();
+        Ok(())
+    }
+
+    /// Waits until something may be sent at once, and says how much.
+    pub(crate) fn poll_window(&mut self, id: u32, cx: &mut Context<'_>) -> Poll<Result<usize, Broken>> {
+        let whole = self.window;
+        let exchange = self.exchange(id)?;
+        if let Some(broken) = &exchange.broken {
+            return Poll::Ready(Err(broken.clone()));
+        }
+        let window = exchange.window.min(whole);
+        if exchange.unsent.is_empty() && window > 0 {
+            return Poll::Ready(Ok(window as usize));
+        }
+        exchange.sender = Some(cx.waker().clone());
+        if !self.blocked.contains(&id) {
+            self.blocked.push_back(id);
+        }
+        Poll::Pending
+    }
+
+    /// Waits for the head of the response.
+    pub(crate) fn poll_head(&mut self, id: u32, cx: &mut Context<'_>) -> Poll<Result<Fields, Broken>> {
+        let exchange = self.exchange(id)?;
+        match exchange.head.take() {
+            Some(head) => Poll::Ready(Ok(head)),
+            None => exchange.wait(cx).map(|broken| Err(broken.unwrap_or_else(gone))),
+        }
+    }
+
+    /// Waits for the next piece of the response's body; none where it has come to its end.
+    pub(crate) fn poll_data(&mut self, id: u32, cx: &mut Context<'_>) -> Poll<Result<Option<BytesMut>, Broken>> {
+        let exchange = self.exchange(id)?;
+        let Some(piece) = exchange.pieces.pop_front() else {
+            return exchange.wait(cx).map(|broken| broken.map_or(Ok(None), Err));
+        };
+        if !exchange.is_complete
+            && let Some(more) = exchange.room.give_back(piece.len())
+        {
+            write(self.output.frames(), WINDOW_UPDATE, 0, id, &more.to_be_bytes());
+            self.tell_writer();
+        }
+        self.give_back(piece.len());
+        Poll::Ready(Ok(Some(piece)))
+    }
+
+    /// Waits for the end of the response, and returns the trailers where there are some.
+    pub(crate) fn poll_trailers(&mut self, id: u32, cx: &mut Context<'_>) -> Poll<Result<Option<Fields>, Broken>> {
+        let exchange = self.exchange(id)?;
+        match exchange.trailers.take() {
+            Some(trailers) => Poll::Ready(Ok(Some(trailers))),
+            None => exchange.wait(cx).map(|broken| broken.map_or(Ok(None), Err)),
+        }
+    }
+
+    /// Nobody waits for this stream any longer.
+    pub(crate) fn forget(&mut self, id: u32) {
+        let Some(exchange) = self.streams.remove(&id) else {
+            return;
+        };
+        let unread = exchange.pieces.iter().map(BytesMut::len).sum();
+        if exchange.broken.is_none() && !(exchange.is_complete && exchange.is_sent) {
+            self.write_reset(id, Reason::CANCEL);
+        }
+        self.forget_unblocked(id);
+        self.give_back(unread);
+        if self.is_over() {
+            self.tell_writer();
+        }
+    }
+
+    /// Nobody will open another stream. The connection ends with the last that there is.
+    pub(crate) fn close(&mut self) {
+        self.is_closing = true;
+        self.tell_writer();
+    }
+
+    /// Asks the server for a sign of life, unless it was asked. Returns how often it has given one.
+    pub(crate) fn ping(&mut self) -> u64 {
+        if !std::mem::replace(&mut self.is_pinged, true) {
+            write(self.output.frames(), PING, 0, 0, &OPAQUE);
+            self.tell_writer();
+        }
+        self.pongs
+    }
+
+    /// How often the server has answered a ping.
+    pub(crate) fn pongs(&self) -> u64 {
+        self.pongs
+    }
+
+    fn exchange(&mut self, id: u32) -> Result<&mut Exchange, Broken> {
+        self.streams.get_mut(&id).ok_or_else(gone)
+    }
+
+    /// So much of what came was read, or never will be.
+    fn give_back(&mut self, bytes: usize) {
+        if let Some(more) = self.room.give_back(bytes) {
+            write(self.output.frames(), WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
+            self.tell_writer();
+        }
+    }
+
+    fn write_reset(&mut self, id: u32, reason: Reason) {
+        write(self.output.frames(), RST_STREAM, 0, id, &reason.0.to_be_bytes());
+        self.tell_writer();
+    }
+
+    /// Writes what a stream has to send, as far as the windows allow.
+    fn flush(&mut self, id: u32) {
+        let Some(exchange) = self.streams.get_mut(&id) else {
+            return;
+        };
+        while let Some(body) = exchange.unsent.front_mut() {
+            let room = exchange.window.min(self.window).clamp(0, self.largest as i64) as usize;
+            let length = body.bytes.len().min(room);
+            if length == 0 && !body.bytes.is_empty() {
+                if !self.blocked.contains(&id) {
+                    self.blocked.push_back(id);
+                }
+                return;
+            }
+            let bytes = body.bytes.split_to(length);
+            let is_secret = body.is_secret;
+            if body.bytes.is_empty() {
+                exchange.unsent.pop_front();
+            }
+            exchange.is_sent = exchange.is_last && exchange.unsent.is_empty();
+            exchange.window -= length as i64;
+            self.window -= length as i64;
+            let head = FrameHead {
+                length,
+                kind: DATA,
+                flags: if exchange.is_sent { END_STREAM } else { 0 },
+                stream: id,
+            };
+            head.write(self.output.frames());
+            self.output.body(Body { bytes, is_secret });
+        }
+        if let Some(sender) = exchange.sender.take() {
+            sender.wake();
+        }
+    }
+
+    /// A stream has its place among those that are blocked for as long as it has something to send.
+    fn forget_unblocked(&mut self, id: u32) {
+        let waits = |exchange: &Exchange| !exchange.unsent.is_empty();
+        if !self.blocked.is_empty() && !self.streams.get(&id).is_some_and(waits) {
+            self.blocked.retain(|blocked| *blocked != id);
+        }
+    }
+
+    /// Some window has opened.
+    fn flush_all(&mut self) {
+        for id in std::mem::take(&mut self.blocked) {
+            self.flush(id);
+        }
+    }
+}
+
+/// What the server sends.
+impl Session {
+    /// Reads the frames that are complete, and leaves the beginning of the next.
+    pub(crate) fn receive(&mut self, input: &mut BytesMut) {
+        while self.ended.is_none()
+            && let Some(head) = FrameHead::read(input)
+        {
+            let read = if head.length > LARGEST {
+                Err((Reason::FRAME_SIZE_ERROR, "the server sent a frame larger than allowed"))
+            } else if input.len() < HEAD + head.length {
+                return;
+            } else {
+                input.advance(HEAD);
+                self.frame(head, input.split_to(head.length))
+            };
+            self.useless = match read {
+                Ok(true) => 0,
+                Ok(false) => self.useless + 1,
+                Err(wrong) => return self.fail(wrong),
+            };
+            if self.useless > USELESS {
+                let wrong = "the server floods the connection with frames that bring nothing";
+                return self.fail((Reason::ENHANCE_YOUR_CALM, wrong));
+            }
+        }
+    }
+
+    /// The connection has ended, as this text says.
+    pub(crate) fn end(&mut self, reason: &str) {
+        if self.ended.is_some() {
+            return;
+        }
+        let broken = Broken::Cut(reason.into());
+        for exchange in self.streams.values_mut() {
+            exchange.break_off(&broken);
+        }
+        self.ended = Some(broken);
+        self.tell_writer();
+    }
+
+    /// Nobody has a stream any more: the server is told, and the connection ends.
+    pub(crate) fn leave(&mut self) {
+        self.fail((Reason::NO_ERROR, "the client closed the connection"));
+    }
+
+    fn fail(&mut self, (reason, text): Wrong) {
+        let payload = [0_u32.to_be_bytes(), reason.0.to_be_bytes()].concat();
+        write(self.output.frames(), GOAWAY, 0, 0, &payload);
+        self.end(text);
+    }
+
+    /// A frame has come. Says whether it has brought something.
+    fn frame(&mut self, head: FrameHead, payload: BytesMut) -> Result<bool, Wrong> {
+        let protocol = |text| Err((Reason::PROTOCOL_ERROR, text));
+        if self.block.is_some() != (head.kind == CONTINUATION) {
+            return protocol("the server mixed the frames of a head with others");
+        }
+        // What a server says against pings counts, also where it begins with that.
+        if !self.has_begun && (!matches!(head.kind, SETTINGS | GOAWAY) || head.has(ACK)) {
+            return protocol(NO_SETTINGS);
+        }
+        let of_stream = match head.kind {
+            DATA | HEADERS | PRIORITY | RST_STREAM | CONTINUATION => Some(true),
+            SETTINGS | PING | GOAWAY => Some(false),
+            _ => None,
+        };
+        if of_stream.is_some_and(|of_stream| of_stream != (head.stream != 0)) {
+            return protocol("the server sent a frame on a stream where it has no place");
+        }
+        // PRIORITY may come for any.
+        let is_idle = head.stream != 0 && (head.stream.is_multiple_of(2) || head.stream >= self.next);
+        if is_idle && matches!(head.kind, DATA | HEADERS | RST_STREAM | WINDOW_UPDATE) {
+            return protocol("the server sent a frame on a stream that nobody opened");
+        }
+        let fixed = match head.kind {
+            PRIORITY => Some(5),
+            RST_STREAM | WINDOW_UPDATE => Some(4),
+            PING => Some(8),
+            SETTINGS if head.has(ACK) => Some(0),
+            _ => None,
+        };
+        if fixed.is_some_and(|length| length != payload.len()) {
+            return Err((Reason::FRAME_SIZE_ERROR, "the server sent a frame of a wrong size"));
+        }
+        match head.kind {
+            DATA => self.data(head, payload),
+            HEADERS => {
+                let mut block = unpadded(head, payload)?;
+                if head.has(PRIORITIZED) {
+                    if block.len() < 5 {
+                        return protocol("the server sent half a head");
+                    }
+                    block.advance(5);
+                }
+                self.block(
+                    Block {
+                        stream: head.stream,
+                        ends: head.has(END_STREAM),
+                        bytes: block.into(),
+                    },
+                    head,
+                )
+            }
+            CONTINUATION => match self.block.take() {
+                Some(mut block) if block.stream == head.stream => {
+                    block.bytes.extend_from_slice(&payload);
+                    self.block(block, head)
+                }
+                _ => protocol("the server mixed the frames of a head with others"),
+            },
+            RST_STREAM => Ok(self.reset_by_server(head.stream, Reason(number(&payload).unwrap_or(0)))),
+            SETTINGS if head.has(ACK) => Ok(false),
+            SETTINGS => self.settings(&payload),
+            PUSH_PROMISE => protocol("the server pushed what nobody asked for"),
+            PING if head.has(ACK) => {
+                let answered = std::mem::take(&mut self.is_pinged);
+                self.pongs += u64::from(answered);
+                Ok(answered)
+            }
+            PING => {
+                self.answer(PING, &payload);
+                Ok(false)
+            }
+            GOAWAY => self.goaway(&payload),
+            WINDOW_UPDATE => self.window_update(head.stream, number(&payload).unwrap_or(0) & BITS),
+            _ => Ok(false),
+        }
+    }
+
+    fn answer(&mut self, kind: u8, payload: &[u8]) {
+        write(self.output.frames(), kind, ACK, 0, payload);
+        self.answers += HEAD + payload.len();
+        self.tell_writer();
+    }
+
+    fn data(&mut self, head: FrameHead, payload: BytesMut) -> Result<bool, Wrong> {
+        let overflow = (
+            Reason::FLOW_CONTROL_ERROR,
+            "the server sent more than the window allows",
+        );
+        let taken = payload.len();
+        if !self.room.take(taken) {
+            return Err(overflow);
+        }
+        let piece = unpadded(head, payload)?;
+        let Some(exchange) = self.streams.get_mut(&head.stream).filter(|exchange| exchange.is_open()) else {
+            self.give_back(taken);
+            return Ok(false);
+        };
+        if !exchange.has_begun {
+            self.give_back(taken);
+            self.reset(
+                head.stream,
+                Reason::PROTOCOL_ERROR,
+                "the server sent a body without a head",
+            );
+            return Ok(true);
+        }
+        if !exchange.room.take(taken) {
+            return Err(overflow);
+        }
+        let padding = taken - piece.len();
+        // Nobody reads that.
+        let more = exchange.room.give_back(padding);
+        let is_useful = !piece.is_empty() || head.has(END_STREAM);
+        match exchange.pieces.back_mut() {
+            _ if piece.is_empty() => {}
+            // Each piece costs something, however small.
+            Some(last) if last.len() + piece.len() <= JOINED => last.extend_from_slice(&piece),
+            _ => exchange.pieces.push_back(piece),
+        }
+        exchange.is_complete = head.has(END_STREAM);
+        if is_useful {
+            exchange.wake();
+        }
+        if let Some(more) = more {
+            write(self.output.frames(), WINDOW_UPDATE, 0, head.stream, &more.to_be_bytes());
+        }
+        self.give_back(padding);
+        Ok(is_useful)
+    }
+
+    /// A piece of a block of fields has come, the last maybe.
+    fn block(&mut self, block: Block, head: FrameHead) -> Result<bool, Wrong> {
+        if block.bytes.len() > BLOCK {
+            return Err((Reason::ENHANCE_YOUR_CALM, "the server sent a head without an end"));
+        }
+        if !head.has(END_HEADERS) {
+            self.block = Some(block);
+            return Ok(false);
+        }
+        let Block { stream, ends, bytes } = block;
+        let malformed = |_| (Reason::COMPRESSION_ERROR, "the server sent a head that cannot be read");
+        // Also that of a stream that is forgotten: what it says may be referred to later.
+        let fields = self.decoder.decode(&bytes).map_err(malformed)?;
+        let Some(exchange) = self.streams.get_mut(&stream).filter(|exchange| exchange.is_open()) else {
+            return Ok(false);
+        };
+        let wrong = if fields.is_too_large() {
+            Some("the server sent a head larger than allowed")
+        } else if exchange.has_begun && !ends {
+            Some("the server sent a second head")
+        } else if !exchange.has_begun && fields.status.is_none() {
+            Some("the server sent a head without a status")
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            self.reset(stream, Reason::PROTOCOL_ERROR, wrong);
+            return Ok(true);
+        }
+        let is_interim = |status: &bytes::Bytes| status.len() == 3 && status.starts_with(b"1");
+        if exchange.has_begun {
+            exchange.trailers = Some(fields);
+        } else if fields.status.as_ref().is_some_and(is_interim) && !ends {
+            return Ok(false);
+        } else {
+            exchange.has_begun = true;
+            exchange.head = Some(fields);
+        }
+        exchange.is_complete = ends;
+        exchange.wake();
+        Ok(true)
+    }
+
+    /// Ends a stream on which the server broke the rules.
+    fn reset(&mut self, id: u32, reason: Reason, text: &'static str) {
+        if let Some(exchange) = self.streams.get_mut(&id) {
+            exchange.break_off(&Broken::Cut(text.into()));
+            self.write_reset(id, reason);
+        }
+    }
+
+    /// Says whether there was something to reset.
+    fn reset_by_server(&mut self, id: u32, reason: Reason) -> bool {
+        let Some(exchange) = self.streams.get_mut(&id).filter(|exchange| exchange.is_open()) else {
+            // What came is complete. The rest of the request is not wanted.
+            if let Some(exchange) = self.streams.get_mut(&id) {
+                exchange.unsent.clear();
+                exchange.is_sent = true;
+            }
+            return false;
+        };
+        let broken = match reason {
+            // Once a response has begun, the request was taken, whatever the server says.
+            Reason::REFUSED_STREAM if !exchange.has_begun => Broken::Refused,
+            reason => Broken::Cut(format!("the server reset the stream: {reason}").into()),
+        };
+        exchange.break_off(&broken);
+        true
+    }
+
+    fn settings(&mut self, payload: &[u8]) -> Result<bool, Wrong> {
+        if !payload.len().is_multiple_of(SETTING) {
+            return Err((Reason::FRAME_SIZE_ERROR, "the server sent half a setting"));
+        }
+        for setting in payload.chunks_exact(SETTING) {
+            let (name, value) = setting.split_at(2);
+            let value = number(value).unwrap_or(0);
+            match u16::from_be_bytes([name[0], name[1]]) {
+                HEADER_TABLE_SIZE => self.encoder.resize(value as usize),
+                ENABLE_PUSH if value != 0 => return Err((Reason::PROTOCOL_ERROR, "the server wants to be pushed to")),
+                MAX_CONCURRENT_STREAMS => self.state.gate.limit(value as usize),
+                INITIAL_WINDOW_SIZE => self.resize_windows(value.into())?,
+                MAX_FRAME_SIZE if !(LARGEST..1 << 24).contains(&(value as usize)) => {
+                    return Err((
+                        Reason::PROTOCOL_ERROR,
+                        "the server wants frames of a size that there is not",
+                    ));
+                }
+                MAX_FRAME_SIZE => self.largest = value as usize,
+                _ => {}
+            }
+        }
+        self.answer(SETTINGS, &[]);
+        self.flush_all();
+        Ok(!std::mem::replace(&mut self.has_begun, true))
+    }
+
+    /// Also those of the streams that there are become so much larger or smaller.
+    fn resize_windows(&mut self, window: i64) -> Result<(), Wrong> {
+        let wrong = (
+            Reason::FLOW_CONTROL_ERROR,
+            "the server wants a window of a size that there is not",
+        );
+        let more = window - self.initial_window;
+        self.initial_window = window;
+        let windows = self.streams.values_mut().map(|exchange| &mut exchange.window);
+        let mut largest = window;
+        for window in windows {
+            *window += more;
+            largest = largest.max(*window);
+        }
+        if largest > window::LARGEST { Err(wrong) } else { Ok(()) }
+    }
+
+    fn goaway(&mut self, payload: &[u8]) -> Result<bool, Wrong> {
+        let (Some(last), Some(reason)) = (number(payload), payload.get(4..).and_then(number)) else {
+            return Err((Reason::FRAME_SIZE_ERROR, "the server sent a frame of a wrong size"));
+        };
+        let (last, reason) = (last & BITS, Reason(reason));
+        if reason == Reason::ENHANCE_YOUR_CALM && payload[GOAWAY_LENGTH..].starts_with(TOO_MANY_PINGS) {
+            self.state.liveness.calm_down();
+        }
+        self.state.liveness.retire();
+        if !self.has_begun {
+            return Err((Reason::PROTOCOL_ERROR, NO_SETTINGS));
+        }
+        let before = self.last.replace(last.min(self.last.unwrap_or(last)));
+        for (_, exchange) in self
+            .streams
+            .iter_mut()
+            .filter(|(id, exchange)| **id > last && exchange.is_open())
+        {
+            let broken = match exchange.has_begun {
+                false => Broken::Refused,
+                true => Broken::Cut(format!("the server went away: {reason}").into()),
+            };
+            exchange.break_off(&broken);
+        }
+        Ok(before.is_none())
+    }
+
+    fn window_update(&mut self, id: u32, more: u32) -> Result<bool, Wrong> {
+        let wrong = |reason| Err((reason, "the server opened a window by nothing, or too far"));
+        if id == 0 {
+            self.window += i64::from(more);
+            if more == 0 {
+                return wrong(Reason::PROTOCOL_ERROR);
+            } else if self.window > window::LARGEST {
+                return wrong(Reason::FLOW_CONTROL_ERROR);
+            }
+            let is_useful = !self.blocked.is_empty();
+            self.flush_all();
+            return Ok(is_useful);
+        }
+        let Some(exchange) = self.streams.get_mut(&id).filter(|exchange| exchange.broken.is_none()) else {
+            return Ok(false);
+        };
+        exchange.window += i64::from(more);
+        if more == 0 || exchange.window > window::LARGEST {
+            self.reset(
+                id,
+                Reason::FLOW_CONTROL_ERROR,
+                "the server opened a window by nothing, or too far",
+            );
+            return Ok(true);
+        }
+        let is_useful = self.blocked.contains(&id);
+        if is_useful {
+            self.flush(id);
+            self.forget_unblocked(id);
+        }
+        Ok(is_useful)
+    }
+}
+
+impl Exchange {
+    fn new(window: i64) -> Self {
+        Self {
+            head: None,
+            has_begun: false,
+            pieces: VecDeque::new(),
+            trailers: None,
+            is_complete: false,
+            broken: None,
+            reader: None,
+            room: Window::new(STREAM_WINDOW),
+            window,
+            unsent: VecDeque::new(),
+            sender: None,
+            is_last: false,
+            is_sent: false,
+        }
+    }
+
+    /// May more come?
+    fn is_open(&self) -> bool {
+        !self.is_complete && self.broken.is_none()
+    }
+
+    /// Ready when nothing more will come, with the reason where that is none of the server's trailers.
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Broken>> {
+        if !self.is_open() {
+            return Poll::Ready(self.broken.clone());
+        }
+        match &mut self.reader {
+            Some(reader) => reader.clone_from(cx.waker()),
+            reader => *reader = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// Nothing more comes or goes. What is complete stays so.
+    fn break_off(&mut self, broken: &Broken) {
+        self.unsent.clear();
+        if self.is_open() {
+            self.broken = Some(broken.clone());
+        }
+        self.wake();
+        if let Some(sender) = self.sender.take() {
+            sender.wake();
+        }
+    }
+}
+
+/// The payload of a frame without its padding.
+fn unpadded(head: FrameHead, mut payload: BytesMut) -> Result<BytesMut, Wrong> {
+    if !head.has(PADDED) {
+        return Ok(payload);
+    }
+    let padding = payload.first().map_or(usize::MAX, |length| usize::from(*length));
+    let Some(rest) = payload
+        .len()
+        .checked_sub(1)
+        .and_then(|length| length.checked_sub(padding))
+    else {
+        return Err((
+            Reason::PROTOCOL_ERROR,
+            "the server sent a frame with more padding than bytes",
+        ));
+    };
+    payload.advance(1);
+    payload.truncate(rest);
+    Ok(payload)
+}
+
+/// What nobody sees: whoever has a stream has not forgotten it.
+fn gone() -> Broken {
+    Broken::Cut("the stream is gone".into())
+}
+
+/// The ids of streams are every other number, which the map wants spread over all bits.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32((*byte).into());
+        }
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        self.0 = u64::from(id >> 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+#[cfg(test)]
+mod tests;
