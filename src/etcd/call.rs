@@ -3,7 +3,6 @@
 //! In: a message, what kind of call it is, and the method of the service. Out: the response, or the error of the last
 //! attempt. Runs on the runtime; it ends by itself, since every attempt has a deadline and their number a limit.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use super::error::{Applied, Attempts, Code, Error, Result};
 use super::failure::Failure;
 use super::pb::{self, Response};
 use super::servers::{Authorized, Servers};
+use super::transport::deadline::Deadline;
 use super::transport::grpc::{HalfClose, decode, pack, unary_message};
 use super::transport::http2::Body;
 use super::transport::liveness::DOUBT_LIMIT;
@@ -79,34 +79,18 @@ pub(crate) struct Answered<R> {
     pub(crate) earlier: Applied,
 }
 
-/// When an attempt began, and when it ends at the latest.
-#[derive(Clone, Copy)]
-pub(crate) struct Window {
-    pub(crate) began: Instant,
-    pub(crate) end: Instant,
+/// The deadline of an attempt that begins now.
+pub(crate) fn deadline_of(options: &CallOptions) -> Deadline {
+    let Deadline { began, end } = Deadline::within(options.timeout);
+    let end = options.deadline.map_or(end, |deadline| end.min(deadline));
+    Deadline { began, end }
 }
 
-impl Window {
-    /// That of an attempt which begins now.
-    pub(crate) fn open(options: &CallOptions) -> Self {
-        let began = Instant::now();
-        let end = began + options.timeout;
-        Self {
-            began,
-            end: options.deadline.map_or(end, |deadline| end.min(deadline)),
-        }
-    }
-
-    pub(crate) fn length(self) -> Duration {
-        self.end.saturating_duration_since(self.began)
-    }
-
-    /// Does the deadline leave no time for another attempt after a pause?
-    fn is_last(options: &CallOptions, pause: Duration) -> bool {
-        options
-            .deadline
-            .is_some_and(|deadline| deadline.saturating_duration_since(Instant::now()) <= pause)
-    }
+/// Does the deadline of the call leave no time for another attempt after a pause?
+fn is_last(options: &CallOptions, pause: Duration) -> bool {
+    options
+        .deadline
+        .is_some_and(|deadline| deadline.saturating_duration_since(Instant::now()) <= pause)
 }
 
 /// Where a response goes. The life of a call is one piece of code for all of them.
@@ -180,7 +164,7 @@ impl Servers {
     /// The pause before another attempt, since the last failed with `error`. Fails where the deadline leaves no time
     /// for it, or the client is closed meanwhile.
     pub(crate) async fn pause(&self, pause: Duration, options: &CallOptions, error: Error) -> Result<()> {
-        if Window::is_last(options, pause) {
+        if is_last(options, pause) {
             return Err(late(error));
         } else if pause.is_zero() {
             return Ok(());
@@ -195,17 +179,17 @@ impl Servers {
         let Request { kind, options, .. } = *request;
         self.allows(request.size)?;
         // A call of several steps may come here late.
-        if Window::is_last(options, Duration::ZERO) {
+        if is_last(options, Duration::ZERO) {
             let text = "the deadline was over before anything was sent";
             return Err(Error::new(Code::DeadlineExceeded, text));
         }
         let mut route = self.endpoints.route(options.endpoint);
-        let mut window = Window::open(options);
-        let began = window.began;
+        let mut deadline = deadline_of(options);
+        let began = deadline.began;
         let (mut retries, mut repairs) = (0, 0);
         let mut past = Past::default();
         loop {
-            let failure = match self.attempt(&route, request, window, response).await {
+            let failure = match self.attempt(&route, request, deadline, response).await {
                 Ok(sent) => {
                     route.keep();
                     return Ok((sent, past.applied(kind)));
@@ -225,7 +209,7 @@ impl Servers {
             }
             if matches!(failure.retry, Retry::Login | Retry::Reconnect)
                 && (repairs < REPAIRS || failure.progress && failure.retry == Retry::Reconnect)
-                && Instant::now() < window.end
+                && Instant::now() < deadline.end
             {
                 repairs = if failure.progress { 0 } else { repairs + 1 };
                 past.repaired();
@@ -243,7 +227,7 @@ impl Servers {
             if let Err(error) = self.pause(pause.unwrap_or_default(), options, failure.error).await {
                 return Err(past.error(request, error, began));
             }
-            window = Window::open(options);
+            deadline = deadline_of(options);
         }
     }
 
@@ -252,20 +236,19 @@ impl Servers {
         &self,
         route: &Route<'_>,
         request: &Request<'_>,
-        window: Window,
+        deadline: Deadline,
         response: &mut dyn Slot,
     ) -> Result<Moment, Failure> {
         let endpoint = route.endpoint();
-        let Window { began, end } = window;
-        let authorized = match self.ready(endpoint, began) {
+        let authorized = match self.ready(endpoint, deadline.began) {
             Some(authorized) => authorized,
             // Boxed, since it happens once and would make every call larger.
-            None => Box::pin(self.get_ready(route, request.options, window)).await?,
+            None => Box::pin(self.get_ready(route, request.options, deadline)).await?,
         };
-        let mut sent = Moment::not_after(began);
-        let left = AtomicBool::new(false);
+        let mut sent = Moment::not_after(deadline.began);
+        let mut left = false;
         let message = || {
-            left.store(true, Ordering::Relaxed);
+            left = true;
             if request.kind.is_timed() {
                 sent = Moment::now();
             }
@@ -276,41 +259,37 @@ impl Servers {
         let connection = &authorized.connection;
         let answers = connection.answers();
         let (method, half_close) = (request.method, request.kind.half_close());
-        let answer = unary_message(connection, method, half_close, end, response.limit(), message);
-        let answered = tokio::select! {
-            biased;
-            () = self.closed.cancelled() => {
-                let left = left.load(Ordering::Relaxed);
+        let answer = unary_message(connection, method, half_close, deadline, response.limit(), message).await;
+        let cause = match answer.and_then(|message| response.fill(message)) {
+            Ok(cluster) => {
+                self.endpoints.recognise(endpoint, cluster)?;
+                return Ok(sent);
+            }
+            // Its connections end with the client.
+            Err(_) if self.closed.is_cancelled() => {
                 return Err(Failure::closed(if left { Applied::Maybe } else { Applied::No }));
             }
-            answered = timeout_at(end, answer) => answered,
+            Err(cause) => cause,
         };
-        let cause = match answered {
-            Ok(Ok(message)) => match response.fill(message) {
-                Ok(cluster) => {
-                    self.endpoints.recognise(endpoint, cluster)?;
-                    return Ok(sent);
-                }
-                Err(cause) => cause,
-            },
-            Ok(Err(cause)) => cause,
-            Err(_) => {
-                let timeout = window.length();
-                connection.doubt(timeout);
-                // A short deadline says nothing of the member, nor does one where other calls were answered meanwhile.
-                if timeout < connection.patience(DOUBT_LIMIT) || connection.answers() > answers {
-                    return Err(Failure::new(&endpoint.name, &Cause::Timeout(timeout)));
-                }
-                Cause::Timeout(timeout)
+        if let Cause::Timeout(timeout) = cause {
+            connection.doubt(timeout);
+            // A short deadline says nothing of the member, nor does one where other calls were answered meanwhile.
+            if timeout < connection.patience(DOUBT_LIMIT) || connection.answers() > answers {
+                return Err(Failure::new(&endpoint.name, &cause));
             }
-        };
+        }
         Err(self.judge(endpoint, &authorized, &cause, route.is_exhausted()))
     }
 
     /// Connects and logs in.
-    async fn get_ready(&self, route: &Route<'_>, options: &CallOptions, window: Window) -> Result<Authorized, Failure> {
+    async fn get_ready(
+        &self,
+        route: &Route<'_>,
+        options: &CallOptions,
+        deadline: Deadline,
+    ) -> Result<Authorized, Failure> {
         let endpoint = route.endpoint();
-        let whole = window.length();
+        let whole = deadline.length();
         let limit = if route.is_single() {
             whole
         } else {
@@ -322,7 +301,7 @@ impl Servers {
         tokio::select! {
             biased;
             () = self.closed.cancelled() => Err(Failure::closed(Applied::No)),
-            ready = timeout_at(window.end, self.connect_and_login(endpoint, limit, patience)) => {
+            ready = timeout_at(deadline.end, self.connect_and_login(endpoint, limit, patience)) => {
                 ready.unwrap_or_else(|_| Err(Failure::new(&endpoint.name, &Cause::ConnectTimeout(whole))))
             }
         }

@@ -54,12 +54,13 @@ impl Client {
         let is_encrypted = config.tls.is_some();
         let tls = config.tls.map(|tls| Arc::new(Tls::new(tls)));
         let identity = identity(config.name.as_deref(), headers.as_deref());
+        let closed = CancellationToken::new();
         let servers = Arc::new(Servers {
-            endpoints: Endpoints::new(config.endpoints, tls, &identity.into()),
+            endpoints: Endpoints::new(config.endpoints, tls, &identity.into(), &closed),
             login: Arc::new(Login::new(config.credentials)),
             max_request: config.max_request,
             min_version: config.min_version,
-            closed: CancellationToken::new(),
+            closed,
         });
         let (keeper, watches) = (Keeper::new(servers.clone()), Hub::new(servers.clone()));
         Self {

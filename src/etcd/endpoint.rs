@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use http::HeaderMap;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::backoff;
 use super::cause::Cause;
@@ -46,6 +47,8 @@ pub(crate) struct Endpoint {
     tls: Option<Arc<Tls>>,
     /// What every request says of the client.
     identity: Arc<HeaderMap>,
+    /// Ends its connections.
+    closed: CancellationToken,
     /// Held for the look only, never across an await.
     slot: Mutex<Slot>,
     /// The cluster that it last answered for; 0 before that.
@@ -69,12 +72,13 @@ struct Slot {
 }
 
 impl Endpoint {
-    fn new(address: Address, tls: Option<Arc<Tls>>, identity: Arc<HeaderMap>) -> Self {
+    fn new(address: Address, tls: Option<Arc<Tls>>, identity: Arc<HeaderMap>, closed: CancellationToken) -> Self {
         Self {
             name: address.to_string().into(),
             address,
             tls,
             identity,
+            closed,
             slot: Mutex::default(),
             cluster_id: AtomicU64::new(0),
             pace: Pace::default(),
@@ -82,11 +86,12 @@ impl Endpoint {
         }
     }
 
-    /// The same server, with a connection of its own.
-    pub(crate) fn apart(&self) -> Self {
+    /// The same server, with a connection of its own, which ends once that is `closed`.
+    pub(crate) fn apart(&self, closed: &CancellationToken) -> Self {
+        let (address, tls, identity) = (self.address.clone(), self.tls.clone(), self.identity.clone());
         Self {
             streams_no_range: self.streams_no_range.clone(),
-            ..Self::new(self.address.clone(), self.tls.clone(), self.identity.clone())
+            ..Self::new(address, tls, identity, closed.clone())
         }
     }
 
@@ -153,9 +158,9 @@ impl Endpoint {
 
     fn open(&self, failures: u32, last: Option<SocketAddr>) -> Connecting {
         let (address, tls, pace) = (self.address.clone(), self.tls.clone(), self.pace.clone());
-        let identity = self.identity.clone();
+        let (identity, closed) = (self.identity.clone(), self.closed.clone());
         let opening = async move {
-            let opening = Connection::open(&address, tls.as_deref(), last, &pace, &identity);
+            let opening = Connection::open(&address, tls.as_deref(), last, &pace, &identity, &closed);
             match timeout(ATTEMPT_LIMIT, opening).await {
                 Ok(Ok(connection)) => Ok(connection),
                 Ok(Err(error)) => Err(Refusal {
@@ -231,12 +236,17 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// `addresses` is not empty. The first call of each client goes to a random one, so that many clients spread.
-    pub(crate) fn new(addresses: Vec<Address>, tls: Option<Arc<Tls>>, identity: &Arc<HeaderMap>) -> Self {
+    pub(crate) fn new(
+        addresses: Vec<Address>,
+        tls: Option<Arc<Tls>>,
+        identity: &Arc<HeaderMap>,
+        closed: &CancellationToken,
+    ) -> Self {
         let current = AtomicUsize::new(random::below(addresses.len()));
         Self {
             list: addresses
                 .into_iter()
-                .map(|address| Arc::new(Endpoint::new(address, tls.clone(), identity.clone())))
+                .map(|address| Arc::new(Endpoint::new(address, tls.clone(), identity.clone(), closed.clone())))
                 .collect(),
             current,
             cluster_id: AtomicU64::new(0),
@@ -244,9 +254,10 @@ impl Endpoints {
     }
 
     /// The same servers, the same one first, with connections of their own.
-    pub(crate) fn apart(&self) -> Self {
+    pub(crate) fn apart(&self, closed: &CancellationToken) -> Self {
+        let apart = |endpoint: &Arc<Endpoint>| Arc::new(endpoint.apart(closed));
         Self {
-            list: self.list.iter().map(|endpoint| Arc::new(endpoint.apart())).collect(),
+            list: self.list.iter().map(apart).collect(),
             current: AtomicUsize::new(self.current.load(Ordering::Relaxed)),
             cluster_id: AtomicU64::new(self.cluster_id.load(Ordering::Relaxed)),
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use http::HeaderValue;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::cause::{Cause, Retry};
@@ -17,6 +17,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::pb::{AuthenticateRequest, AuthenticateResponse};
 use super::transport::connection::Connection;
+use super::transport::deadline::Deadline;
 use super::transport::grpc::{HalfClose, pack, unary};
 use super::transport::http2::Metadata;
 
@@ -178,20 +179,19 @@ async fn login(credentials: Arc<Credentials>, connection: Connection) -> Result<
         name: user.clone(),
         password: password.to_string(),
     });
-    let end = Instant::now() + connection.patience(LOGIN_LIMIT);
+    let deadline = Deadline::within(connection.patience(LOGIN_LIMIT));
     let answers = connection.answers();
     let request = || (Metadata::default(), message);
-    let answer = unary::<AuthenticateResponse>(&connection, AUTHENTICATE, HalfClose::Request, end, request);
-    match timeout_at(end, answer).await {
-        Ok(Ok(answer)) => sensitive(&answer.token),
-        Ok(Err(Cause::Status(_, text))) if text == NOT_ENABLED => Ok(None),
-        Ok(Err(cause)) => Err(cause),
-        Err(_) => {
+    let answer = unary::<AuthenticateResponse>(&connection, AUTHENTICATE, HalfClose::Request, deadline, request);
+    match answer.await {
+        Ok(answer) => sensitive(&answer.token),
+        Err(Cause::Status(_, text)) if text == NOT_ENABLED => Ok(None),
+        Err(cause) => {
             // The caller may have given up by now, and the next login is to find another connection.
-            if connection.answers() == answers {
+            if matches!(cause, Cause::Timeout(_)) && connection.answers() == answers {
                 connection.retire();
             }
-            Err(Cause::Timeout(LOGIN_LIMIT))
+            Err(cause)
         }
     }
 }

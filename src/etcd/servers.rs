@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::cause::Cause;
@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::login::{Login, Token};
 use super::pb::{StatusRequest, StatusResponse};
 use super::transport::connection::Connection;
+use super::transport::deadline::Deadline;
 use super::transport::grpc::{HalfClose, headers, pack, unary};
 use super::transport::http2::Metadata;
 use super::version::Version;
@@ -76,12 +77,13 @@ impl Servers {
     /// The same servers, with connections of their own: what brings much keeps nobody else waiting. The connections end
     /// when this is dropped, its calls with its `closed` as well.
     pub(crate) fn apart(&self) -> Self {
+        let closed = self.closed.child_token();
         Self {
-            endpoints: self.endpoints.apart(),
+            endpoints: self.endpoints.apart(&closed),
             login: self.login.clone(),
             min_version: self.min_version,
             max_request: self.max_request,
-            closed: self.closed.child_token(),
+            closed,
         }
     }
 
@@ -122,11 +124,10 @@ impl Servers {
     /// Asks a server for its version, which must not be older than that. Nothing of the call was sent before.
     async fn verify(&self, endpoint: &Endpoint, authorized: &Authorized, wanted: Version) -> Result<(), Failure> {
         let connection = &authorized.connection;
-        let limit = connection.patience(VERSION_LIMIT);
-        let end = Instant::now() + limit;
+        let deadline = Deadline::within(connection.patience(VERSION_LIMIT));
         let request = || (authorized.metadata(false, None), pack(&StatusRequest {}));
-        let answer = unary::<StatusResponse>(connection, STATUS, HalfClose::Request, end, request);
-        let cause = match timeout_at(end, answer).await.unwrap_or(Err(Cause::Timeout(limit))) {
+        let answer = unary::<StatusResponse>(connection, STATUS, HalfClose::Request, deadline, request);
+        let cause = match answer.await {
             Ok(status) => match status.version.parse() {
                 Ok(version) if version >= wanted => {
                     connection.verified();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff;
 use super::call::{CONNECT_LIMIT, REPAIRS};
@@ -17,6 +17,7 @@ use super::error::Error;
 use super::failure::Failure;
 use super::pb::{Request, Response};
 use super::servers::{Authorized, Servers};
+use super::transport::deadline::Deadline;
 use super::transport::gate::Purpose;
 use super::transport::grpc::{self, HalfClose, open, pack, unary};
 
@@ -167,15 +168,15 @@ impl Line {
             self.authorized.clone()
         };
         let connection = &authorized.connection;
-        let end = Instant::now() + connection.patience(CALL_LIMIT);
+        let deadline = Deadline::within(connection.patience(CALL_LIMIT));
         let message = || (authorized.metadata(true, None), pack(request));
-        let answer = unary::<R>(connection, method, HalfClose::Request, end, message);
-        let answered = timeout_at(end, answer).await.unwrap_or_else(|_| {
-            let silence = connection.patience(CALL_LIMIT);
-            connection.doubt(silence);
-            Err(Cause::Timeout(silence))
-        });
-        answered.map_err(|cause| self.failed_on(&authorized, &cause))
+        let answer = unary::<R>(connection, method, HalfClose::Request, deadline, message);
+        answer.await.map_err(|cause| {
+            if let Cause::Timeout(silence) = cause {
+                connection.doubt(silence);
+            }
+            self.failed_on(&authorized, &cause)
+        })
     }
 
     /// The failure of a stream on which a message refuses what was asked for, or breaks the rules.

@@ -6,6 +6,7 @@
 
 pub(crate) mod address;
 pub(crate) mod connection;
+pub(crate) mod deadline;
 mod dial;
 pub(crate) mod error;
 pub(crate) mod gate;

@@ -12,7 +12,12 @@ fn endpoints(count: usize) -> Endpoints {
         host: "h".to_owned(),
         port: i as u16 + 1,
     };
-    Endpoints::new((0..count).map(address).collect(), None, &Arc::default())
+    Endpoints::new(
+        (0..count).map(address).collect(),
+        None,
+        &Arc::default(),
+        &CancellationToken::new(),
+    )
 }
 
 #[test]
@@ -54,7 +59,10 @@ fn a_server_of_another_cluster_is_refused_until_the_others_are_gone() {
 async fn listen() -> (Endpoint, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-    (Endpoint::new(address, None, Arc::default()), listener)
+    (
+        Endpoint::new(address, None, Arc::default(), CancellationToken::new()),
+        listener,
+    )
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

@@ -6,7 +6,7 @@ use prost::Message;
 use tokio::time::{Instant, timeout_at};
 
 use crate::etcd::backoff;
-use crate::etcd::call::Window;
+use crate::etcd::call::deadline_of;
 use crate::etcd::cause::Retry;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
@@ -41,14 +41,14 @@ impl Client {
             let hub = &self.parts.watches;
             let (created, confirmed) = hub.create(whole.clone(), first);
             let watcher = Watcher::new(hub.clone(), created, self.namespace.clone());
-            let window = Window::open(options);
+            let deadline = deadline_of(options);
             let failure = tokio::select! {
                 () = self.servers().closed.cancelled() => return Err(Error::closed()),
-                answered = timeout_at(window.end, confirmed) => match answered {
+                answered = timeout_at(deadline.end, confirmed) => match answered {
                     Ok(Ok(Ok(()))) => return Ok(watcher),
                     Ok(Ok(Err(failure))) => failure,
                     Ok(Err(_)) => return Err(Error::closed()),
-                    Err(_) => hub.unanswered(window.length()),
+                    Err(_) => hub.unanswered(deadline.length()),
                 }
             };
             attempts.note(&failure.error);

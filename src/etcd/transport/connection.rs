@@ -5,6 +5,7 @@
 //! means that it broke. A connection has one task that moves its bytes and pings the server; it ends when the last
 //! clone is dropped, the socket breaks, or the server falls silent.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +15,10 @@ use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
+use super::deadline::Deadline;
 use super::dial::{lookup, race};
 use super::error::ConnectError;
 use super::gate::{Gate, Purpose};
@@ -53,13 +56,14 @@ pub(crate) struct Exchange {
 impl Connection {
     /// Connects to `address`, with TLS where `tls` is given. Of several addresses of a host the one behind `last` is
     /// tried first, and the first that is ready to take requests wins. Each request says who asks by the fields of
-    /// `identity`. Bounded by the caller's deadline only.
+    /// `identity`. Bounded by the caller's deadline only. All that is under way on it ends once it is `closed`.
     pub(crate) async fn open(
         address: &Address,
         tls: Option<&Tls>,
         last: Option<SocketAddr>,
         pace: &Pace,
         identity: &HeaderMap,
+        closed: &CancellationToken,
     ) -> Result<Self, ConnectError> {
         let constant = Constant {
             scheme: if tls.is_some() { "https" } else { "http" },
@@ -82,8 +86,8 @@ impl Connection {
                         let socket = TcpStream::connect(peer).await?;
                         socket.set_nodelay(true)?;
                         let http2 = match tls {
-                            None => handshake(socket, constant, &state).await?,
-                            Some(tls) => handshake(tls.connect(host, socket).await?, constant, &state).await?,
+                            None => handshake(socket, constant, &state, closed).await?,
+                            Some(tls) => handshake(tls.connect(host, socket).await?, constant, &state, closed).await?,
                         };
                         Ok((http2, state, Some(peer)))
                     }
@@ -93,7 +97,7 @@ impl Connection {
             Address::Unix(path) => {
                 let state = state();
                 let socket = UnixStream::connect(path).await?;
-                (handshake(socket, constant, &state).await?, state, None)
+                (handshake(socket, constant, &state, closed).await?, state, None)
             }
         };
         Ok(Self(Arc::new(Parts { http2, peer, state })))
@@ -178,9 +182,15 @@ impl Connection {
         permit.await.map_err(queued)?.ok_or(Cause::NotSent)
     }
 
-    /// Begins a request to the method `path`.
-    pub(crate) fn send(&self, permit: Permit, path: &'static str, metadata: &Metadata<'_>) -> Result<Exchange, Cause> {
-        match Stream::open(&self.0.http2, path, metadata) {
+    /// Begins a request to the method `path`, whose response must have come by a `deadline`.
+    pub(crate) fn send(
+        &self,
+        permit: Permit,
+        path: &'static str,
+        metadata: &Metadata<'_>,
+        deadline: Option<Deadline>,
+    ) -> Result<Exchange, Cause> {
+        match Stream::open(&self.0.http2, path, metadata, deadline) {
             Some(stream) => Ok(Exchange { stream, permit }),
             None => {
                 self.retire();
@@ -192,6 +202,7 @@ impl Connection {
     /// What it means that a request under way has failed.
     pub(crate) fn broken(&self, broken: Broken) -> Cause {
         match broken {
+            Broken::Late(limit) => Cause::Timeout(limit),
             _ if self.0.state.liveness.is_silent() => Cause::Cut("the server has fallen silent".to_owned()),
             Broken::Refused => {
                 self.retire();
@@ -205,7 +216,12 @@ impl Connection {
 /// Begins HTTP/2 on `socket` and waits for the server to do so too: until then nothing that matters has been sent, so
 /// whatever goes wrong is certain to have changed nothing. Under TLS 1.3 that is also when a server says what it thinks
 /// of the client's certificate.
-async fn handshake<S>(socket: S, constant: Constant, state: &Arc<State>) -> Result<Arc<Shared>, ConnectError>
+async fn handshake<S>(
+    socket: S,
+    constant: Constant,
+    state: &Arc<State>,
+    closed: &CancellationToken,
+) -> Result<Arc<Shared>, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -213,21 +229,28 @@ where
     let line = Line::begin(socket, constant, state).await?;
     state.liveness.measured(begun.elapsed());
     let shared = line.shared();
-    tokio::spawn(serve(line, state.clone()));
+    tokio::spawn(serve(line, state.clone(), closed.clone()));
     Ok(shared)
 }
 
 /// The task of a connection.
-async fn serve<S>(line: Line<S>, state: Arc<State>)
+async fn serve<S>(line: Line<S>, state: Arc<State>, closed: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let shared = line.shared();
+    let close = async {
+        closed.cancelled().await;
+        // The line writes the last word.
+        shared.leave();
+        pending().await
+    };
     tokio::select! {
         // After a pause of the process there may be something to read, which a timer must not forestall.
         biased;
         // The requests that break with it learn the reason themselves.
         () = line.serve() => {}
+        () = close => {}
         () = state.liveness.ping(&shared, &state.gate) => {}
     }
     state.liveness.retire();

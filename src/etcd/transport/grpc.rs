@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::connection::{Connection, Exchange};
+use super::deadline::Deadline;
 use super::gate::Purpose;
 use super::http2::{Body, Metadata, Stream};
 use super::permit::Permit;
@@ -70,10 +71,10 @@ pub(crate) async fn unary<'a, R: Response>(
     connection: &Connection,
     method: &'static str,
     half_close: HalfClose,
-    end: Instant,
+    deadline: Deadline,
     request: impl FnOnce() -> (Metadata<'a>, Body),
 ) -> Result<R, Cause> {
-    let message = unary_message(connection, method, half_close, end, R::LIMIT, request);
+    let message = unary_message(connection, method, half_close, deadline, R::LIMIT, request);
     decode(message.await?)
 }
 
@@ -82,14 +83,14 @@ pub(crate) async fn unary_message<'a>(
     connection: &Connection,
     method: &'static str,
     half_close: HalfClose,
-    end: Instant,
+    deadline: Deadline,
     limit: usize,
     request: impl FnOnce() -> (Metadata<'a>, Body),
 ) -> Result<Bytes, Cause> {
-    let permit = connection.permit(Purpose::Call, end).await?;
+    let permit = connection.permit(Purpose::Call, deadline.end).await?;
     let Exchange { stream, permit } = {
         let (metadata, message) = request();
-        let exchange = connection.send(permit, method, &metadata)?;
+        let exchange = connection.send(permit, method, &metadata, Some(deadline))?;
         let sent = exchange.stream.send(message, half_close == HalfClose::Request);
         sent.map_err(|broken| connection.broken(broken))?;
         exchange
@@ -98,18 +99,18 @@ pub(crate) async fn unary_message<'a>(
     let message = messages.next().await?;
     if let (HalfClose::Answer, Some(message)) = (half_close, &message) {
         let message = message.clone();
-        tokio::spawn(finish(messages, permit, end));
+        tokio::spawn(finish(messages, permit));
         return Ok(message);
     }
     messages.end().await?;
     message.ok_or_else(|| Cause::Malformed("the response has no message".to_owned()))
 }
 
-/// Ends a stream that has brought what it was opened for, in good order. Nobody waits for it; `end` bounds it.
-async fn finish(mut messages: Messages, _permit: Permit, end: Instant) {
+/// Ends a stream that has brought what it was opened for, in good order. Nobody waits for it; its deadline bounds it.
+async fn finish(mut messages: Messages, _permit: Permit) {
     // Whether the server still listens makes no difference.
     let _ = messages.stream().send(Body::default(), true);
-    let _ = tokio::time::timeout_at(end, messages.end()).await;
+    let _ = messages.end().await;
 }
 
 /// The response in a message, if it takes no more memory than one that etcd sends.
@@ -129,7 +130,7 @@ pub(crate) async fn open<R: Response>(
     metadata: &Metadata<'_>,
 ) -> Result<(Outgoing, Incoming<R>), Cause> {
     let permit = connection.permit(purpose, end).await?;
-    let Exchange { stream, permit } = connection.send(permit, method, metadata)?;
+    let Exchange { stream, permit } = connection.send(permit, method, metadata, None)?;
     let stream = Arc::new(stream);
     let outgoing = Outgoing {
         connection: connection.clone(),
@@ -148,7 +149,7 @@ pub(crate) async fn ask<R: Response>(
     message: Body,
 ) -> Result<Incoming<R>, Cause> {
     let permit = connection.permit(Purpose::Call, end).await?;
-    let Exchange { stream, permit } = connection.send(permit, method, metadata)?;
+    let Exchange { stream, permit } = connection.send(permit, method, metadata, None)?;
     let sent = stream.send(message, true);
     sent.map_err(|broken| connection.broken(broken))?;
     Ok(Incoming::new(connection, Arc::new(stream), permit))

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::etcd::call::{Kind, Window};
+use crate::etcd::call::{Kind, deadline_of};
 use crate::etcd::cause::Cause;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
@@ -236,7 +236,7 @@ impl Task {
         let mut request = pages.rest();
         self.namespace.enter(&mut request);
         let metadata = authorized.metadata(false, self.options.headers.as_deref());
-        let end = Window::open(&self.options).end;
+        let end = deadline_of(&self.options).end;
         let asked = ask::<RangeStreamResponse>(&authorized.connection, STREAM, end, &metadata, pack(&request)).await;
         let Ok(mut incoming) = asked else { return true };
         loop {

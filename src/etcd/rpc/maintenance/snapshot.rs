@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::{Maintenance, Service};
 use super::checked::Checked;
 use crate::etcd::backoff;
-use crate::etcd::call::{REPAIRS, Window};
+use crate::etcd::call::{REPAIRS, deadline_of};
 use crate::etcd::cause::{Cause, Retry};
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
@@ -238,17 +238,17 @@ impl Fetch {
 
     async fn attempt(&mut self, endpoint: &Endpoint) -> Result<Complete, Failure> {
         let began = Instant::now();
-        let window = Window::open(&self.options);
-        self.begin_by = window.end;
+        let deadline = deadline_of(&self.options);
+        self.begin_by = deadline.end;
         let client = self.client.clone();
         let servers = client.servers();
-        let own = endpoint.apart();
-        let authorized = servers.connect_and_login(&own, window.length(), None).await?;
+        let own = endpoint.apart(&servers.closed);
+        let authorized = servers.connect_and_login(&own, deadline.length(), None).await?;
         let connection = authorized.connection.clone();
         let judge = |cause: &Cause| servers.judge(endpoint, &authorized, cause, false);
         let metadata = authorized.metadata(false, self.options.headers.as_deref());
         let message = pack(&SnapshotRequest {});
-        let asked = ask::<SnapshotResponse>(&connection, SNAPSHOT, window.end, &metadata, message).await;
+        let asked = ask::<SnapshotResponse>(&connection, SNAPSHOT, deadline.end, &metadata, message).await;
         let mut incoming = asked.map_err(|cause| judge(&cause))?;
         let received = match self.to.file.clone() {
             Some(file) => self.write(file, &mut incoming).await,

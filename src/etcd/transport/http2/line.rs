@@ -9,10 +9,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::frame::{GOAWAY, HEAD, Head, SETTINGS};
@@ -49,6 +51,11 @@ impl Shared {
         self.session().close();
     }
 
+    /// Breaks off all that is under way.
+    pub(crate) fn leave(&self) {
+        self.session().leave();
+    }
+
     /// Asks the server for a sign of life, and waits for it.
     pub(crate) async fn ping(&self) {
         let before = self.session().ping();
@@ -72,6 +79,9 @@ pub(crate) struct Line<S> {
     room: usize,
     /// What is being written.
     output: Output,
+    /// One timer for the deadlines of all streams, and when it is set for.
+    alarm: Pin<Box<Sleep>>,
+    set: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
@@ -88,6 +98,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             input: BytesMut::new(),
             room: READ,
             output: Output::default(),
+            alarm: Box::pin(sleep(Duration::ZERO)),
+            set: None,
         };
         poll_fn(|cx| line.poll_begin(cx)).await?;
         Ok(line)
@@ -141,6 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Ready when nobody has a stream any more, or the connection has ended as that text says.
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), String>> {
+        self.poll_alarm(cx);
         loop {
             // What the server has said before counts, also where it takes nothing more.
             let unwritten = match self.poll_write(cx) {
@@ -170,6 +183,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             if session.pongs() > pongs {
                 self.shared.pong.notify_waiters();
             }
+        }
+    }
+
+    /// Breaks the streams off whose deadlines are over.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let due = self.shared.session().due();
+            if let Some(due) = due.filter(|due| self.set.is_none_or(|set| *due < set)) {
+                self.set = Some(due);
+                self.alarm.as_mut().reset(due);
+            }
+            if self.set.is_none() || self.alarm.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.set = None;
+            self.shared.session().expire(Instant::now());
         }
     }
 

@@ -8,10 +8,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use tokio::time::Instant;
 
 use super::frame::{
     ACK, BITS, CONTINUATION, DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, GOAWAY, HEAD, HEADER_TABLE_SIZE, HEADERS,
@@ -21,6 +24,7 @@ use super::frame::{
 use super::hpack::{Constant, Decoder, Encoder, Fields, LIST, Metadata};
 use super::output::{Body, Output};
 use super::window::{self, Window};
+use crate::etcd::transport::deadline::Deadline;
 use crate::etcd::transport::state::State;
 
 /// What a client begins with.
@@ -63,6 +67,8 @@ const OPAQUE: [u8; 8] = *b"etcd-lua";
 pub(crate) enum Broken {
     /// The server says that it has not processed the request.
     Refused,
+    /// No response came within this time.
+    Late(Duration),
     /// It may have been processed; why no response came, in words.
     Cut(Arc<str>),
 }
@@ -79,8 +85,12 @@ pub(crate) struct Session {
     writer: Option<Waker>,
     is_told: bool,
     encoder: Encoder,
+    /// The head of a request that is being written.
+    head: Vec<u8>,
     decoder: Decoder,
     streams: Streams,
+    /// No deadline of a stream is earlier.
+    due: Option<Instant>,
     /// The id of the next stream.
     next: u32,
     /// The fields that go on in the next frame.
@@ -118,9 +128,13 @@ struct Block {
 
 /// One request and its response.
 struct Exchange {
+    /// By when all of the response must have come.
+    deadline: Option<Deadline>,
     head: Option<Fields>,
     /// The head has come.
     has_begun: bool,
+    /// The first piece of the body that was not read, empty where there is none, and those behind it.
+    piece: BytesMut,
     pieces: VecDeque<BytesMut>,
     trailers: Option<Fields>,
     /// All of the response has come.
@@ -148,8 +162,10 @@ impl Session {
             writer: None,
             is_told: false,
             encoder: Encoder::new(constant),
+            head: Vec::new(),
             decoder: Decoder::default(),
             streams: Streams::default(),
+            due: None,
             next: 1,
             block: None,
             room: Window::new(CONNECTION_WINDOW),
@@ -201,6 +217,31 @@ impl Session {
         self.answers > ANSWERS
     }
 
+    /// When [`expire`](Self::expire) is to be called, if no stream begins until then that is due earlier.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Breaks the streams off whose deadlines are over.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        let mut late = Vec::new();
+        self.due = None;
+        for (id, exchange) in &mut self.streams {
+            let Some(deadline) = exchange.deadline.filter(|_| exchange.is_open()) else {
+                continue;
+            };
+            if deadline.end <= now {
+                exchange.break_off(&Broken::Late(deadline.length()));
+                late.push(*id);
+            } else {
+                self.due = Some(self.due.map_or(deadline.end, |due| due.min(deadline.end)));
+            }
+        }
+        for id in late {
+            self.write_reset(id, Reason::CANCEL);
+        }
+    }
+
     /// Takes what is to be written. `writer` is told when there is more.
     pub(crate) fn take_output(&mut self, output: &mut Output, writer: &Waker) {
         self.is_told = false;
@@ -224,19 +265,25 @@ impl Session {
 
 /// What the users of streams want.
 impl Session {
-    /// Begins a request. None where the connection takes no more.
-    pub(crate) fn open(&mut self, path: &'static str, metadata: &Metadata<'_>) -> Option<u32> {
+    /// Begins a request, whose response must have come by a deadline. None where the connection takes no more.
+    pub(crate) fn open(
+        &mut self,
+        path: &'static str,
+        metadata: &Metadata<'_>,
+        deadline: Option<Deadline>,
+    ) -> Option<u32> {
         let id = self.next;
         if self.ended.is_some() || self.last.is_some() || id > BITS {
             return None;
         }
         self.next += 2;
-        self.streams.insert(id, Exchange::new(self.initial_window));
-        let mut block = Vec::with_capacity(128);
-        self.encoder.encode(path, metadata, &mut block);
+        self.streams.insert(id, Exchange::new(self.initial_window, deadline));
+        self.due = self.due.into_iter().chain(deadline.map(|deadline| deadline.end)).min();
+        self.head.clear();
+        self.encoder.encode(path, metadata, &mut self.head);
         let out = self.output.frames();
         let mut kind = HEADERS;
-        let mut pieces = block.chunks(self.largest).peekable();
+        let mut pieces = self.head.chunks(self.largest).peekable();
         while let Some(piece) = pieces.next() {
             let flags = if pieces.peek().is_none() { END_HEADERS } else { 0 };
             write(out, kind, flags, id, piece);
@@ -248,13 +295,18 @@ impl Session {
 
     /// Sends a piece of a request's body, with the `last` its end, as the server's windows open.
     pub(crate) fn send(&mut self, id: u32, body: Body, last: bool) -> Result<(), Broken> {
-        let exchange = self.exchange(id)?;
+        let exchange = self.streams.get_mut(&id).ok_or_else(gone)?;
         if let Some(broken) = &exchange.broken {
             return Err(broken.clone());
         }
-        exchange.unsent.push_back(body);
         exchange.is_last |= last;
-        self.flush(id);
+        let window = exchange.window.min(self.window).min(self.largest as i64);
+        if exchange.unsent.is_empty() && body.bytes.len() as i64 <= window {
+            write_data(&mut self.output, &mut self.window, exchange, id, body);
+        } else {
+            exchange.unsent.push_back(body);
+            self.flush(id);
+        }
         self.tell_writer();
         Ok(())
     }
@@ -289,9 +341,11 @@ impl Session {
     /// Waits for the next piece of the response's body; none where it has come to its end.
     pub(crate) fn poll_data(&mut self, id: u32, cx: &mut Context<'_>) -> Poll<Result<Option<BytesMut>, Broken>> {
         let exchange = self.exchange(id)?;
-        let Some(piece) = exchange.pieces.pop_front() else {
+        if exchange.piece.is_empty() {
             return exchange.wait(cx).map(|broken| broken.map_or(Ok(None), Err));
-        };
+        }
+        let next = exchange.pieces.pop_front().unwrap_or_default();
+        let piece = std::mem::replace(&mut exchange.piece, next);
         if !exchange.is_complete
             && let Some(more) = exchange.room.give_back(piece.len())
         {
@@ -316,7 +370,7 @@ impl Session {
         let Some(exchange) = self.streams.remove(&id) else {
             return;
         };
-        let unread = exchange.pieces.iter().map(BytesMut::len).sum();
+        let unread = exchange.piece.len() + exchange.pieces.iter().map(BytesMut::len).sum::<usize>();
         if exchange.broken.is_none() && !(exchange.is_complete && exchange.is_sent) {
             self.write_reset(id, Reason::CANCEL);
         }
@@ -378,22 +432,14 @@ impl Session {
                 }
                 return;
             }
-            let bytes = body.bytes.split_to(length);
-            let is_secret = body.is_secret;
+            let piece = Body {
+                bytes: body.bytes.split_to(length),
+                is_secret: body.is_secret,
+            };
             if body.bytes.is_empty() {
                 exchange.unsent.pop_front();
             }
-            exchange.is_sent = exchange.is_last && exchange.unsent.is_empty();
-            exchange.window -= length as i64;
-            self.window -= length as i64;
-            let head = FrameHead {
-                length,
-                kind: DATA,
-                flags: if exchange.is_sent { END_STREAM } else { 0 },
-                stream: id,
-            };
-            head.write(self.output.frames());
-            self.output.body(Body { bytes, is_secret });
+            write_data(&mut self.output, &mut self.window, exchange, id, piece);
         }
         if let Some(sender) = exchange.sender.take() {
             sender.wake();
@@ -429,7 +475,7 @@ impl Session {
                 return;
             } else {
                 input.advance(HEAD);
-                self.frame(head, input.split_to(head.length))
+                self.frame(head, input)
             };
             self.useless = match read {
                 Ok(true) => 0,
@@ -456,19 +502,38 @@ impl Session {
         self.tell_writer();
     }
 
-    /// Nobody has a stream any more: the server is told, and the connection ends.
+    /// The server is told that the connection ends, and with it what is under way.
     pub(crate) fn leave(&mut self) {
+        let open = self.streams.iter().filter(|(_, exchange)| exchange.is_open());
+        let open: Vec<_> = open.map(|(id, _)| *id).collect();
+        for id in open {
+            self.write_reset(id, Reason::CANCEL);
+        }
         self.fail((Reason::NO_ERROR, "the client closed the connection"));
     }
 
     fn fail(&mut self, (reason, text): Wrong) {
+        if self.ended.is_some() {
+            return;
+        }
         let payload = [0_u32.to_be_bytes(), reason.0.to_be_bytes()].concat();
         write(self.output.frames(), GOAWAY, 0, 0, &payload);
         self.end(text);
     }
 
-    /// A frame has come. Says whether it has brought something.
-    fn frame(&mut self, head: FrameHead, payload: BytesMut) -> Result<bool, Wrong> {
+    /// A frame has come, whose payload is the next of the input. Says whether it has brought something.
+    fn frame(&mut self, head: FrameHead, input: &mut BytesMut) -> Result<bool, Wrong> {
+        self.check(head)?;
+        if head.kind == DATA {
+            return self.data(head, input.split_to(head.length));
+        }
+        let read = self.control(head, &input[..head.length]);
+        input.advance(head.length);
+        read
+    }
+
+    /// May such a frame come now?
+    fn check(&self, head: FrameHead) -> Result<(), Wrong> {
         let protocol = |text| Err((Reason::PROTOCOL_ERROR, text));
         if self.block.is_some() != (head.kind == CONTINUATION) {
             return protocol("the server mixed the frames of a head with others");
@@ -497,38 +562,43 @@ impl Session {
             SETTINGS if head.has(ACK) => Some(0),
             _ => None,
         };
-        if fixed.is_some_and(|length| length != payload.len()) {
-            return Err((Reason::FRAME_SIZE_ERROR, "the server sent a frame of a wrong size"));
+        match fixed {
+            Some(length) if length != head.length => {
+                Err((Reason::FRAME_SIZE_ERROR, "the server sent a frame of a wrong size"))
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// A frame that is no DATA.
+    fn control(&mut self, head: FrameHead, payload: &[u8]) -> Result<bool, Wrong> {
+        let protocol = |text| Err((Reason::PROTOCOL_ERROR, text));
         match head.kind {
-            DATA => self.data(head, payload),
             HEADERS => {
-                let mut block = unpadded(head, payload)?;
+                let mut block = &payload[unpadded(head, payload)?];
                 if head.has(PRIORITIZED) {
-                    if block.len() < 5 {
+                    let Some((_, rest)) = block.split_at_checked(5) else {
                         return protocol("the server sent half a head");
-                    }
-                    block.advance(5);
+                    };
+                    block = rest;
                 }
-                self.block(
-                    Block {
-                        stream: head.stream,
-                        ends: head.has(END_STREAM),
-                        bytes: block.into(),
-                    },
-                    head,
-                )
+                if head.has(END_HEADERS) {
+                    return self.fields(head.stream, head.has(END_STREAM), block);
+                }
+                self.block = Some(Block {
+                    stream: head.stream,
+                    ends: head.has(END_STREAM),
+                    bytes: block.into(),
+                });
+                Ok(false)
             }
             CONTINUATION => match self.block.take() {
-                Some(mut block) if block.stream == head.stream => {
-                    block.bytes.extend_from_slice(&payload);
-                    self.block(block, head)
-                }
+                Some(block) if block.stream == head.stream => self.continuation(block, head, payload),
                 _ => protocol("the server mixed the frames of a head with others"),
             },
-            RST_STREAM => Ok(self.reset_by_server(head.stream, Reason(number(&payload).unwrap_or(0)))),
+            RST_STREAM => Ok(self.reset_by_server(head.stream, Reason(number(payload).unwrap_or(0)))),
             SETTINGS if head.has(ACK) => Ok(false),
-            SETTINGS => self.settings(&payload),
+            SETTINGS => self.settings(payload),
             PUSH_PROMISE => protocol("the server pushed what nobody asked for"),
             PING if head.has(ACK) => {
                 let answered = std::mem::take(&mut self.is_pinged);
@@ -536,11 +606,11 @@ impl Session {
                 Ok(answered)
             }
             PING => {
-                self.answer(PING, &payload);
+                self.answer(PING, payload);
                 Ok(false)
             }
-            GOAWAY => self.goaway(&payload),
-            WINDOW_UPDATE => self.window_update(head.stream, number(&payload).unwrap_or(0) & BITS),
+            GOAWAY => self.goaway(payload),
+            WINDOW_UPDATE => self.window_update(head.stream, number(payload).unwrap_or(0) & BITS),
             _ => Ok(false),
         }
     }
@@ -551,16 +621,18 @@ impl Session {
         self.tell_writer();
     }
 
-    fn data(&mut self, head: FrameHead, payload: BytesMut) -> Result<bool, Wrong> {
+    fn data(&mut self, head: FrameHead, mut piece: BytesMut) -> Result<bool, Wrong> {
         let overflow = (
             Reason::FLOW_CONTROL_ERROR,
             "the server sent more than the window allows",
         );
-        let taken = payload.len();
+        let taken = piece.len();
         if !self.room.take(taken) {
             return Err(overflow);
         }
-        let piece = unpadded(head, payload)?;
+        let unpadded = unpadded(head, &piece)?;
+        piece.truncate(unpadded.end);
+        piece.advance(unpadded.start);
         let Some(exchange) = self.streams.get_mut(&head.stream).filter(|exchange| exchange.is_open()) else {
             self.give_back(taken);
             return Ok(false);
@@ -581,11 +653,8 @@ impl Session {
         // Nobody reads that.
         let more = exchange.room.give_back(padding);
         let is_useful = !piece.is_empty() || head.has(END_STREAM);
-        match exchange.pieces.back_mut() {
-            _ if piece.is_empty() => {}
-            // Each piece costs something, however small.
-            Some(last) if last.len() + piece.len() <= JOINED => last.extend_from_slice(&piece),
-            _ => exchange.pieces.push_back(piece),
+        if !piece.is_empty() {
+            exchange.push(piece);
         }
         exchange.is_complete = head.has(END_STREAM);
         if is_useful {
@@ -599,18 +668,22 @@ impl Session {
     }
 
     /// A piece of a block of fields has come, the last maybe.
-    fn block(&mut self, block: Block, head: FrameHead) -> Result<bool, Wrong> {
+    fn continuation(&mut self, mut block: Block, head: FrameHead, piece: &[u8]) -> Result<bool, Wrong> {
+        block.bytes.extend_from_slice(piece);
         if block.bytes.len() > BLOCK {
             return Err((Reason::ENHANCE_YOUR_CALM, "the server sent a head without an end"));
+        } else if head.has(END_HEADERS) {
+            return self.fields(block.stream, block.ends, &block.bytes);
         }
-        if !head.has(END_HEADERS) {
-            self.block = Some(block);
-            return Ok(false);
-        }
-        let Block { stream, ends, bytes } = block;
+        self.block = Some(block);
+        Ok(false)
+    }
+
+    /// A block of fields has come.
+    fn fields(&mut self, stream: u32, ends: bool, block: &[u8]) -> Result<bool, Wrong> {
         let malformed = |_| (Reason::COMPRESSION_ERROR, "the server sent a head that cannot be read");
         // Also that of a stream that is forgotten: what it says may be referred to later.
-        let fields = self.decoder.decode(&bytes).map_err(malformed)?;
+        let fields = self.decoder.decode(block).map_err(malformed)?;
         let Some(exchange) = self.streams.get_mut(&stream).filter(|exchange| exchange.is_open()) else {
             return Ok(false);
         };
@@ -774,10 +847,12 @@ impl Session {
 }
 
 impl Exchange {
-    fn new(window: i64) -> Self {
+    fn new(window: i64, deadline: Option<Deadline>) -> Self {
         Self {
+            deadline,
             head: None,
             has_begun: false,
+            piece: BytesMut::new(),
             pieces: VecDeque::new(),
             trailers: None,
             is_complete: false,
@@ -789,6 +864,18 @@ impl Exchange {
             sender: None,
             is_last: false,
             is_sent: false,
+        }
+    }
+
+    fn push(&mut self, piece: BytesMut) {
+        let last = self.pieces.back_mut().unwrap_or(&mut self.piece);
+        if last.is_empty() {
+            *last = piece;
+        } else if last.len() + piece.len() <= JOINED {
+            // Each piece costs something, however small.
+            last.extend_from_slice(&piece);
+        } else {
+            self.pieces.push_back(piece);
         }
     }
 
@@ -828,25 +915,34 @@ impl Exchange {
     }
 }
 
-/// The payload of a frame without its padding.
-fn unpadded(head: FrameHead, mut payload: BytesMut) -> Result<BytesMut, Wrong> {
-    if !head.has(PADDED) {
-        return Ok(payload);
-    }
-    let padding = payload.first().map_or(usize::MAX, |length| usize::from(*length));
-    let Some(rest) = payload
-        .len()
-        .checked_sub(1)
-        .and_then(|length| length.checked_sub(padding))
-    else {
-        return Err((
-            Reason::PROTOCOL_ERROR,
-            "the server sent a frame with more padding than bytes",
-        ));
+/// Writes a frame of DATA, for which there is room. It is the last where nothing is left to be sent.
+fn write_data(output: &mut Output, window: &mut i64, exchange: &mut Exchange, id: u32, body: Body) {
+    let length = body.bytes.len();
+    exchange.is_sent = exchange.is_last && exchange.unsent.is_empty();
+    exchange.window -= length as i64;
+    *window -= length as i64;
+    let head = FrameHead {
+        length,
+        kind: DATA,
+        flags: if exchange.is_sent { END_STREAM } else { 0 },
+        stream: id,
     };
-    payload.advance(1);
-    payload.truncate(rest);
-    Ok(payload)
+    head.write(output.frames());
+    output.body(body);
+}
+
+/// The payload of a frame without its padding.
+fn unpadded(head: FrameHead, payload: &[u8]) -> Result<Range<usize>, Wrong> {
+    let padding = match payload.first() {
+        _ if !head.has(PADDED) => return Ok(0..payload.len()),
+        Some(length) => usize::from(*length),
+        None => usize::MAX,
+    };
+    let end = payload.len().checked_sub(padding).filter(|end| *end > 0);
+    end.map(|end| 1..end).ok_or((
+        Reason::PROTOCOL_ERROR,
+        "the server sent a frame with more padding than bytes",
+    ))
 }
 
 /// What nobody sees: whoever has a stream has not forgotten it.

@@ -9,6 +9,7 @@ use super::hpack::{Fields, Metadata};
 use super::line::Shared;
 use super::output::Body;
 use super::session::Broken;
+use crate::etcd::transport::deadline::Deadline;
 
 pub(crate) struct Stream {
     shared: Arc<Shared>,
@@ -16,9 +17,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Begins a request. None where the connection takes no more.
-    pub(crate) fn open(shared: &Arc<Shared>, path: &'static str, metadata: &Metadata<'_>) -> Option<Self> {
-        let id = shared.session().open(path, metadata)?;
+    /// Begins a request, whose response must have come by a deadline. None where the connection takes no more.
+    pub(crate) fn open(
+        shared: &Arc<Shared>,
+        path: &'static str,
+        metadata: &Metadata<'_>,
+        deadline: Option<Deadline>,
+    ) -> Option<Self> {
+        let id = shared.session().open(path, metadata, deadline)?;
         let shared = shared.clone();
         Some(Self { shared, id })
     }

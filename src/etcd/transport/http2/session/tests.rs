@@ -68,7 +68,10 @@ impl Client {
     }
 
     fn open(&mut self, body: &[u8]) -> u32 {
-        let id = self.session.open("/etcdserverpb.KV/Put", &Metadata::default()).unwrap();
+        let id = self
+            .session
+            .open("/etcdserverpb.KV/Put", &Metadata::default(), None)
+            .unwrap();
         self.send(id, body, true);
         id
     }
@@ -350,7 +353,7 @@ fn what_the_server_has_not_taken_is_refused_and_the_rest_goes_on() {
     assert_eq!(client.outcome(ids[1]).broken, Some(Broken::Refused));
     // It had begun to respond.
     assert!(matches!(client.outcome(ids[2]).broken, Some(Broken::Cut(_))));
-    assert_eq!(client.session.open("/", &Metadata::default()), None);
+    assert_eq!(client.session.open("/", &Metadata::default(), None), None);
 }
 
 #[test]
@@ -419,7 +422,7 @@ fn who_breaks_the_rules_of_the_connection_ends_it() {
         client.receive(&bytes);
         assert_eq!(client.last_word(), Some(code), "{name}");
         assert!(matches!(client.outcome(id).broken, Some(Broken::Cut(_))), "{name}");
-        assert_eq!(client.session.open("/", &Metadata::default()), None, "{name}");
+        assert_eq!(client.session.open("/", &Metadata::default(), None), None, "{name}");
     }
 }
 
