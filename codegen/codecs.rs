@@ -74,7 +74,7 @@ fn writer(schema: &Schema, field: &Field) -> String {
         (Kind::Text, false) => format!("text({name}, &self.{rust})"),
         (Kind::Bool, false) => format!("flag({name}, self.{rust})"),
         (Kind::Integer, false) => format!("integer({name}, self.{rust}.into())"),
-        (Kind::Unsigned, false) => format!("unsigned({name}, self.{rust}.into())"),
+        (Kind::Unsigned32 | Kind::Unsigned, false) => format!("unsigned({name}, self.{rust}.into())"),
         (Kind::Id, false) => format!("id({name}, self.{rust})"),
         (Kind::UnsignedId, false) => format!("unsigned_id({name}, self.{rust})"),
         (Kind::Enum(full), false) => format!("choice({name}, self.{rust}, &{:?})", schema.choices(full)),

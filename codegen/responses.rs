@@ -1,5 +1,5 @@
-//! What `src/etcd/pb.rs` says of each message that a server responds with: its header, its largest size, and what it
-//! may hold many of.
+//! What `src/etcd/pb.rs` says of each message that a server responds with: its header, its largest size, and what may
+//! stand in it and in those that lie in it.
 
 use std::collections::BTreeSet;
 
@@ -7,34 +7,41 @@ use heck::ToShoutySnakeCase;
 
 use crate::schema::{Field, Kind, Message, Schema};
 
-/// The implementations of `Response`, and the shapes of what can hold many of something.
+/// The implementations of `Response`, and the descriptors.
 pub(crate) fn generate(schema: &Schema) -> String {
     let mut text = String::new();
     let mut sent = BTreeSet::new();
     for (full, message) in schema.messages() {
-        if message.name.ends_with("Response") && message.has("header") {
-            text += &response(schema, full, message);
+        if message.name.ends_with("Response") {
             schema.reach(full, &mut sent);
+            if message.has("header") {
+                text += &response(schema, message);
+            }
         }
     }
-    for full in sent {
-        if grows(schema, full, &mut Vec::new()) {
-            text += &shape(schema, schema.message(full));
-        }
+    let mut names = Vec::new();
+    let mut most = 0;
+    for (place, full) in sent.into_iter().enumerate() {
+        let message = schema.message(full);
+        text += &descriptor(schema, message, place);
+        most = most.max(message.fields.len());
+        names.push(format!("&{}", name(message)));
     }
-    text
+    text + &format!(
+        "/// What may stand in each message that a server sends.
+        pub const DESCRIPTORS: &[&Descriptor] = &[{}];\n",
+        names.join(", ")
+    ) + &format!("/// So many fields a message has at most.\npub const MOST_FIELDS: usize = {most};\n")
 }
 
-fn response(schema: &Schema, full: &str, message: &Message) -> String {
+fn response(schema: &Schema, message: &Message) -> String {
     let limit = if is_small(schema, message) { "SMALL" } else { "LARGEST" };
     format!(
         "impl Response for {} {{
             const LIMIT: usize = {limit};
-            const SHAPE: Option<&'static Shape> = {};
             fn header(&self) -> Option<&ResponseHeader> {{ self.header.as_ref() }}
         }}\n",
-        message.path,
-        shape_of(schema, full)
+        message.path
     )
 }
 
@@ -47,54 +54,58 @@ fn is_small(schema: &Schema, message: &Message) -> bool {
     })
 }
 
-/// Can it hold many of something, or what it holds? `around` are the messages that it lies in.
-fn grows<'a>(schema: &'a Schema, full: &'a str, around: &mut Vec<&'a str>) -> bool {
-    if around.contains(&full) {
-        return false;
-    }
-    around.push(full);
-    let grows = schema.message(full).fields.iter().any(|field| match &field.kind {
-        Kind::Message(inner) => field.is_repeated || grows(schema, inner, around),
-        Kind::Bytes | Kind::Text => field.is_repeated,
-        // Packed numbers take hardly more than on the wire.
-        _ => false,
-    });
-    around.pop();
-    grows
+fn descriptor(schema: &Schema, message: &Message, place: usize) -> String {
+    let mut fields: Vec<_> = message.fields.iter().collect();
+    fields.sort_by_key(|field| field.number);
+    let fields: String = fields.into_iter().map(|of| field(schema, message, of)).collect();
+    format!(
+        "static {name}: Descriptor = Descriptor {{ place: {place}, is_union: {}, fields: &[{fields}] }};
+        impl Described for {} {{ const DESCRIPTOR: &'static Descriptor = &{name}; }}\n",
+        message.is_union,
+        message.path,
+        name = name(message)
+    )
 }
 
-/// The shape of a message that grows.
-fn shape(schema: &Schema, message: &Message) -> String {
-    let entries: Vec<_> = message.fields.iter().filter_map(|field| entry(schema, field)).collect();
-    let name = name(message);
-    format!("static {name}: Shape = Shape(&[{}]);\n", entries.join(", "))
-}
-
-/// Number, size in memory, and what is in it.
-fn entry(schema: &Schema, field: &Field) -> Option<String> {
-    let (rust, inner) = match &field.kind {
-        Kind::Message(full) => (schema.message(full).path.as_str(), shape_of(schema, full)),
-        Kind::Bytes => ("bytes::Bytes", "None".to_owned()),
-        Kind::Text => ("String", "None".to_owned()),
-        _ => return None,
+fn field(schema: &Schema, message: &Message, field: &Field) -> String {
+    let (kind, rust) = match &field.kind {
+        Kind::Bool => ("Bool".to_owned(), "bool"),
+        Kind::Bytes => ("Bytes".to_owned(), "bytes::Bytes"),
+        // No error is nil.
+        Kind::Text if field.name == "error" => ("Problem".to_owned(), "String"),
+        Kind::Text => ("Text".to_owned(), "String"),
+        Kind::Integer => ("Integer".to_owned(), "i64"),
+        Kind::Unsigned32 => ("Unsigned32".to_owned(), "u32"),
+        Kind::Unsigned => ("Unsigned".to_owned(), "u64"),
+        Kind::Id => ("Id".to_owned(), "i64"),
+        Kind::UnsignedId => ("UnsignedId".to_owned(), "u64"),
+        Kind::Enum(full) => (format!("Enum(&{:?})", schema.choices(full)), "i32"),
+        Kind::Message(full) => {
+            let inner = schema.message(full);
+            (format!("Message(&{})", name(inner)), inner.path.as_str())
+        }
+        Kind::Number => panic!("{}: no rule for such a field of a response", field.name),
     };
-    let size = if field.is_repeated {
-        format!("size_of::<{rust}>()")
-    } else {
-        "0".to_owned()
+    let many = match (field.is_repeated, &field.kind) {
+        (false, _) => "None".to_owned(),
+        (true, Kind::Bytes | Kind::Text | Kind::Message(_)) => format!("Some(size_of::<{rust}>())"),
+        (true, _) => panic!("{}: no rule for many numbers in a response", field.name),
     };
-    (field.is_repeated || inner != "None").then(|| format!("({}, {size}, {inner})", field.number))
+    let (number, name) = (field.number, name_in_lua(message, field));
+    format!("Field {{ number: {number}, name: {name:?}, kind: Kind::{kind}, many: {many} }},")
 }
 
-/// The shape of the message `full`, as an expression.
-fn shape_of(schema: &Schema, full: &str) -> String {
-    match grows(schema, full, &mut Vec::new()) {
-        true => format!("Some(&{})", name(schema.message(full))),
-        false => "None".to_owned(),
+/// The response of an operation stands under the name of its call: `get` for `response_range`.
+fn name_in_lua<'a>(message: &Message, field: &'a Field) -> &'a str {
+    match field.name.strip_prefix("response_").filter(|_| message.is_union) {
+        Some("range") => "get",
+        Some("delete_range") => "delete",
+        Some(name) => name,
+        None => &field.name,
     }
 }
 
-/// What its shape is called.
+/// What its descriptor is called.
 fn name(message: &Message) -> String {
     message.path.to_shouty_snake_case()
 }

@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Text,
     /// A signed number.
     Integer,
+    /// An unsigned number of 32 bits.
+    Unsigned32,
     /// An unsigned number.
     Unsigned,
     /// A number with a fraction.
@@ -149,9 +151,10 @@ impl Kind {
             (Type::Bool, _) => Self::Bool,
             (Type::Bytes, _) => Self::Bytes,
             (Type::String, _) => Self::Text,
-            (Type::Int32 | Type::Int64, false) => Self::Integer,
+            (Type::Int64, false) => Self::Integer,
             (Type::Int64, true) => Self::Id,
-            (Type::Uint32 | Type::Uint64, false) => Self::Unsigned,
+            (Type::Uint32, false) => Self::Unsigned32,
+            (Type::Uint64, false) => Self::Unsigned,
             (Type::Uint64, true) => Self::UnsignedId,
             (Type::Double, _) => Self::Number,
             (Type::Enum, _) => Self::Enum(field.type_name().to_owned()),

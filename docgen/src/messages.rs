@@ -332,7 +332,7 @@ impl Messages {
             }),
             Kind::Bool => ("boolean".to_owned(), "boolean".to_owned()),
             Kind::Bytes | Kind::Text => ("string".to_owned(), "string".to_owned()),
-            Kind::Integer | Kind::Unsigned => ("integer".to_owned(), "integer".to_owned()),
+            Kind::Integer | Kind::Unsigned32 | Kind::Unsigned => ("integer".to_owned(), "integer".to_owned()),
             Kind::Number => ("number".to_owned(), "number".to_owned()),
             Kind::Id | Kind::UnsignedId => (prefixed("id"), "id".to_owned()),
             Kind::Enum(name) => {

@@ -16,9 +16,10 @@ use super::endpoint::Route;
 use super::error::{Applied, Attempts, Code, Error, Result};
 use super::failure::Failure;
 use super::pb::{self, Response};
+use super::received::Receive;
 use super::servers::{Authorized, Servers};
 use super::transport::deadline::Deadline;
-use super::transport::grpc::{HalfClose, decode, pack, unary_message};
+use super::transport::grpc::{HalfClose, pack, unary_message};
 use super::transport::http2::Body;
 use super::transport::liveness::DOUBT_LIMIT;
 
@@ -98,18 +99,18 @@ trait Slot: Send {
     /// The bytes that it may have.
     fn limit(&self) -> usize;
 
-    /// Decodes it, and says which cluster it is from.
+    /// Takes it, and says which cluster it is from.
     fn fill(&mut self, message: Bytes) -> Result<u64, Cause>;
 }
 
-impl<R: Response> Slot for R {
+impl<R: Receive + Send> Slot for R {
     fn limit(&self) -> usize {
-        R::LIMIT
+        R::Message::LIMIT
     }
 
     fn fill(&mut self, message: Bytes) -> Result<u64, Cause> {
-        *self = decode(message)?;
-        Ok(self.cluster_id())
+        *self = R::receive(message)?;
+        Ok(self.head().cluster_id)
     }
 }
 
@@ -125,7 +126,7 @@ struct Request<'a> {
 
 impl Servers {
     /// Calls `method` with `message` until it responds, fails for good, or has been tried often enough.
-    pub(crate) fn call<R: Response>(
+    pub(crate) fn call<R: Receive + Default + Send>(
         &self,
         kind: Kind,
         method: &'static str,

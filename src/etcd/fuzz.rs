@@ -1,9 +1,10 @@
-//! The doors through which fuzzers drive the state machines. Only there for them and for the tests.
+//! The doors through which fuzzers drive the state machines, and compare the readings of messages. Only there for them and for the tests.
 //!
 //! In: bytes, which are read as a list of steps. Out: a panic when a promise is broken.
 
 pub use super::cache::fuzz::drive as cache;
 pub use super::contender::fuzz::drive as contender;
+pub use super::received::fuzz::drive as messages;
 pub use super::watches::fuzz::drive as watches;
 
 /// What is left of the bytes; zeros behind them.
@@ -38,6 +39,7 @@ mod tests {
 
     #[test]
     fn corpus() {
+        run("messages", messages);
         run("watches", watches);
         run("cache", cache);
         run("contender", contender);

@@ -32,6 +32,7 @@ mod part;
 mod queue;
 pub(crate) mod random;
 mod readable;
+mod received;
 mod registration;
 mod rpc;
 mod servers;
@@ -45,6 +46,7 @@ mod watches;
 
 pub mod pb;
 pub mod range;
+pub mod wire;
 
 pub use cache::{Cache, CacheRequest, CacheState, CacheStatus, Changed, Changes, Peek, Query};
 pub use client::Client;
@@ -57,6 +59,7 @@ pub use leases::Renewals;
 pub use login::Credentials;
 pub use range::KeyRange;
 pub use readable::Readable;
+pub use received::Received;
 pub use registration::{RegisterRequest, Registration, RegistrationStatus, Statuses};
 #[cfg(feature = "lua")]
 pub(crate) use rpc::rpcs;
@@ -69,4 +72,4 @@ pub use stm::{Committed, Isolation, Transaction};
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};
 pub use version::Version;
-pub use watches::{State, Status, Watcher};
+pub use watches::{Batch, Batches, State, Status, Watcher};

@@ -29,6 +29,8 @@ pub mod v3electionpb {
     tonic::include_proto!("v3electionpb");
 }
 
+use super::wire::{Described, Descriptor, Field, Kind};
+
 pub use etcdserverpb::*;
 pub use mvccpb::{Event, KeyValue};
 
@@ -39,12 +41,9 @@ const LARGEST: usize = 1 << 30;
 const SMALL: usize = 64 << 10;
 
 /// What a server responds: a message that begins with a header.
-pub trait Response: prost::Message + Default {
+pub trait Response: prost::Message + Default + Described {
     /// The largest message of this type that is accepted, in bytes.
     const LIMIT: usize;
-
-    /// What it may hold many of.
-    const SHAPE: Option<&'static Shape>;
 
     /// Who responded, and what the store was like.
     fn header(&self) -> Option<&ResponseHeader>;
@@ -73,58 +72,8 @@ include!(concat!(env!("OUT_DIR"), "/since.rs"));
 /// A piece of a range, of which the last has a header.
 impl Response for RangeStreamResponse {
     const LIMIT: usize = RangeResponse::LIMIT;
-    const SHAPE: Option<&'static Shape> = Some(&Shape(&[(1, 0, RangeResponse::SHAPE)]));
 
     fn header(&self) -> Option<&ResponseHeader> {
         self.range_response.as_ref()?.header()
     }
-}
-
-/// The fields of a message that may stand there many times: number, bytes in memory, and what is in them.
-pub struct Shape(&'static [(u64, usize, Option<&'static Shape>)]);
-
-/// Smaller messages are not looked at.
-const LOOKED_AT: usize = 64 << 10;
-
-/// A message may take so many times its size in memory. The smallest event that etcd sends takes twenty times its own.
-const GROWTH: usize = 32;
-
-/// prost reads no message that is nested deeper.
-const DEPTH: usize = 100;
-
-/// Would the message take far more memory than any that etcd sends? An empty entry is two bytes in a message and a
-/// hundred in memory.
-pub(crate) fn is_inflated<R: Response>(message: &[u8]) -> bool {
-    R::SHAPE.is_some_and(|shape| {
-        message.len() > LOOKED_AT && memory(message, shape, DEPTH) > message.len().saturating_mul(GROWTH)
-    })
-}
-
-/// The bytes that the entries of a message will take.
-fn memory(mut message: &[u8], shape: &Shape, depth: usize) -> usize {
-    use prost::encoding::{WireType, decode_key, decode_varint};
-    let mut total = 0_usize;
-    while let Ok((field, kind)) = decode_key(&mut message) {
-        let length = match kind {
-            WireType::Varint => decode_varint(&mut message).map(|_| 0),
-            WireType::SixtyFourBit => Ok(8),
-            WireType::ThirtyTwoBit => Ok(4),
-            WireType::LengthDelimited => decode_varint(&mut message),
-            // Not in this schema; decoding it will say so.
-            WireType::StartGroup | WireType::EndGroup => return total,
-        };
-        let Some((entry, rest)) = length.ok().and_then(|length| message.split_at_checked(length as usize)) else {
-            return total;
-        };
-        message = rest;
-        if kind == WireType::LengthDelimited
-            && let Some((_, size, inner)) = shape.0.iter().find(|(number, ..)| *number == u64::from(field))
-        {
-            let inner = inner
-                .filter(|_| depth > 0)
-                .map_or(0, |inner| memory(entry, inner, depth - 1));
-            total = total.saturating_add(size + inner);
-        }
-    }
-    total
 }

@@ -16,6 +16,7 @@ use super::config::CallOptions;
 use super::error::Result;
 use super::namespace::{Enter, Leave};
 use super::pb;
+use super::received::Receive;
 use futures_util::TryFutureExt;
 
 pub use kv::{Change, Increment, Incremented, Scan, ScanRequest, Swap, Swapped};
@@ -282,15 +283,12 @@ impl Client {
     }
 
     /// The same as a call of another kind, with keys that lie in the client's namespace.
-    fn call_inside<R: Unary + Enter>(
+    fn call_inside<R: Unary + Enter, A: Receive<Message = R::Response> + Leave + Default + Send>(
         &self,
         kind: Kind,
         mut request: R,
         options: &CallOptions,
-    ) -> impl Future<Output = Result<R::Response>>
-    where
-        R::Response: Leave,
-    {
+    ) -> impl Future<Output = Result<A>> {
         self.namespace.enter(&mut request);
         let call = self.call_as(kind, request, options);
         call.map_ok(|mut response| {
@@ -299,13 +297,13 @@ impl Client {
         })
     }
 
-    /// The same as a call of another kind.
-    fn call_as<R: Unary>(
+    /// The same as a call of another kind, whose response may stay as it came.
+    fn call_as<R: Unary, A: Receive<Message = R::Response> + Default + Send>(
         &self,
         kind: Kind,
         request: R,
         options: &CallOptions,
-    ) -> impl Future<Output = Result<R::Response>> {
+    ) -> impl Future<Output = Result<A>> {
         let call = self.servers().call(kind, R::RPC.path, request, options);
         call.map_ok(|answered| answered.response)
     }

@@ -15,7 +15,8 @@ use super::cause::{Cause, Retry};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::failure::Failure;
-use super::pb::{Request, Response};
+use super::pb::Request;
+use super::received::Receive;
 use super::servers::{Authorized, Servers};
 use super::transport::deadline::Deadline;
 use super::transport::gate::Purpose;
@@ -129,7 +130,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// Opens a stream to `method` on `endpoint`. A member that knows no leader ends it at once.
-    pub(crate) async fn open<R: Response>(
+    pub(crate) async fn open<R: Receive>(
         servers: Arc<Servers>,
         endpoint: Arc<Endpoint>,
         method: &'static str,
@@ -160,7 +161,7 @@ impl Line {
 
     /// One call on the same connection, with the same token; on another where this one takes no more requests, or none
     /// beside the streams that last.
-    pub(crate) async fn call<R: Response>(&self, method: &'static str, request: &impl Request) -> Result<R, Failure> {
+    pub(crate) async fn call<R: Receive>(&self, method: &'static str, request: &impl Request) -> Result<R, Failure> {
         let authorized = if self.authorized.connection.is_closed() {
             let ready = self.servers.connect_and_login(&self.endpoint, CONNECT_LIMIT, None);
             ready.await?
@@ -235,7 +236,7 @@ impl Requests {
 /// What a server sends on a stream that should never end.
 pub(crate) struct Responses<R>(grpc::Incoming<R>);
 
-impl<R: Response> Responses<R> {
+impl<R: Receive> Responses<R> {
     /// Waits until bytes have come that belong to this stream.
     pub(crate) async fn heard(&mut self, line: &Line) -> Result<(), Failure> {
         self.0.heard().await.map_err(|cause| line.failed(&cause))
@@ -246,7 +247,7 @@ impl<R: Response> Responses<R> {
         let message = self.0.ready().map_err(|cause| line.failed(&cause))?;
         if let Some(message) = &message {
             let endpoints = &line.servers.endpoints;
-            endpoints.recognise(&line.endpoint, message.cluster_id())?;
+            endpoints.recognise(&line.endpoint, message.head().cluster_id)?;
         }
         Ok(message)
     }

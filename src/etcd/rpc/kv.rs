@@ -17,16 +17,23 @@ use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::guard::Guard;
+use crate::etcd::namespace::Leave;
 use crate::etcd::pb::request_op::Request as Op;
 use crate::etcd::pb::response_op::Response as OpResponse;
 use crate::etcd::pb::{
     DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, Response,
     ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
+use crate::etcd::received::{Receive, Received};
 
 const TXN: &str = "/etcdserverpb.KV/Txn";
 
 const OTHER_RESPONSE: &str = "the response is that of another operation";
+
+/// What becomes of the response to a get.
+trait Ranged: Receive<Message = RangeResponse> + Leave + Default + Send {}
+
+impl<A: Receive<Message = RangeResponse> + Leave + Default + Send> Ranged for A {}
 
 impl Client {
     /// Stores a value under a key. Not under a lease that this client knows to be lost.
@@ -98,13 +105,26 @@ impl Client {
 
     /// Reads a key or a range of keys.
     pub fn get(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
+        self.get_as(request, options)
+    }
+
+    /// The same, and returns the response as it came.
+    pub fn get_received(
+        &self,
+        request: RangeRequest,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<Received<RangeResponse>>> {
+        self.get_as(request, options)
+    }
+
+    fn get_as<A: Ranged>(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<A>> {
         if options.min_revision > 0 {
             return Either::Right(Box::pin(self.get_from(request, options)));
         }
         Either::Left(self.range(request, options))
     }
 
-    fn range(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<RangeResponse>> {
+    fn range<A: Ranged>(&self, request: RangeRequest, options: &CallOptions) -> impl Future<Output = Result<A>> {
         let kind = if request.serializable {
             Kind::SerializableRead
         } else {
@@ -115,16 +135,16 @@ impl Client {
 
     /// Reads from a store that has had `options.min_revision`. What one member has may be older: then the cluster's
     /// agreed state is read, which settles in one step what asking member after member might not.
-    async fn get_from(&self, request: RangeRequest, options: &CallOptions) -> Result<RangeResponse> {
-        let mut response = self.range(request.clone(), options).await?;
-        if request.serializable && response.revision() < options.min_revision {
+    async fn get_from<A: Ranged>(&self, request: RangeRequest, options: &CallOptions) -> Result<A> {
+        let mut response: A = self.range(request.clone(), options).await?;
+        if request.serializable && response.head().revision < options.min_revision {
             let request = RangeRequest {
                 serializable: false,
                 ..request
             };
             response = self.range(request, options).await?;
         }
-        reached(response.revision(), options)?;
+        reached(response.head().revision, options)?;
         Ok(response)
     }
 

@@ -24,7 +24,8 @@ use super::gate::Purpose;
 use super::http2::{Body, Metadata, Stream};
 use super::permit::Permit;
 use crate::etcd::cause::Cause;
-use crate::etcd::pb::{Request, Response, is_inflated};
+use crate::etcd::pb::{Request, Response};
+use crate::etcd::received::Receive;
 use messages::{HEAD, Messages};
 
 /// The headers of gRPC, with room for those of a client.
@@ -67,15 +68,15 @@ pub(crate) enum HalfClose {
 
 /// Sends metadata and a packed message to `method` and waits for the response. They are asked for when the server takes
 /// them, so that a call under way does not hold them: making room and moving it about is a good part of what one costs.
-pub(crate) async fn unary<'a, R: Response>(
+pub(crate) async fn unary<'a, R: Receive>(
     connection: &Connection,
     method: &'static str,
     half_close: HalfClose,
     deadline: Deadline,
     request: impl FnOnce() -> (Metadata<'a>, Body),
 ) -> Result<R, Cause> {
-    let message = unary_message(connection, method, half_close, deadline, R::LIMIT, request);
-    decode(message.await?)
+    let message = unary_message(connection, method, half_close, deadline, R::Message::LIMIT, request);
+    R::receive(message.await?)
 }
 
 /// The same, and returns the message of the response, of at most `limit` bytes, as it came.
@@ -113,16 +114,8 @@ async fn finish(mut messages: Messages, _permit: Permit) {
     let _ = messages.end().await;
 }
 
-/// The response in a message, if it takes no more memory than one that etcd sends.
-pub(crate) fn decode<R: Response>(message: Bytes) -> Result<R, Cause> {
-    if is_inflated::<R>(&message) {
-        return Err(Cause::TooLarge(message.len() as u64));
-    }
-    R::decode(message).map_err(|error| Cause::Malformed(error.to_string()))
-}
-
 /// Opens a stream to `method`. A server may send its headers with its first message only.
-pub(crate) async fn open<R: Response>(
+pub(crate) async fn open<R: Receive>(
     connection: &Connection,
     method: &'static str,
     purpose: Purpose,
@@ -141,7 +134,7 @@ pub(crate) async fn open<R: Response>(
 }
 
 /// Sends a packed message to `method` and opens the stream of its responses.
-pub(crate) async fn ask<R: Response>(
+pub(crate) async fn ask<R: Receive>(
     connection: &Connection,
     method: &'static str,
     end: Instant,
@@ -205,9 +198,9 @@ enum State {
     Goes(Messages<Arc<Stream>>),
 }
 
-impl<R: Response> Incoming<R> {
+impl<R: Receive> Incoming<R> {
     fn new(connection: &Connection, stream: Arc<Stream>, permit: Permit) -> Self {
-        let begins = Messages::begin(connection.clone(), stream, R::LIMIT);
+        let begins = Messages::begin(connection.clone(), stream, R::Message::LIMIT);
         Self {
             state: State::Begins(begins.boxed()),
             _permit: permit,
@@ -219,7 +212,7 @@ impl<R: Response> Incoming<R> {
     pub(crate) async fn next(&mut self) -> Result<Option<R>, Cause> {
         let messages = self.messages().await?;
         match messages.next().await? {
-            Some(message) => decode(message).map(Some),
+            Some(message) => R::receive(message).map(Some),
             None => messages.end().await.map(|()| None),
         }
     }
@@ -233,7 +226,7 @@ impl<R: Response> Incoming<R> {
     pub(crate) fn ready(&mut self) -> Result<Option<R>, Cause> {
         match &mut self.state {
             State::Begins(_) => Ok(None),
-            State::Goes(messages) => messages.take()?.map(decode).transpose(),
+            State::Goes(messages) => messages.take()?.map(R::receive).transpose(),
         }
     }
 

@@ -75,6 +75,7 @@ impl Reader {
             watches.resume(self.key);
             return false;
         };
+        let response = response.decode();
         assert_eq!(
             response.watch_id,
             self.key.cast_signed(),

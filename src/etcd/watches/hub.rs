@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::batch::Batch;
 use super::check;
 use super::inbox::Inbox;
 use super::state::{Key, Standing, Watches};
@@ -18,7 +19,7 @@ use crate::etcd::cause::Cause;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::Error;
 use crate::etcd::failure::Failure;
-use crate::etcd::pb::{WatchCreateRequest, WatchResponse};
+use crate::etcd::pb::WatchCreateRequest;
 use crate::etcd::servers::Servers;
 use crate::etcd::stream::{Line, Persistent, Requests, Responses, persist};
 use crate::etcd::transport::gate::Purpose;
@@ -182,7 +183,7 @@ impl Hub {
     async fn receive(
         &self,
         line: &Line,
-        mut responses: Responses<WatchResponse>,
+        mut responses: Responses<Batch>,
         heard: &Heard,
         answered: &mut bool,
     ) -> Result<(), Failure> {
@@ -191,7 +192,8 @@ impl Hub {
             heard.now();
             while let Some(message) = responses.ready(line)? {
                 *answered = true;
-                let is_progress = message.events.is_empty() && !message.created && !message.canceled;
+                let Batch { response, events } = &message;
+                let is_progress = events.is_empty() && !response.created && !response.canceled;
                 let fault = {
                     let mut watches = self.watches();
                     watches.receive(message);

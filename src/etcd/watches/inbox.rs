@@ -7,12 +7,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::batch::Batch;
 use crate::etcd::error::{Error, Result};
-use crate::etcd::pb::{Event, KeyValue, WatchResponse};
 
 /// The bytes that wait at most, one response more or less, in one inbox...
 const LIMIT: usize = 4 << 20;
@@ -20,10 +19,10 @@ const LIMIT: usize = 4 << 20;
 /// ... and about so many in all those of a client. Beyond that each may have its share.
 const BUDGET: usize = 64 << 20;
 
-/// What an event costs beside its keys and values.
-const EVENT_COST: usize = 200;
+/// What a response costs beside its events.
+const RESPONSE_COST: usize = 400;
 
-/// A smaller response that waits is copied: its keys and values are slices of what came with it, which may be large.
+/// A smaller response that waits is copied: its events are a slice of what came with it, which may be large.
 /// The one that waits alone is mostly taken at once, and copied only if that costs next to nothing.
 const COPIED: usize = 16 << 10;
 const COPIED_ALONE: usize = 1 << 10;
@@ -41,7 +40,7 @@ pub(super) struct Inbox {
 
 #[derive(Default)]
 struct Content {
-    responses: VecDeque<(usize, WatchResponse)>,
+    responses: VecDeque<(usize, Batch)>,
     bytes: usize,
     budget: Arc<Budget>,
     ended: Option<Error>,
@@ -53,7 +52,7 @@ impl Inbox {
         self.content().budget = budget.clone();
     }
 
-    pub(super) fn push(&self, mut response: WatchResponse) {
+    pub(super) fn push(&self, mut response: Batch) {
         let mut content = self.content();
         if content.ended.is_none() {
             let alone = content.responses.is_empty();
@@ -66,7 +65,7 @@ impl Inbox {
     }
 
     /// Makes `response` the oldest.
-    pub(super) fn put_back(&self, response: WatchResponse) {
+    pub(super) fn put_back(&self, response: Batch) {
         let mut content = self.content();
         let cost = cost(&response);
         content.grow(cost);
@@ -93,7 +92,7 @@ impl Inbox {
     }
 
     /// The oldest response, or when all is read and the watch has ended, why. `None`: wait for a change.
-    pub(super) fn pop(&self) -> Option<Result<WatchResponse>> {
+    pub(super) fn pop(&self) -> Option<Result<Batch>> {
         let mut content = self.content();
         if let Some((cost, response)) = content.responses.pop_front() {
             content.shrink(cost);
@@ -145,56 +144,39 @@ impl Drop for Content {
 }
 
 /// The bytes that a response costs.
-fn cost(response: &WatchResponse) -> usize {
-    size(response) + EVENT_COST * (response.events.len() + 1)
-}
-
-/// The bytes of its keys and values.
-fn size(response: &WatchResponse) -> usize {
-    let size = |kv: &Option<KeyValue>| kv.as_ref().map_or(0, |kv| kv.key.len() + kv.value.len());
-    let event = |event: &Event| size(&event.kv) + size(&event.prev_kv);
-    response.events.iter().map(event).sum()
+fn cost(response: &Batch) -> usize {
+    let events = &response.events;
+    RESPONSE_COST + events.size() + size_of_val(events.entries())
 }
 
 /// Gives a response a buffer of its own, unless it has more than `limit` bytes.
-fn compact(response: &mut WatchResponse, limit: usize) {
-    let size = size(response);
-    if size > limit {
-        return;
-    }
-    let mut buffer = BytesMut::with_capacity(size);
-    let mut copy = |bytes: &mut Bytes| {
-        buffer.extend_from_slice(bytes);
-        *bytes = buffer.split().freeze();
-    };
-    for event in &mut response.events {
-        for kv in [&mut event.kv, &mut event.prev_kv].into_iter().flatten() {
-            copy(&mut kv.key);
-            copy(&mut kv.value);
-        }
+fn compact(response: &mut Batch, limit: usize) {
+    if response.events.size() <= limit {
+        response.events.copy();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::etcd::error::Code;
+    use crate::etcd::pb::{Event, KeyValue, WatchResponse};
+    use crate::etcd::received::Receive;
 
     /// A response with one event of this value.
-    fn response(value: Bytes) -> WatchResponse {
+    fn response(value: Bytes) -> Batch {
         let kv = Some(KeyValue {
             key: "key".into(),
             value,
             ..KeyValue::default()
         });
-        WatchResponse {
+        let response = WatchResponse {
             events: vec![Event { kv, ..Event::default() }],
             ..WatchResponse::default()
-        }
-    }
-
-    fn value(response: &WatchResponse) -> &Bytes {
-        &response.events[0].kv.as_ref().unwrap().value
+        };
+        response.into()
     }
 
     #[test]
@@ -241,16 +223,20 @@ mod tests {
     #[test]
     fn a_small_event_that_waits_does_not_hold_what_it_came_with() {
         let inbox = Inbox::default();
-        let block = Bytes::from(vec![7; 1 << 20]);
-        for size in [10, 10, 10 << 10, 100 << 10] {
-            inbox.push(response(block.slice(..size)));
+        let sizes = [10, 10, 10 << 10, 100 << 10];
+        let mut blocks = Vec::new();
+        for size in sizes {
+            let events = response(vec![7; size].into()).parts().1.to_vec();
+            let block = Bytes::from([&events[..], &[0; 1 << 20]].concat());
+            inbox.push(Batch::receive(block.slice(..events.len())).unwrap());
+            blocks.push(block);
         }
-        let sizes = std::iter::from_fn(|| inbox.pop()).map(|read| {
+        let read = std::iter::from_fn(|| inbox.pop()).zip(blocks);
+        let is_held = read.map(|(read, block)| {
             let read = read.unwrap();
-            (value(&read).len(), value(&read).as_ptr() == block.as_ptr())
+            block.as_ptr_range().contains(&read.parts().1.as_ptr())
         });
-        let expected = [(10, false), (10, false), (10 << 10, false), (100 << 10, true)];
-        assert_eq!(sizes.collect::<Vec<_>>(), expected);
+        assert_eq!(is_held.collect::<Vec<_>>(), [false, false, false, true]);
     }
 
     #[test]

@@ -24,11 +24,12 @@ pub(super) use table::{Key, Watches};
 
 use table::{ALL, FIRST, Phase, Watch, WireId};
 
+use super::batch::{Batch, Events};
 use super::inbox::Inbox;
 use crate::etcd::error::{Code, Error};
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::watch_request::RequestUnion;
-use crate::etcd::pb::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
+use crate::etcd::pb::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest};
 
 /// What a watch is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +74,7 @@ impl Watches {
             cluster_id: 0,
             refusals: 0,
             asked: false,
-            fragments: Vec::new(),
-            fragment_bytes: 0,
+            fragments: Events::default(),
             request,
         };
         watch.inbox.join(&self.budget);
@@ -282,18 +282,20 @@ impl Watches {
     }
 
     /// A message of the server.
-    pub(super) fn receive(&mut self, message: WatchResponse) {
-        self.history.see(&message);
-        if message.created {
-            self.created(&message);
-        } else if let Some(&key) = self.by_wire.get(&message.watch_id) {
-            if message.canceled {
-                self.canceled(key, &message);
+    pub(super) fn receive(&mut self, message: impl Into<Batch>) {
+        let message = message.into();
+        let response = &message.response;
+        self.history.see(response);
+        if response.created {
+            self.created(response);
+        } else if let Some(&key) = self.by_wire.get(&response.watch_id) {
+            if response.canceled {
+                self.canceled(key, response);
             } else {
                 self.events(key, message);
             }
-        } else if message.watch_id == ALL && !message.canceled && message.events.is_empty() {
-            self.progress(&message);
+        } else if response.watch_id == ALL && !response.canceled && message.events.is_empty() {
+            self.progress(response);
         }
     }
 

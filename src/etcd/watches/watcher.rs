@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::batch::Batch;
 use super::hub::{Created, Hub};
 use super::inbox::Inbox;
 use super::state;
@@ -24,16 +25,17 @@ impl Readable for Watcher {
     type Item = WatchResponse;
 
     fn take(&self) -> Option<Result<WatchResponse>> {
-        let mut next = self.inbox.pop()?;
-        if let Ok(response) = &mut next {
-            self.namespace.leave(response);
-        }
-        Some(next)
+        let next = self.inbox.pop()?;
+        Some(next.map(|response| {
+            let mut response = response.decode();
+            self.namespace.leave(&mut response);
+            response
+        }))
     }
 
     fn put_back(&self, mut response: WatchResponse) {
         self.namespace.restore(&mut response);
-        self.inbox.put_back(response);
+        self.inbox.put_back(response.into());
     }
 
     async fn ready(&self) {
@@ -46,6 +48,33 @@ impl Readable for Watcher {
             self.hub.resume(self.key);
             changed.await;
         }
+    }
+}
+
+/// A watch whose responses are read as they came.
+pub struct Batches(pub Watcher);
+
+impl Readable for Batches {
+    type Item = Batch;
+
+    fn take(&self) -> Option<Result<Batch>> {
+        let mut next = self.0.inbox.pop()?;
+        if let Ok(response) = &mut next {
+            self.0.namespace.leave(response);
+        }
+        Some(next)
+    }
+
+    fn put_back(&self, response: Batch) {
+        if self.0.namespace.is_whole() {
+            self.0.inbox.put_back(response);
+        } else {
+            self.0.put_back(response.decode());
+        }
+    }
+
+    async fn ready(&self) {
+        self.0.ready().await;
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a message with events is worth: each event exactly once, in order, and only to the watch of its range.
 
+use super::super::batch::{Batch, Entry, Events};
 use super::super::reason::canceled;
-use super::history::revision;
 use super::table::{Key, Phase, Watch, Watches};
-use crate::etcd::pb::{Event, Response, WatchResponse};
+use crate::etcd::pb::{Response, WatchResponse};
 
 /// The bytes of one revision that are held back until its last fragment has come.
 const FRAGMENTS_LIMIT: usize = 256 << 20;
@@ -27,46 +27,49 @@ impl Watches {
         }
     }
 
-    pub(super) fn events(&mut self, key: Key, mut message: WatchResponse) {
+    pub(super) fn events(&mut self, key: Key, message: Batch) {
         let Some(watch) = self.by_key.get_mut(&key) else { return };
-        let foreign = |event: &Event| event.kv.as_ref().is_some_and(|kv| !watch.covers(&kv.key));
-        if message.events.iter().any(foreign) {
+        let Batch {
+            mut response,
+            mut events,
+        } = message;
+        let foreign = |event: &Entry| event.revision.is_some() && !watch.covers(events.key(event));
+        if events.entries().iter().any(foreign) {
             return self.fail("the server sent an event of a key that is not watched");
         }
-        if message.fragment || !watch.fragments.is_empty() {
-            watch.join(&mut message);
-            if watch.fragment_bytes > FRAGMENTS_LIMIT {
+        if response.fragment || !watch.fragments.is_empty() {
+            events = watch.join(events, response.fragment);
+            if watch.fragments.size() > FRAGMENTS_LIMIT {
                 return self.give_up(key, "a revision in fragments has no end");
             }
-            if message.fragment && message.events.is_empty() {
+            if response.fragment && events.is_empty() {
                 return;
             }
-            message.fragment = false;
+            response.fragment = false;
         }
-        if message.events.is_empty() {
-            watch.next_revision = watch.next_revision.max(message.revision().saturating_add(1));
+        if events.is_empty() {
+            watch.next_revision = watch.next_revision.max(response.revision().saturating_add(1));
             if watch.wants_progress {
-                self.deliver(key, message);
+                self.deliver(key, Batch { response, events });
             }
             return;
         }
-        let Some(last) = message.events.iter().map(revision).max().flatten() else {
+        let Some(last) = events.entries().iter().map(|event| event.revision).max().flatten() else {
             return self.give_up(key, "an event without a key");
         };
         // What a server repeats was delivered before.
-        let next_revision = watch.next_revision;
-        message.events.retain(|event| revision(event) >= Some(next_revision));
-        if !message.events.is_empty() {
+        events.retain_from(watch.next_revision);
+        if !events.is_empty() {
             watch.next_revision = last.saturating_add(1);
-            self.history.hand_out(&message.events);
-            self.deliver(key, message);
+            self.history.hand_out(&events);
+            self.deliver(key, Batch { response, events });
         }
     }
 
-    fn deliver(&mut self, key: Key, mut message: WatchResponse) {
+    fn deliver(&mut self, key: Key, mut message: Batch) {
         let watches = self.by_key.len();
         let Some(watch) = self.by_key.get_mut(&key) else { return };
-        message.watch_id = key.cast_signed();
+        message.response.watch_id = key.cast_signed();
         watch.inbox.push(message);
         if watch.inbox.is_full(watches) {
             self.detach(key, Phase::Paused);
@@ -75,27 +78,24 @@ impl Watches {
 }
 
 impl Watch {
-    /// Joins fragments, and leaves in `message` the events of those revisions that are complete.
-    fn join(&mut self, message: &mut WatchResponse) {
-        self.fragment_bytes += prost::Message::encoded_len(message);
-        self.fragments.append(&mut message.events);
-        let whole = if message.fragment {
-            whole_revisions(&self.fragments)
+    /// Joins fragments, and returns the events of those revisions that are complete.
+    fn join(&mut self, events: Events, is_fragment: bool) -> Events {
+        self.fragments.append(events);
+        let entries = self.fragments.entries();
+        let whole = if is_fragment {
+            whole_revisions(entries)
         } else {
-            self.fragments.len()
+            entries.len()
         };
-        if whole > 0 {
-            message.events = self.fragments.drain(..whole).collect();
-            self.fragment_bytes = self.fragments.iter().map(prost::Message::encoded_len).sum();
-        }
+        self.fragments.split_to(whole)
     }
 }
 
 /// How many of the events of a message, of which more is to come, are of revisions that are complete.
-fn whole_revisions(events: &[Event]) -> usize {
-    let newest = events.last().map(revision);
+fn whole_revisions(events: &[Entry]) -> usize {
+    let newest = events.last().map(|event| event.revision);
     events
         .iter()
-        .rposition(|event| Some(revision(event)) != newest)
+        .rposition(|event| Some(event.revision) != newest)
         .map_or(0, |last| last + 1)
 }

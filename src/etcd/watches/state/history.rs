@@ -7,8 +7,8 @@ use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 
-use crate::etcd::pb::mvccpb::event::EventType;
-use crate::etcd::pb::{Event, KeyValue, Response, WatchResponse};
+use super::super::batch::{Entry, Events};
+use crate::etcd::pb::{KeyValue, Response, WatchResponse};
 
 /// What is known of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,31 +62,27 @@ impl History {
     }
 
     /// Notes the newest revision of these events, and their last PUT.
-    pub(super) fn hand_out(&mut self, events: &[Event]) {
-        let newest = events.iter().filter_map(revision).max();
+    pub(super) fn hand_out(&mut self, events: &Events) {
+        let newest = events.entries().iter().filter_map(|event| event.revision).max();
         self.newest = self.newest.max(newest.unwrap_or(0));
-        if let Some(kv) = last_put(events)
+        if let Some(put) = last_put(events)
             && self
                 .witness
                 .as_ref()
-                .is_none_or(|witness| witness.revision < kv.mod_revision)
+                .is_none_or(|witness| Some(witness.revision) < put.revision)
         {
-            self.witness = Some(Witness::new(kv));
+            let kv = events.decode(put).and_then(|event| event.kv);
+            self.witness = kv.as_ref().map(Witness::new);
         }
     }
 }
 
 /// The last PUT of these events that the end of its own revision has left there.
-fn last_put(events: &[Event]) -> Option<&KeyValue> {
-    let name = |event: &Event| event.kv.as_ref().map(|kv| (kv.mod_revision, kv.key.clone()));
-    let stays = |at: usize| !events[at + 1..].iter().any(|later| name(later) == name(&events[at]));
-    let mut puts = (0..events.len())
-        .rev()
-        .filter(|at| events[*at].r#type == EventType::Put as i32);
-    events[puts.find(|at| stays(*at))?].kv.as_ref()
-}
-
-/// The revision that an event is of.
-pub(super) fn revision(event: &Event) -> Option<i64> {
-    event.kv.as_ref().map(|kv| kv.mod_revision)
+fn last_put(events: &Events) -> Option<&Entry> {
+    let entries = events.entries();
+    let name = |event: &Entry| event.revision.map(|revision| (revision, events.key(event)));
+    let stays = |at: usize| !entries[at + 1..].iter().any(|later| name(later) == name(&entries[at]));
+    let mut puts = (0..entries.len()).rev().filter(|at| entries[*at].is_put);
+    let last = &entries[puts.find(|at| stays(*at))?];
+    last.revision.is_some().then_some(last)
 }

@@ -5,15 +5,15 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::super::batch::Events;
 use super::super::inbox::{Budget, Inbox};
 use super::history::History;
 use crate::etcd::cause::Retry;
 use crate::etcd::error::{Code, Error};
 use crate::etcd::failure::Failure;
-use crate::etcd::pb::{Event, WatchCreateRequest};
+use crate::etcd::pb::WatchCreateRequest;
 
 /// Names a watch of this client.
 pub(in super::super) type Key = u64;
@@ -79,8 +79,7 @@ pub(super) struct Watch {
     /// It was confirmed on this stream before the last request for progress.
     pub(super) asked: bool,
     /// Events of a message whose last fragment has not come.
-    pub(super) fragments: Vec<Event>,
-    pub(super) fragment_bytes: usize,
+    pub(super) fragments: Events,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -178,16 +177,16 @@ impl Watches {
 
 impl Watch {
     pub(super) fn drop_fragments(&mut self) {
-        (self.fragments, self.fragment_bytes) = Default::default();
+        self.fragments = Events::default();
     }
 
     /// Is the key in the range that is watched?
-    pub(super) fn covers(&self, key: &Bytes) -> bool {
+    pub(super) fn covers(&self, key: &[u8]) -> bool {
         let (first, end) = (&self.request.key, &self.request.range_end);
         match &end[..] {
-            [] => key == first || first.is_empty() && key[..] == [0],
-            [0] => key >= first,
-            end => key >= first && key[..] < *end,
+            [] => key == first || first.is_empty() && key == [0],
+            [0] => key >= &first[..],
+            end => key >= &first[..] && key < end,
         }
     }
 }

@@ -16,11 +16,10 @@ use bytes::Bytes;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::history::revision;
 use super::*;
 use crate::etcd::cause::Retry;
 use crate::etcd::error::{Applied, Result};
-use crate::etcd::pb::{Event, KeyValue, ResponseHeader};
+use crate::etcd::pb::{Event, KeyValue, ResponseHeader, WatchResponse};
 
 type Confirmed = Receiver<Result<(), Failure>>;
 
@@ -170,6 +169,11 @@ fn event(mod_revision: i64, value: Bytes) -> Event {
     }
 }
 
+/// The revision that an event is of.
+fn revision(event: &Event) -> Option<i64> {
+    event.kv.as_ref().map(|kv| kv.mod_revision)
+}
+
 /// One event that fills an inbox.
 fn flood(watch_id: WireId, revision: i64) -> WatchResponse {
     WatchResponse {
@@ -189,7 +193,7 @@ fn header(revision: i64) -> Option<ResponseHeader> {
 impl Reader {
     /// The revisions of the next response's events; `None` if nothing waits.
     fn read(&self) -> Option<Vec<i64>> {
-        let response = self.inbox.pop()?.unwrap();
+        let response = self.inbox.pop()?.unwrap().decode();
         assert_eq!(response.watch_id, self.key.cast_signed());
         Some(response.events.iter().filter_map(revision).collect())
     }

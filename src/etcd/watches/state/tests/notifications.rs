@@ -22,7 +22,7 @@ fn progress_is_shown_to_one_that_did() {
     let id = created_id(&mut watches);
     watches.receive(created(id));
     watches.receive(progress(id, 20));
-    let response = reader.inbox.pop().unwrap().unwrap();
+    let response = reader.inbox.pop().unwrap().unwrap().decode();
     assert_eq!(response.header.unwrap().revision, 20);
     assert_eq!(response.watch_id, reader.key.cast_signed());
     assert!(response.events.is_empty());
