@@ -1,4 +1,5 @@
-//! How messages become Lua tables, and requests messages: what follows from the schema by rule. What does not is in
+//! How requests are read from Lua tables, and which messages can be written into one: what follows from the schema by
+//! rule. What does not is in
 //! `src/lua/messages.rs`.
 
 use std::collections::BTreeSet;
@@ -26,60 +27,23 @@ const BY_HAND: [&str; 13] = [
 /// The implementations of `Encode` for what servers send, and of `Decode` for requests.
 pub(crate) fn generate(schema: &Schema) -> String {
     let mut text = String::new();
-    let mut requested = BTreeSet::new();
+    let (mut sent, mut requested) = (BTreeSet::new(), BTreeSet::new());
     for (full, message) in schema.messages() {
-        // What is one of several things has no rule.
-        if message.is_union {
-            continue;
-        }
-        if !message.name.ends_with("Request") {
-            text += &encode(schema, message);
-        } else if !BY_HAND.contains(&message.name.as_str()) {
+        if message.name.ends_with("Response") {
+            schema.reach(full, &mut sent);
+        } else if message.name.ends_with("Request") && !message.is_union && !BY_HAND.contains(&message.name.as_str()) {
             schema.reach(full, &mut requested);
         }
     }
+    let sent: String = sent
+        .into_iter()
+        .map(|full| format!("pb::{} ", schema.message(full).path))
+        .collect();
+    text += &format!("sent! {{ {sent} }}\n");
     for full in requested {
         text += &decode(schema, schema.message(full));
     }
     text
-}
-
-fn encode(schema: &Schema, message: &Message) -> String {
-    let mut fields = String::new();
-    for field in &message.fields {
-        let _ = writeln!(fields, "table.{};", writer(schema, field));
-    }
-    let table = if fields.is_empty() { "_" } else { "table" };
-    format!(
-        "// SAFETY: it owns nothing.
-        unsafe impl Encode for pb::{} {{
-            fn encode(&self, {table}: &mut Table) {{
-                {fields}
-            }}
-        }}\n",
-        message.path
-    )
-}
-
-/// The method of the table that writes a field.
-fn writer(schema: &Schema, field: &Field) -> String {
-    let (name, rust) = (format!("c{:?}", field.name), &field.rust);
-    match (&field.kind, field.is_repeated) {
-        (Kind::Message(_), false) => format!("message({name}, self.{rust}.as_ref())"),
-        (Kind::Message(_), true) => format!("messages({name}, &self.{rust})"),
-        (Kind::Bytes | Kind::Text, true) => format!("strings({name}, &self.{rust})"),
-        (Kind::Bytes, false) => format!("bytes({name}, &self.{rust})"),
-        // No error is nil.
-        (Kind::Text, false) if field.name == "error" => format!("problem({name}, &self.{rust})"),
-        (Kind::Text, false) => format!("text({name}, &self.{rust})"),
-        (Kind::Bool, false) => format!("flag({name}, self.{rust})"),
-        (Kind::Integer, false) => format!("integer({name}, self.{rust}.into())"),
-        (Kind::Unsigned32 | Kind::Unsigned, false) => format!("unsigned({name}, self.{rust}.into())"),
-        (Kind::Id, false) => format!("id({name}, self.{rust})"),
-        (Kind::UnsignedId, false) => format!("unsigned_id({name}, self.{rust})"),
-        (Kind::Enum(full), false) => format!("choice({name}, self.{rust}, &{:?})", schema.choices(full)),
-        _ => panic!("{}: no rule for such a field of a response", field.name),
-    }
 }
 
 fn decode(schema: &Schema, message: &Message) -> String {

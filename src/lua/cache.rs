@@ -19,7 +19,7 @@ use super::fields::{Decode, Fields, seconds};
 use super::messages::{key_range, name};
 use super::operation::{Answer, Outcome, Unwritten, run};
 use super::read::{self, Reader};
-use super::table::{Encode, Table, build};
+use super::table::{Encode, Push, Table, build};
 use super::value::Value;
 use crate::bridge::Owned;
 use crate::etcd::pb::{KeyValue, RangeRequest, RangeResponse};
@@ -186,7 +186,7 @@ impl Answer for Got {
 }
 
 /// The table of what there is, or why there is none.
-fn give(lua: &Lua, call: &str, found: Result<&impl Encode, &Error>) -> LuaResult<LuaMultiValue> {
+fn give(lua: &Lua, call: &str, found: Result<&impl Push, &Error>) -> LuaResult<LuaMultiValue> {
     match found {
         Ok(found) => build(lua, found)?.into_lua_multi(lua),
         Err(error) => failure::push(lua, call, error),

@@ -11,8 +11,8 @@ use super::fields::{Decode, Fields};
 use super::lock::session;
 use super::operation::{Answer, Outcome, Unwritten, run, run_while_wanted};
 use super::options;
-use super::table::{Encode, build};
-use crate::etcd::{self, Applied, CallOptions, Client, Unary};
+use super::table::build;
+use crate::etcd::{self, Applied, CallOptions, Client, Received, Unary};
 
 /// One call of the API.
 pub(super) trait Call: Send + 'static {
@@ -59,10 +59,7 @@ pub(super) trait Call: Send + 'static {
     fn encode(lua: &Lua, response: Self::Response) -> LuaResult<LuaValue>;
 }
 
-impl<R: Unary + Decode> Call for R
-where
-    R::Response: Encode,
-{
+impl<R: Unary + Decode> Call for R {
     const NAME: &'static str = R::RPC.name;
     const REQUIRED: &'static [&'static str] = R::RPC.required;
     const BARE: bool = R::RPC.required.is_empty();
@@ -80,7 +77,7 @@ where
     }
 
     fn encode(lua: &Lua, response: R::Response) -> LuaResult<LuaValue> {
-        build(lua, &response)
+        build(lua, &Received::from(response))
     }
 }
 

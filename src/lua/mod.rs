@@ -4,7 +4,7 @@
 //! `src/etcd/rpc.rs` do so by rule; `txn`, `lease`, `watch`, `scan` and `cache` have the others, and `read` is how what they return is
 //! read from. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config`
 //! make sense of them, `options` of what every request may say, with a `hint` for who is wrong; `messages` has the requests that are decoded by hand. `table`
-//! writes responses, `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of
+//! writes responses and `wire` those that servers send, `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of
 //! them, `text` shortens what others say. `core` and `client` are what the Lua half of the module, in
 //! `lua/silly/store/etcd/`, is built on; `embed` holds that half, `json` serves the standalone runtime, `yieldable`
 //! tells whether a caller can be suspended. `entry` is what Lua calls first; `pin` keeps the library loaded.
@@ -42,11 +42,12 @@ mod txn;
 mod update;
 mod value;
 mod watch;
+mod wire;
 mod yieldable;
 
 use mlua::prelude::*;
 
-use crate::etcd::{Changes, Losses, Observer, Renewals, Scan, Snapshot, Statuses, Watcher};
+use crate::etcd::{Batches, Changes, Losses, Observer, Renewals, Scan, Snapshot, Statuses};
 
 /// `require "silly.store.etcd"`.
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
@@ -62,10 +63,11 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
         embed::provide(lua, core)?;
         return Ok(module);
     }
+    wire::prepare(lua)?;
     let core = core::Core::new(lua)?.into_lua(lua)?;
     // Lua ends in the opposite order of beginnings, so what a program makes from now on may use these types to its end.
     lua.create_userdata(client::NativeClient::default())?;
-    lua.create_userdata(read::Reader::<Watcher>::nothing())?;
+    lua.create_userdata(read::Reader::<Batches>::nothing())?;
     lua.create_userdata(read::Reader::<Renewals>::nothing())?;
     lua.create_userdata(read::Reader::<Snapshot>::nothing())?;
     lua.create_userdata(read::Reader::<Scan>::nothing())?;

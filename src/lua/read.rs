@@ -13,7 +13,7 @@ use mlua::prelude::*;
 use super::failure::{self, Invalid};
 use super::fields::seconds;
 use super::operation::{Answer, Outcome, Unwritten, run};
-use super::table::{Encode, Table, build};
+use super::table::{Encode, Push, Table, build};
 use super::value::Value;
 use crate::bridge::Owned;
 use crate::etcd::{Applied, Readable};
@@ -47,7 +47,7 @@ impl<S: Readable> Drop for Open<S> {
 
 impl<S: Readable> Reader<S>
 where
-    S::Item: Encode,
+    S::Item: Push,
 {
     /// The reader of `stream`, which the call `name` made. `close` ends it, by its user's wish or when Lua has
     /// forgotten it.
@@ -150,7 +150,7 @@ where
 
 impl<S: Readable> LuaUserData for Reader<S>
 where
-    S::Item: Encode,
+    S::Item: Push,
 {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // take(seconds?) -> value | nil, message, info | false where there is none yet

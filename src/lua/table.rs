@@ -1,4 +1,5 @@
-//! Writes responses: Lua tables, field by field, straight on the Lua stack. mlua's own tables cost several times that.
+//! Writes responses: Lua tables, straight on the Lua stack. mlua's own tables cost several times that. Here are those of
+//! our own, field by field; `wire` has what servers send.
 //!
 //! In: numbers, strings and messages by reference. Out: one Lua value. Every field is written, zero values included.
 //!
@@ -12,28 +13,55 @@ use mlua::ffi;
 use mlua::prelude::*;
 
 use super::integer;
+use super::wire::push_constructors;
 
 /// The slots that writing one table needs at most: the table, a field in it, a list in that, and one more.
-const SLOTS: c_int = 8;
+pub(super) const SLOTS: c_int = 8;
 
-/// What can be written into a table.
+/// What has a table of its own.
 ///
 /// # Safety
 ///
-/// When memory runs out Lua leaves `encode` by `longjmp`. So it, and what it calls, must own nothing that needs to be
-/// dropped: messages are borrowed from outside.
+/// As of [`Push`].
 #[allow(unsafe_code)]
 pub(super) unsafe trait Encode {
     /// Writes all its fields.
     fn encode(&self, table: &mut Table);
 }
 
-/// The table of a message.
+/// What can be written as one value.
+///
+/// # Safety
+///
+/// When memory runs out Lua leaves `push` by `longjmp`. So it, and what it calls, must own nothing that needs to be
+/// dropped: messages are borrowed from outside.
 #[allow(unsafe_code)]
-pub(super) fn build(lua: &Lua, message: &impl Encode) -> LuaResult<LuaValue> {
-    // SAFETY: the stack has room for the table, `Table` keeps it balanced, and `Encode` promises that no destructor is
+pub(super) unsafe trait Push {
+    /// Pushes it.
+    fn push(&self, table: &mut Table);
+}
+
+// SAFETY: `Encode` promises it.
+#[allow(unsafe_code)]
+unsafe impl<T: Encode> Push for T {
+    fn push(&self, table: &mut Table) {
+        table.push_table(|table| self.encode(table));
+    }
+}
+
+/// The value of a message.
+#[allow(unsafe_code)]
+pub(super) fn build(lua: &Lua, message: &impl Push) -> LuaResult<LuaValue> {
+    // SAFETY: the stack has room for two values, `Table` keeps it balanced, and `Push` promises that no destructor is
     // jumped over.
-    unsafe { lua.exec_raw((), |state| Table { state }.push_message(message)) }
+    unsafe {
+        lua.exec_raw((), |state| {
+            push_constructors(state);
+            let constructors = ffi::lua_gettop(state);
+            message.push(&mut Table { state, constructors });
+            ffi::lua_replace(state, constructors);
+        })
+    }
 }
 
 /// The table at the top of the stack.
@@ -41,7 +69,9 @@ pub(super) fn build(lua: &Lua, message: &impl Encode) -> LuaResult<LuaValue> {
 /// What holds for every method: `state` is the running state of the protected call in `build`, `push_table` has made
 /// sure of SLOTS free slots, and the stack is left as it was found, by the `push_` methods one value higher.
 pub(super) struct Table {
-    state: *mut ffi::lua_State,
+    pub(super) state: *mut ffi::lua_State,
+    /// Where the constructors of messages lie.
+    pub(super) constructors: c_int,
 }
 
 #[allow(unsafe_code)]
@@ -49,15 +79,6 @@ impl Table {
     /// A signed number: a revision, a count, a TTL.
     pub(super) fn integer(&mut self, name: &CStr, value: i64) {
         self.push_integer(value);
-        self.set(name);
-    }
-
-    /// An unsigned number.
-    pub(super) fn unsigned(&mut self, name: &CStr, value: u64) {
-        match i64::try_from(value) {
-            Ok(value) => self.push_integer(value),
-            Err(_) => self.push_id(value.cast_signed(), value.into()),
-        }
         self.set(name);
     }
 
@@ -90,8 +111,7 @@ impl Table {
 
     /// A boolean.
     pub(super) fn flag(&mut self, name: &CStr, value: bool) {
-        // SAFETY: as `Table` says.
-        unsafe { ffi::lua_pushboolean(self.state, value.into()) };
+        self.push_flag(value);
         self.set(name);
     }
 
@@ -106,21 +126,6 @@ impl Table {
         self.bytes(name, value.as_bytes());
     }
 
-    /// A text that is nil where there is none.
-    pub(super) fn problem(&mut self, name: &CStr, value: &str) {
-        if !value.is_empty() {
-            self.text(name, value);
-        }
-    }
-
-    /// The name of an enum's value, or its number where this schema has no name for it.
-    pub(super) fn choice(&mut self, name: &CStr, value: i32, names: &[&str]) {
-        match usize::try_from(value).ok().and_then(|value| names.get(value)) {
-            Some(choice) => self.text(name, choice),
-            None => self.integer(name, value.into()),
-        }
-    }
-
     /// A table in this one.
     pub(super) fn table(&mut self, name: &CStr, fill: impl FnOnce(&mut Self)) {
         self.push_table(fill);
@@ -128,21 +133,16 @@ impl Table {
     }
 
     /// A message that may be missing, which is nil.
-    pub(super) fn message(&mut self, name: &CStr, message: Option<&impl Encode>) {
+    pub(super) fn message(&mut self, name: &CStr, message: Option<&impl Push>) {
         if let Some(message) = message {
-            self.push_message(message);
+            message.push(self);
             self.set(name);
         }
     }
 
     /// A list of messages.
-    pub(super) fn messages(&mut self, name: &CStr, messages: &[impl Encode]) {
-        self.list(name, messages, Self::push_message);
-    }
-
-    /// A list of strings.
-    pub(super) fn strings(&mut self, name: &CStr, strings: &[impl AsRef<[u8]>]) {
-        self.list(name, strings, |table, string| table.push_bytes(string.as_ref()));
+    pub(super) fn messages(&mut self, name: &CStr, messages: &[impl Push]) {
+        self.list(name, messages, |table, message| message.push(table));
     }
 
     fn list<T>(&mut self, name: &CStr, items: &[T], push: impl Fn(&mut Self, &T)) {
@@ -156,10 +156,6 @@ impl Table {
         self.set(name);
     }
 
-    fn push_message(&mut self, message: &impl Encode) {
-        self.push_table(|table| message.encode(table));
-    }
-
     fn push_table(&mut self, fill: impl FnOnce(&mut Self)) {
         // SAFETY: as `Table` says.
         unsafe {
@@ -169,12 +165,22 @@ impl Table {
         fill(self);
     }
 
-    fn push_bytes(&mut self, value: &[u8]) {
+    pub(super) fn push_nil(&mut self) {
+        // SAFETY: as `Table` says.
+        unsafe { ffi::lua_pushnil(self.state) };
+    }
+
+    pub(super) fn push_flag(&mut self, value: bool) {
+        // SAFETY: as `Table` says.
+        unsafe { ffi::lua_pushboolean(self.state, value.into()) };
+    }
+
+    pub(super) fn push_bytes(&mut self, value: &[u8]) {
         // SAFETY: as `Table` says.
         unsafe { ffi::lua_pushlstring(self.state, value.as_ptr().cast(), value.len()) };
     }
 
-    fn push_integer(&mut self, value: i64) {
+    pub(super) fn push_integer(&mut self, value: i64) {
         if integer::NATIVE {
             // SAFETY: as `Table` says.
             unsafe { ffi::lua_pushinteger(self.state, value as ffi::lua_Integer) };
@@ -186,8 +192,23 @@ impl Table {
         }
     }
 
+    pub(super) fn push_unsigned(&mut self, value: u64) {
+        match i64::try_from(value) {
+            Ok(value) => self.push_integer(value),
+            Err(_) => self.push_id(value.cast_signed(), value.into()),
+        }
+    }
+
+    /// The name of an enum's value, or its number where this schema has no name for it.
+    pub(super) fn push_choice(&mut self, value: i32, names: &[&str]) {
+        match usize::try_from(value).ok().and_then(|value| names.get(value)) {
+            Some(choice) => self.push_bytes(choice.as_bytes()),
+            None => self.push_integer(value.into()),
+        }
+    }
+
     /// An id, by its bits and as it is written.
-    fn push_id(&mut self, bits: i64, value: i128) {
+    pub(super) fn push_id(&mut self, bits: i64, value: i128) {
         if integer::NATIVE || bits == 0 {
             self.push_integer(bits);
         } else {

@@ -11,15 +11,12 @@ use super::call::Call;
 use super::failure::Invalid;
 use super::fields::{Decode, Fields};
 use super::messages::key_range;
-use super::table::{Encode, Table, build};
+use super::table::build;
 use super::value::Value;
 use crate::etcd::pb::compare::{CompareTarget, TargetUnion};
 use crate::etcd::pb::request_op::Request;
-use crate::etcd::pb::response_op::Response;
-use crate::etcd::pb::{
-    Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, ResponseOp, TxnRequest, TxnResponse,
-};
-use crate::etcd::{CallOptions, Client, Result};
+use crate::etcd::pb::{Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse};
+use crate::etcd::{CallOptions, Client, Received, Result};
 
 /// How deep txns may lie in each other. protobuf reads no response that is nested deeper than this needs.
 const MAX_DEPTH: usize = 40;
@@ -56,7 +53,7 @@ impl Call for Txn {
     }
 
     fn encode(lua: &Lua, response: TxnResponse) -> LuaResult<LuaValue> {
-        build(lua, &response)
+        build(lua, &Received::from(response))
     }
 }
 
@@ -205,18 +202,4 @@ fn compare(fields: &mut Fields<'_>) -> Result<Compare, Invalid> {
         range_end,
         target_union: Some(operand),
     })
-}
-
-// SAFETY: it owns nothing.
-#[allow(unsafe_code)]
-unsafe impl Encode for ResponseOp {
-    fn encode(&self, table: &mut Table) {
-        match &self.response {
-            Some(Response::ResponsePut(response)) => table.message(c"put", Some(response)),
-            Some(Response::ResponseRange(response)) => table.message(c"get", Some(response)),
-            Some(Response::ResponseDeleteRange(response)) => table.message(c"delete", Some(response)),
-            Some(Response::ResponseTxn(response)) => table.message(c"txn", Some(response)),
-            None => {}
-        }
-    }
 }

@@ -6,7 +6,7 @@ use super::call::Call;
 use super::read::Reader;
 use super::table::{Encode, Table, build};
 use crate::etcd::pb::WatchCreateRequest;
-use crate::etcd::{CallOptions, Client, Result, Status, Watcher};
+use crate::etcd::{Batches, CallOptions, Client, Result, Status, Watcher};
 
 /// `client:watch(req)`
 pub(super) struct Watch;
@@ -27,9 +27,9 @@ impl Call for Watch {
     }
 
     fn encode(lua: &Lua, watcher: Watcher) -> LuaResult<LuaValue> {
-        let reader = Reader::new(Self::NAME, watcher, Watcher::close);
+        let reader = Reader::new(Self::NAME, Batches(watcher), |Batches(watcher)| watcher.close());
         reader
-            .telling(|lua, watcher| build(lua, &watcher.status())?.into_lua_multi(lua))
+            .telling(|lua, Batches(watcher)| build(lua, &watcher.status())?.into_lua_multi(lua))
             .into_lua(lua)
     }
 }
