@@ -131,12 +131,15 @@
 ---@field min_create_revision? integer Leave out keys that were created before. Default 0: none.
 ---@field max_create_revision? integer Leave out keys that were created after. Default 0: none.
 ---@field min_revision? integer The store that responds must have had this revision. Not inside of a transaction. Default 0: any.
+---@field values? boolean Return the values by their keys, or with `keys_only` a list of the keys, in the place of `kvs`: that is cheaper. Not inside of a transaction. Default false.
 
 ---@class silly.store.etcd.get.response
 ---@field header silly.store.etcd.header
----@field kvs silly.store.etcd.kv[] The keys; empty if there is none.
+---@field kvs silly.store.etcd.kv[] The keys; empty if there is none. Absent with `values`.
 ---@field more boolean Did `limit` leave keys out?
 ---@field count integer How many keys are in the range, whatever `limit` says.
+---@field values? table<string, string> With `values` in the place of `kvs`: the values by their keys.
+---@field keys? string[] With `values` and `keys_only` in the place of `kvs`: the keys.
 
 ---@class silly.store.etcd.delete: silly.store.etcd.request
 ---@field key string The key, or the first of the range.

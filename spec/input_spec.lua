@@ -158,7 +158,7 @@ end
 -- Inside of a transaction.
 local function inner(fields)
 	fields = with(fields, {})
-	fields.min_revision, fields.once = nil, nil
+	fields.min_revision, fields.once, fields.values = nil, nil, nil
 	return fields
 end
 

@@ -135,7 +135,8 @@ const HIDDEN: [(&str, &str); 12] = [
     ("AuthUserChangePasswordRequest", "hashedPassword"),
 ];
 /// Fields of another type than the schema has: for a language server, and in words.
-const TYPES: [(&str, &str, &str, &str); 19] = [
+const TYPES: [(&str, &str, &str, &str); 20] = [
+    ("lua.RangeResponse", "values", "table<string, string>", "table"),
     ("lua.PutRequest", "once", "silly.store.etcd.session", "session"),
     ("lua.DeleteRangeRequest", "once", "silly.store.etcd.session", "session"),
     ("lua.TxnRequest", "once", "silly.store.etcd.session", "session"),

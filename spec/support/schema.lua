@@ -37,6 +37,7 @@ local requests = {
 			min_create_revision = "integer",
 			max_create_revision = "integer",
 			min_revision = "integer",
+			values = "boolean",
 		},
 	},
 	delete = {

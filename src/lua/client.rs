@@ -7,6 +7,7 @@ use mlua::prelude::*;
 use super::cache::Discover;
 use super::call::{Call, submit};
 use super::election::{Leader, Observe};
+use super::get::Get;
 use super::lock::{Campaign, Lock};
 use super::registration::Register;
 use super::value::Value;
@@ -101,6 +102,8 @@ impl LuaUserData for NativeClient {
             };
         }
         rpcs!(register);
+        // In the place of the row's, since it takes more.
+        add(methods, Get::NAME, submit::<Get>);
         add(methods, txn::Txn::NAME, submit::<txn::Txn>);
         add(methods, lease::Grant::NAME, submit::<lease::Grant>);
         add(methods, lease::Keepalive::NAME, submit::<lease::Keepalive>);

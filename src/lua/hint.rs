@@ -96,6 +96,11 @@ const ELSEWHERE: &[(&[&str], &str, Option<&str>)] = &[
         Some("reads are, unless 'serializable' is true"),
     ),
     (&["count"], "count_only", None),
+    (
+        &["values"],
+        "keys_only",
+        Some("only `client:get` takes it, outside of a transaction"),
+    ),
     (&["prev", "previous", "prevvalue", "old"], "prev_kv", None),
     (
         &["ttl", "expire", "expires"],

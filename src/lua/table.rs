@@ -145,6 +145,36 @@ impl Table {
         self.list(name, messages, |table, message| message.push(table));
     }
 
+    /// A list of so many strings.
+    pub(super) fn strings<'a>(&mut self, name: &CStr, count: usize, strings: impl Iterator<Item = &'a [u8]>) {
+        // SAFETY: as `Table` says.
+        unsafe { ffi::lua_createtable(self.state, count as c_int, 0) };
+        for (i, string) in strings.enumerate() {
+            self.push_bytes(string);
+            // SAFETY: as `Table` says.
+            unsafe { ffi::lua_rawseti(self.state, -2, i as ffi::lua_Integer + 1) };
+        }
+        self.set(name);
+    }
+
+    /// A table of so many strings by their keys.
+    pub(super) fn entries<'a>(
+        &mut self,
+        name: &CStr,
+        count: usize,
+        entries: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) {
+        // SAFETY: as `Table` says.
+        unsafe { ffi::lua_createtable(self.state, 0, count as c_int) };
+        for (key, value) in entries {
+            self.push_bytes(key);
+            self.push_bytes(value);
+            // SAFETY: as `Table` says.
+            unsafe { ffi::lua_rawset(self.state, -3) };
+        }
+        self.set(name);
+    }
+
     fn list<T>(&mut self, name: &CStr, items: &[T], push: impl Fn(&mut Self, &T)) {
         // SAFETY: as `Table` says.
         unsafe { ffi::lua_createtable(self.state, items.len() as c_int, 0) };
