@@ -44,6 +44,20 @@ describe("the library #hosts", function()
 		end)
 	end
 
+	for lua, version in pairs {
+		["lua5.1"] = "5.1", luajit = "5.1", ["lua5.2"] = "5.2", ["lua5.3"] = "5.3", ["lua5.4"] = "5.4",
+		["build/lua5.5"] = "5.5",
+	} do
+		it("makes tables of what prost decodes, on " .. lua, function()
+			if server.sh("command -v " .. lua) ~= 0 then
+				return pending(lua .. " is not installed")
+			end
+			local status, output = server.sh(("LUA_CPATH='build/hosts/%s/?.so' %s spec/support/tables.lua 3000 2>&1")
+				:format(version, lua))
+			assert.are.equal(0, status, output)
+		end)
+	end
+
 	it("gives ids that the reference's sample prints in hexadecimal on every version", function()
 		local file = assert(io.open "docs/reference/errors.md")
 		local sample

@@ -59,6 +59,8 @@ pub use leases::Renewals;
 pub use login::Credentials;
 pub use range::KeyRange;
 pub use readable::Readable;
+#[cfg(all(feature = "lua", debug_assertions))]
+pub(crate) use received::Receive;
 pub use received::Received;
 pub use registration::{RegisterRequest, Registration, RegistrationStatus, Statuses};
 #[cfg(feature = "lua")]

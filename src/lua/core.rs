@@ -118,6 +118,10 @@ impl LuaUserData for Core {
             Err(error) => (LuaNil, error.to_string()).into_lua_multi(lua),
         });
 
+        // oracle(name, bytes) -> table | nil, table | nil, text | nil: what a message becomes
+        #[cfg(debug_assertions)]
+        methods.add_method("oracle", |lua, _, message| super::oracle::read(lua, message));
+
         // poke(): signals as if there was something to take
         methods.add_method("poke", |lua, _, ()| {
             bridge(lua)?.poke();

@@ -32,6 +32,8 @@ mod maintenance;
 mod messages;
 mod operation;
 mod options;
+#[cfg(debug_assertions)]
+mod oracle;
 mod pin;
 mod read;
 mod registration;
