@@ -120,6 +120,8 @@ lint: deps ## Check formatting, cargo clippy, luacheck, the types and the rocksp
 	cargo clippy --locked --all-targets --features $(FEATURE) -- -D warnings
 	cargo fmt --manifest-path bench/Cargo.toml --check
 	cargo clippy --locked --manifest-path bench/Cargo.toml --all-targets -- -D warnings
+	@# Where there is a Go that has or gets the modules.
+	! go -C bench/go list -deps . >/dev/null 2>&1 || { ! gofmt -l bench/go | grep . && go -C bench/go vet .; }
 	@# Only building the targets takes libFuzzer, which is C++.
 	CUSTOM_LIBFUZZER_PATH=/none/libFuzzer.a cargo clippy --locked --manifest-path fuzz/Cargo.toml -- -D warnings
 	luacheck --quiet $(wildcard lua spec examples bench fuzz bin/silly-run)
@@ -152,6 +154,7 @@ docs: ## Write the types and the tables of the reference, from the comments in p
 fmt: ## Format the Rust code
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path bench/Cargo.toml
 
 install: ## Install what was built below PREFIX (/usr/local), with DESTDIR before it
 	@test -e $(LIBRARY) || { echo "$(LIBRARY) is missing: make build comes first" >&2; exit 1; }

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::cases::{Case, Mode};
+use crate::facts;
+use crate::go;
 use crate::measure::{Sample, Usage};
 use crate::servers::Server;
 
@@ -22,68 +24,53 @@ use crate::servers::Server;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Contender {
-    pub name: &'static str,
+    pub name: String,
+    /// What exactly it is.
+    pub about: String,
     program: Vec<PathBuf>,
     takes: fn(&Case) -> bool,
     /// Calls without a loop, which its program knows by 0 callers.
     blocking: bool,
 }
 
-/// All that can be run here. The first is the one to which the others are compared.
-pub async fn all(root: &Path, lua: &str) -> Result<Vec<Contender>> {
+/// Those that can be run here, and why others are left out. The first is the one to which the others are compared.
+pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)> {
     let client = root.join("bench/client.lua");
     let mut all = vec![
         Contender {
-            name: "etcd-client",
+            name: "etcd-client".into(),
+            about: facts::etcd_client(),
             program: vec![env::current_exe()?, "client".into()],
             takes: |case| !matches!(case.operation, "require" | "lock" | "stm"),
             blocking: false,
         },
         Contender {
-            name: "Lua",
+            name: "Lua".into(),
+            about: facts::said(root, lua, &["-v"]),
             program: vec![lua.into(), client.clone()],
             takes: |_| true,
             blocking: false,
         },
         Contender {
-            name: "Lua, blocking",
+            name: "Lua, blocking".into(),
+            about: "the same, without a loop".into(),
             program: vec![lua.into(), client],
             takes: |case| case.callers == 1 && matches!(case.operation, "put" | "get" | "range" | "large"),
             blocking: true,
         },
     ];
-    match go(root).await {
-        Ok(program) => all.push(Contender {
-            name: "Go",
-            program: vec![program],
+    let mut left_out = Vec::new();
+    match go::build(root).await {
+        Ok(built) => all.push(Contender {
+            name: format!("Go clientv3 {}", built.release),
+            about: format!("{}, with {}", facts::said(root, "go", &["version"]), built.source),
+            program: vec![built.program],
             takes: |case| case.operation != "require",
             blocking: false,
         }),
-        Err(error) => println!("Go is left out: {error:#}\n"),
+        Err(error) => left_out.push(format!("Go: {error:#}")),
     }
-    Ok(all)
-}
-
-/// Builds the contender in Go with Debian's packages.
-async fn go(root: &Path) -> Result<PathBuf> {
-    const SOURCES: &str = "/usr/share/gocode";
-    if !Path::new(SOURCES).join("src/go.etcd.io/etcd/clientv3").exists() {
-        bail!("apt-get install golang-go golang-etcd-server-dev");
-    }
-    let program = env::current_exe()?.with_file_name("bench-go");
-    let built = Command::new("go")
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(root.join("bench/go/client.go"))
-        .env("GO111MODULE", "off")
-        .env("GOPATH", SOURCES)
-        .status()
-        .await
-        .context("apt-get install golang-go")?;
-    if !built.success() {
-        bail!("go build: {built}");
-    }
-    Ok(program)
+    Ok((all, left_out))
 }
 
 impl Contender {

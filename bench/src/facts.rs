@@ -24,7 +24,7 @@ pub fn machine(root: &Path) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Those, and what the contenders and servers are.
+/// Those, and what the servers and the library are.
 pub fn gather(root: &Path, lua: &str, mode: Mode) -> Vec<(&'static str, String)> {
     let etcd = std::env::var("ETCD").unwrap_or_else(|_| "etcd".into());
     let library = said(
@@ -36,33 +36,24 @@ pub fn gather(root: &Path, lua: &str, mode: Mode) -> Vec<(&'static str, String)>
     let mut facts = machine(root);
     facts.extend([
         ("etcd", said(root, &etcd, &["--version"])),
-        ("Lua", said(root, lua, &["-v"])),
         ("library", format!("{size:.2} MiB")),
-        (
-            "etcd-client",
-            format!(
-                "{}, with tonic {} and tokio {}",
-                locked("etcd-client"),
-                locked("tonic"),
-                locked("tokio")
-            ),
-        ),
-        ("Go", said(root, "go", &["version"])),
-        (
-            "clientv3",
-            said(
-                root,
-                "dpkg-query",
-                &["-W", "-f", "${Version}", "golang-etcd-server-dev"],
-            ),
-        ),
         ("rounds", mode.rounds().to_string()),
     ]);
     facts
 }
 
+/// The release of etcd-client, and of what it is made of.
+pub fn etcd_client() -> String {
+    format!(
+        "{}, with tonic {} and tokio {}",
+        locked("etcd-client"),
+        locked("tonic"),
+        locked("tokio")
+    )
+}
+
 /// The first line that a program prints.
-fn said(root: &Path, program: &str, args: &[&str]) -> String {
+pub fn said(root: &Path, program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).current_dir(root).output();
     let text = output
         .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())

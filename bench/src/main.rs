@@ -11,6 +11,7 @@ mod client;
 mod contenders;
 mod data;
 mod facts;
+mod go;
 mod hosts;
 mod measure;
 mod plot;
@@ -53,7 +54,10 @@ async fn bench() -> Result<()> {
     };
     let suite = PathBuf::from(env::var_os("ETCD_SUITE_DIR").context("run it by `make bench`")?);
     let cases = chosen()?;
-    let contenders = contenders::all(root, &lua).await?;
+    let (contenders, left_out) = contenders::all(root, &lua).await?;
+    for reason in &left_out {
+        println!("Left out: {reason}\n");
+    }
 
     let mut report = Report::new(&contenders);
     println!("{}", report.head());
@@ -65,7 +69,10 @@ async fn bench() -> Result<()> {
     }
     let whole = mode == Mode::Full && cases.len() == CASES.len();
     let here = env::current_exe()?.with_file_name("");
-    report.write(&facts::gather(root, &lua, mode), if whole { &bench } else { &here })?;
+    let mut facts = facts::gather(root, &lua, mode);
+    facts.extend(contenders.iter().map(|one| (&one.name[..], one.about.clone())));
+    facts.extend(left_out.into_iter().map(|reason| ("left out", reason)));
+    report.write(&facts, if whole { &bench } else { &here })?;
     report.write_samples(&here.join("bench-samples.tsv"))?;
     match report.failures() {
         0 => Ok(()),

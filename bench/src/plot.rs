@@ -64,7 +64,7 @@ fn groups(report: &Report, kind: Kind, panel: Panel) -> Vec<Group> {
     .collect()
 }
 
-fn draw_panel(area: &Area<'_>, title: &str, contenders: &[&str], groups: &[Group]) -> Result<()> {
+fn draw_panel(area: &Area<'_>, title: &str, contenders: &[String], groups: &[Group]) -> Result<()> {
     // Each contender but the first may have a line, and each group has a gap.
     let lines = contenders.len() as i32;
     let bottom = groups.len() as i32 * lines;
@@ -101,7 +101,7 @@ fn draw_panel(area: &Area<'_>, title: &str, contenders: &[&str], groups: &[Group
         let bar =
             |&(top, ratio): &(i32, f64)| Rectangle::new([(0.0, top), (ratio.min(LONGEST), top + 1)], color.filled());
         drawn(chart.draw_series(bars.iter().map(bar)))?
-            .label(*name)
+            .label(name)
             .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled()));
         let number = |&(top, ratio): &(i32, f64)| {
             let at = (ratio.min(LONGEST) + 0.03, top);

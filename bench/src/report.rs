@@ -49,21 +49,21 @@ impl Row {
 }
 
 pub struct Report {
-    pub contenders: Vec<&'static str>,
+    pub contenders: Vec<String>,
     pub rows: Vec<Row>,
 }
 
 impl Report {
     pub fn new(contenders: &[Contender]) -> Self {
         Self {
-            contenders: contenders.iter().map(|contender| contender.name).collect(),
+            contenders: contenders.iter().map(|contender| contender.name.clone()).collect(),
             rows: Vec::new(),
         }
     }
 
     /// The table's head.
     pub fn head(&self) -> String {
-        let names = self.contenders.iter().map(ToString::to_string);
+        let names = self.contenders.iter().cloned();
         let rule = self.contenders.iter().map(|_| format!("{}:", "-".repeat(19)));
         format!(
             "{}\n{}",
