@@ -83,7 +83,6 @@ impl Contender {
             .await
             .context("it hangs")
             .and_then(|measured| measured)
-            .with_context(|| format!("{}: {} on {}", case.name, self.name, server.kind.name()))
     }
 
     async fn measured(&self, case: &Case, mode: Mode, server: &mut Server) -> Result<Sample> {

@@ -2,8 +2,8 @@
 //!
 //! In: BENCH=quick for a run of a minute, BENCH=hosts for the Lua hosts instead; CASES, the names of the cases to run,
 //! separated by commas (default: all); LUA, the interpreter; ETCD_SUITE_DIR, a folder for etcd. Out: the table, as
-//! `results.md` and `results.svg` too, in this folder, or next to the program if the run was quick or narrowed. With an
-//! argument the program is one of its own helpers: `canned` the canned server, `client` the contender in Rust.
+//! `results.md` and `results.svg` too, in this folder, or next to the program if the run was quick or narrowed; who or
+//! what fails is named there, and does not end the run. With an argument the program is one of its own helpers: `canned` the canned server, `client` the contender in Rust.
 
 mod canned;
 mod cases;
@@ -20,7 +20,8 @@ mod servers;
 mod syscalls;
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -40,12 +41,24 @@ async fn main() -> Result<()> {
     }
 }
 
+/// A run that has taken so long has something wrong with it, and ends without the other cases.
+const LIMIT: Duration = Duration::from_secs(45 * 60);
+
+/// What all cases are run with.
+struct Bench {
+    root: PathBuf,
+    /// For etcd.
+    folder: PathBuf,
+    mode: Mode,
+    contenders: Vec<Contender>,
+}
+
 async fn bench() -> Result<()> {
     let lua = Some(variable("LUA"))
         .filter(|lua| !lua.is_empty())
         .unwrap_or_else(|| "lua5.4".into());
-    let bench = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let root = bench.parent().context("no folder above bench/")?;
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = own.parent().context("no folder above bench/")?;
     let mode = match &variable("BENCH")[..] {
         "" => Mode::Full,
         "quick" => Mode::Quick,
@@ -58,25 +71,37 @@ async fn bench() -> Result<()> {
     for reason in &left_out {
         println!("Left out: {reason}\n");
     }
+    let bench = Bench {
+        root: root.to_owned(),
+        folder: suite.join("bench"),
+        mode,
+        contenders,
+    };
 
-    let mut report = Report::new(&contenders);
+    let begun = Instant::now();
+    let mut report = Report::new(&bench.contenders);
     println!("{}", report.head());
     for case in &cases {
         for &kind in case.servers {
-            let row = run(case, kind, mode, &contenders, root, &suite).await?;
+            let row = if begun.elapsed() < LIMIT {
+                bench.run(case, kind).await
+            } else {
+                bench.failed(Row::new(case, kind, bench.contenders.len()), "not run, it is late")
+            };
             print!("{}", report.add(row));
         }
     }
     let whole = mode == Mode::Full && cases.len() == CASES.len();
     let here = env::current_exe()?.with_file_name("");
     let mut facts = facts::gather(root, &lua, mode);
-    facts.extend(contenders.iter().map(|one| (&one.name[..], one.about.clone())));
+    facts.push(("minutes", format!("{:.1}", begun.elapsed().as_secs_f64() / 60.0)));
+    facts.extend(bench.contenders.iter().map(|one| (&one.name[..], one.about.clone())));
     facts.extend(left_out.into_iter().map(|reason| ("left out", reason)));
-    report.write(&facts, if whole { &bench } else { &here })?;
+    report.write(&facts, if whole { &own } else { &here })?;
     report.write_samples(&here.join("bench-samples.tsv"))?;
-    match report.failures() {
+    match report.failures().len() {
         0 => Ok(()),
-        count => bail!("{count} runs failed"),
+        count => bail!("{count} failed"),
     }
 }
 
@@ -96,33 +121,60 @@ fn chosen() -> Result<Vec<&'static Case>> {
     Ok(CASES.iter().filter(wanted).collect())
 }
 
-/// Runs the contenders in turn, again and again: what the machine does besides hits all of them.
-async fn run(
-    case: &'static Case,
-    kind: Kind,
-    mode: Mode,
-    contenders: &[Contender],
-    root: &Path,
-    suite: &Path,
-) -> Result<Row> {
-    let folder = suite.join("bench");
-    let mut server = Server::start(kind, case, mode, root, &folder).await?;
-    let mut row = Row::new(case, kind, contenders.len());
-    for round in 0..mode.rounds() {
-        for turn in 0..contenders.len() {
-            let index = (round + turn) % contenders.len();
-            if !contenders[index].takes(case) {
-                continue;
-            }
-            // What one run leaves to expire must not burden the server in the next.
-            if case.leaves_leases && kind == Kind::Etcd {
-                server.stop(root, &folder).await?;
-                server = Server::start(kind, case, mode, root, &folder).await?;
-            }
-            let sample = contenders[index].run(case, mode, &mut server).await;
-            row.samples[index].push(sample.inspect_err(|error| eprintln!("{error:#}")).ok());
+impl Bench {
+    /// A case on one server. What fails is in the row, too.
+    async fn run(&self, case: &'static Case, kind: Kind) -> Row {
+        let mut row = Row::new(case, kind, self.contenders.len());
+        match self.rounds(&mut row).await {
+            Ok(()) => row,
+            Err(error) => self.failed(row, &format!("the server: {error:#}")),
         }
     }
-    server.stop(root, &folder).await?;
-    Ok(row)
+
+    /// Runs the contenders in turn, again and again: what the machine does besides hits all of them. Who has failed has
+    /// no further turn.
+    async fn rounds(&self, row: &mut Row) -> Result<()> {
+        let (case, contenders) = (row.case, &self.contenders);
+        let mut server = self.start(row).await?;
+        for round in 0..self.mode.rounds() {
+            for turn in 0..contenders.len() {
+                let index = (round + turn) % contenders.len();
+                if !contenders[index].takes(case) || row.failures[index].is_some() {
+                    continue;
+                }
+                // What one run leaves to expire must not burden the server in the next.
+                if case.leaves_leases && row.kind == Kind::Etcd {
+                    server.stop(&self.root, &self.folder).await?;
+                    server = self.start(row).await?;
+                }
+                match contenders[index].run(case, self.mode, &mut server).await {
+                    Ok(sample) => row.samples[index].push(sample),
+                    Err(error) => self.fail(row, index, &format!("{error:#}")),
+                }
+            }
+        }
+        server.stop(&self.root, &self.folder).await
+    }
+
+    async fn start(&self, row: &Row) -> Result<Server> {
+        Server::start(row.kind, row.case, self.mode, &self.root, &self.folder).await
+    }
+
+    fn fail(&self, row: &mut Row, contender: usize, reason: &str) {
+        let name = &self.contenders[contender].name;
+        let failure = format!("{} on {}, {name}: {reason}", row.case.name, row.kind.name());
+        eprintln!("{failure}");
+        row.failures[contender] = Some(failure);
+        row.samples[contender].clear();
+    }
+
+    /// The row in which everyone has failed who has not yet.
+    fn failed(&self, mut row: Row, reason: &str) -> Row {
+        for (index, contender) in self.contenders.iter().enumerate() {
+            if contender.takes(row.case) && row.failures[index].is_none() {
+                self.fail(&mut row, index, reason);
+            }
+        }
+        row
+    }
 }

@@ -15,8 +15,10 @@ use crate::plot;
 pub struct Row {
     pub case: &'static Case,
     pub kind: Kind,
-    /// Of each contender that takes part one per round, or none where it failed.
-    pub samples: Vec<Vec<Option<Sample>>>,
+    /// Of each contender that takes part one per round; of one that has failed none.
+    pub samples: Vec<Vec<Sample>>,
+    /// Of each contender that has failed, in what and why.
+    pub failures: Vec<Option<String>>,
 }
 
 impl Row {
@@ -25,25 +27,19 @@ impl Row {
             case,
             kind,
             samples: vec![Vec::new(); contenders],
+            failures: vec![None; contenders],
         }
     }
 
     /// The median of a contender.
     pub fn value(&self, measure: &Measure, contender: usize) -> Option<f64> {
-        median(
-            self.samples[contender]
-                .iter()
-                .flatten()
-                .filter_map(measure.of)
-                .collect(),
-        )
+        median(self.samples[contender].iter().filter_map(measure.of).collect())
     }
 
     /// The median of its ratios to the first contender, round by round.
     pub fn ratio(&self, measure: &Measure, contender: usize) -> Option<f64> {
         let rounds = self.samples[contender].iter().zip(&self.samples[0]);
-        let ratios =
-            rounds.filter_map(|(sample, first)| Some((measure.of)(sample.as_ref()?)? / (measure.of)(first.as_ref()?)?));
+        let ratios = rounds.filter_map(|(sample, first)| Some((measure.of)(sample)? / (measure.of)(first)?));
         median(ratios.filter(|ratio| ratio.is_finite()).collect())
     }
 }
@@ -79,11 +75,16 @@ impl Report {
         lines
     }
 
+    /// A line for each number that anyone has. A failure is in the first.
     fn lines(&self, row: &Row) -> String {
         let mut text = String::new();
-        for measure in row.case.measures {
+        for (index, measure) in row.case.measures.iter().enumerate() {
             let cells: Vec<_> = (0..self.contenders.len())
-                .map(|contender| cell(row, measure, contender))
+                .map(|contender| match row.failures[contender] {
+                    Some(_) if index == 0 => "failed".into(),
+                    Some(_) => String::new(),
+                    None => cell(row, measure, contender),
+                })
                 .collect();
             if cells.iter().any(|cell| !cell.is_empty()) {
                 let _ = writeln!(text, "{}", line(row.case.name, row.kind.name(), measure.name, cells));
@@ -103,6 +104,10 @@ impl Report {
         for row in &self.rows {
             page += &self.lines(row);
         }
+        let failures = self.failures();
+        if !failures.is_empty() {
+            let _ = writeln!(page, "\n## Failed\n\n- {}", failures.join("\n- "));
+        }
         plot::draw(self, &folder.join("results.svg"))?;
         let path = folder.join("results.md");
         fs::write(&path, page)?;
@@ -110,10 +115,10 @@ impl Report {
         Ok(())
     }
 
-    /// How many runs came to no result.
-    pub fn failures(&self) -> usize {
-        let samples = self.rows.iter().flat_map(|row| row.samples.iter().flatten());
-        samples.filter(|sample| sample.is_none()).count()
+    /// Who has failed in which case, and why.
+    pub fn failures(&self) -> Vec<&str> {
+        let failures = self.rows.iter().flat_map(|row| row.failures.iter().flatten());
+        failures.map(String::as_str).collect()
     }
 
     /// Writes what was measured in every round.
@@ -122,7 +127,6 @@ impl Report {
         for row in &self.rows {
             for (contender, samples) in self.contenders.iter().zip(&row.samples) {
                 for (round, sample) in samples.iter().enumerate() {
-                    let Some(s) = sample else { continue };
                     let (case, server) = (row.case.name, row.kind.name());
                     let Sample {
                         count,
@@ -131,7 +135,7 @@ impl Report {
                         memory,
                         wakeups,
                         ..
-                    } = s;
+                    } = sample;
                     let _ = writeln!(
                         text,
                         "{case}\t{server}\t{contender}\t{round}\t{count}\t{wall:.6}\t{cpu:.6}\t{memory}\t{wakeups}"

@@ -59,21 +59,18 @@ impl Server {
     }
 
     pub async fn stop(self, root: &Path, folder: &Path) -> Result<()> {
-        if self.kind == Kind::Etcd {
-            let killed = Command::new(root.join("spec/support/etcd"))
-                .arg("kill")
-                .arg(folder)
-                .status()
-                .await?;
-            ensure!(killed.success(), "etcd cannot be ended");
-            fs::remove_dir_all(folder)?;
+        match self.kind {
+            Kind::Etcd => end_etcd(root, folder).await,
+            Kind::Canned => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// Starts an etcd.
+/// Starts an etcd, in place of one that a failure has left.
 pub async fn etcd(root: &Path, folder: &Path) -> Result<String> {
+    if folder.exists() {
+        end_etcd(root, folder).await?;
+    }
     let started = Command::new(root.join("spec/support/etcd"))
         .arg("start")
         .arg(folder)
@@ -82,6 +79,18 @@ pub async fn etcd(root: &Path, folder: &Path) -> Result<String> {
         .await?;
     ensure!(started.success(), "etcd did not start");
     Ok(fs::read_to_string(folder.join("endpoint"))?.trim().to_owned())
+}
+
+/// Ends an etcd, and deletes what it has stored.
+pub async fn end_etcd(root: &Path, folder: &Path) -> Result<()> {
+    let killed = Command::new(root.join("spec/support/etcd"))
+        .arg("kill")
+        .arg(folder)
+        .status()
+        .await?;
+    ensure!(killed.success(), "etcd cannot be ended");
+    fs::remove_dir_all(folder)?;
+    Ok(())
 }
 
 /// Starts the canned server, with a history of so many events.

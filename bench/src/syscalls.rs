@@ -8,13 +8,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use etcd_client::Client;
 use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::data;
-use crate::servers::etcd;
+use crate::servers::{end_etcd, etcd};
 
 /// Of each operation in the short and in the long run.
 const FEW: u32 = 200;
@@ -54,13 +54,7 @@ pub async fn count(root: &Path, host: &str, version: &str) -> Result<Counts> {
         *count = [0, 1].map(|i| (many[i] - few[i]) / f64::from(MANY - FEW));
     }
     writer.abort();
-    let killed = Command::new(root.join("spec/support/etcd"))
-        .arg("kill")
-        .arg(&folder)
-        .status()
-        .await?;
-    ensure!(killed.success(), "etcd cannot be ended");
-    fs::remove_dir_all(&folder)?;
+    end_etcd(root, &folder).await?;
     Ok(counts)
 }
 
