@@ -22,7 +22,7 @@ use pb::etcdserverpb::{self as rpc, request_op, response_op};
 use shared::Shared;
 
 #[allow(clippy::all, unused_qualifications)]
-mod pb {
+pub mod pb {
     pub mod authpb {
         tonic::include_proto!("authpb");
     }

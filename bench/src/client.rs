@@ -1,9 +1,7 @@
 //! The contender in Rust: the crate etcd-client on a current-thread runtime.
 //!
-//! In: ENDPOINT OPERATION N CALLERS SECONDS, see README.md. Out: `ready` when all is prepared; after a
-//! line on stdin the operation is carried out, then `done COUNT`; the process ends with its stdin.
+//! In: as for every contender, see README.md. Everything runs on one thread.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,32 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::data;
+use crate::task::{Task, done, ready};
 
 /// Leases are granted by so many callers.
 const GRANTERS: usize = 64;
 
-#[derive(Clone)]
-struct Task {
-    endpoint: String,
-    operation: String,
-    n: usize,
-    callers: usize,
-    seconds: u64,
-}
-
-/// Does what the arguments say.
-pub async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
-    let mut next = || {
-        args.next()
-            .context("usage: bench client ENDPOINT OPERATION N CALLERS SECONDS")
-    };
-    let task = Task {
-        endpoint: next()?,
-        operation: next()?,
-        n: next()?.parse()?,
-        callers: next()?.parse()?,
-        seconds: next()?.parse()?,
-    };
+/// Does what the task says.
+pub async fn run(task: Task) -> Result<()> {
     match &task.operation[..] {
         "first" => first(&task).await,
         "replay" => replay(&task).await,
@@ -47,20 +26,6 @@ pub async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
         "parked" => parked(&task).await,
         _ => calls(&task).await,
     }
-}
-
-fn ready() -> Result<()> {
-    println!("ready");
-    io::stdout().flush()?;
-    io::stdin().read_line(&mut String::new())?;
-    Ok(())
-}
-
-fn done(count: usize) -> Result<()> {
-    println!("done {count}");
-    io::stdout().flush()?;
-    io::stdin().read_line(&mut String::new())?;
-    Ok(())
 }
 
 async fn connect(task: &Task) -> Result<Client> {

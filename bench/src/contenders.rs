@@ -45,6 +45,13 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
             blocking: false,
         },
         Contender {
+            name: "floor".into(),
+            about: "the same calls as frames made beforehand, whose responses are counted".into(),
+            program: vec![env::current_exe()?, "floor".into()],
+            takes: |case| matches!(case.operation, "put" | "get"),
+            blocking: false,
+        },
+        Contender {
             name: "Lua".into(),
             about: facts::said(root, lua, &["-v"]),
             program: vec![lua.into(), client.clone()],

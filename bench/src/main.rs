@@ -1,9 +1,10 @@
 //! The benchmark: every case on both servers by all contenders, in rounds, and a table of the medians.
 //!
-//! In: BENCH=quick for a run of a minute, BENCH=hosts for the Lua hosts instead; CASES, the names of the cases to run,
-//! separated by commas (default: all); LUA, the interpreter; ETCD_SUITE_DIR, a folder for etcd. Out: the table, as
-//! `results.md` and `results.svg` too, in this folder, or next to the program if the run was quick or narrowed; who or
-//! what fails is named there, and does not end the run. With an argument the program is one of its own helpers: `canned` the canned server, `client` the contender in Rust.
+//! In: BENCH=quick for a run of a few minutes, BENCH=hosts for the Lua hosts instead; CASES, the names of the cases to
+//! run, separated by commas (default: all); LUA, the interpreter; ETCD_SUITE_DIR, a folder for etcd. Out: the table, as
+//! `results.md` and `results.svg` too, in this folder, or next to the program if the run was quick or narrowed; what
+//! fails is named there, and does not end the run. With an argument the program is one of its own helpers: `canned` the
+//! canned server, `client` the contender in Rust, `floor` what no client can be below.
 
 mod canned;
 mod cases;
@@ -11,6 +12,7 @@ mod client;
 mod contenders;
 mod data;
 mod facts;
+mod floor;
 mod go;
 mod hosts;
 mod measure;
@@ -18,6 +20,7 @@ mod plot;
 mod report;
 mod servers;
 mod syscalls;
+mod task;
 
 use std::env;
 use std::path::PathBuf;
@@ -29,6 +32,7 @@ use cases::{CASES, Case, Kind, Mode};
 use contenders::Contender;
 use report::{Report, Row};
 use servers::Server;
+use task::Task;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -36,8 +40,9 @@ async fn main() -> Result<()> {
     match args.next().as_deref() {
         None => bench().await,
         Some("canned") => canned::serve(args.next().context("usage: bench canned EVENTS")?.parse()?).await,
-        Some("client") => client::run(args).await,
-        Some(other) => bail!("{other:?} is none of: canned, client"),
+        Some("client") => client::run(Task::read(args)?).await,
+        Some("floor") => floor::run(&Task::read(args)?),
+        Some(other) => bail!("{other:?} is none of: canned, client, floor"),
     }
 }
 

@@ -1,0 +1,45 @@
+//! What a contender's program in Rust is told, and what it says.
+//!
+//! In: ENDPOINT OPERATION N CALLERS SECONDS, and lines on stdin. Out: `ready` when all is prepared, and `done COUNT`
+//! when the operation has been carried out; after each a line on stdin, or its end, is awaited.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+
+#[derive(Clone)]
+pub struct Task {
+    pub endpoint: String,
+    pub operation: String,
+    pub n: usize,
+    pub callers: usize,
+    pub seconds: u64,
+}
+
+impl Task {
+    pub fn read(mut args: impl Iterator<Item = String>) -> Result<Self> {
+        let mut next = || args.next().context("arguments: ENDPOINT OPERATION N CALLERS SECONDS");
+        Ok(Self {
+            endpoint: next()?,
+            operation: next()?,
+            n: next()?.parse()?,
+            callers: next()?.parse()?,
+            seconds: next()?.parse()?,
+        })
+    }
+}
+
+pub fn ready() -> Result<()> {
+    say("ready")
+}
+
+pub fn done(count: usize) -> Result<()> {
+    say(&format!("done {count}"))
+}
+
+fn say(text: &str) -> Result<()> {
+    println!("{text}");
+    io::stdout().flush()?;
+    io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
