@@ -64,6 +64,9 @@ ANYWHERE := life input messages namespace detection docs daemons recipes install
 QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
+# The benchmark measures the library of 5.1 too, where there is an interpreter for it.
+BENCH_5_1 = ! { command -v luajit || command -v lua5.1; } >/dev/null || $(MAKE) build LUA_VERSION=5.1
+
 .NOTPARALLEL:
 .PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs fmt \
 	install uninstall clean deps deps-run deps-bench
@@ -89,7 +92,7 @@ bench: deps-bench build ## Measure against etcd-client and clientv3; BENCH=quick
 	$(if $(filter cache,$(BENCH)),@eval "$$($(MAKE) -s env)" && exec spec/support/etcd run $(LUA) bench/cache.lua)
 	$(if $(filter locks,$(BENCH)),@eval "$$($(MAKE) -s env)" && exec spec/support/etcd run $(LUA) bin/silly-run bench/locks.lua)
 ifeq ($(filter cache locks,$(BENCH)),)
-	$(if $(filter hosts,$(BENCH)),$(MAKE) libraries LIBRARIES=$(PROFILE))
+	$(if $(filter hosts,$(BENCH)),$(MAKE) libraries LIBRARIES=$(PROFILE),$(BENCH_5_1))
 	cargo build --release --locked --manifest-path bench/Cargo.toml
 	@eval "$$($(MAKE) -s env)" && $(if $(BENCH),BENCH=$(BENCH)) $(if $(CASES),CASES=$(CASES)) \
 		spec/support/etcd run "$(CARGO_TARGET_DIR)/release/bench"

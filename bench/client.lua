@@ -1,12 +1,15 @@
--- The contender in Lua: this module, in coroutines of the standalone runtime, or blocking where CALLERS is 0.
+-- The contender in Lua, any version of it: this module, in coroutines of the standalone runtime, or blocking where
+-- CALLERS is 0.
 -- In: client.lua ENDPOINT OPERATION N CALLERS SECONDS, see README.md.
 -- Out: `ready` when all is prepared; after a line on stdin the operation is carried out, then `done COUNT`; the
 -- process ends with its stdin.
 
-local endpoint, operation = arg[1], arg[2]
-local n, callers, seconds = math.tointeger(arg[3]), math.tointeger(arg[4]), math.tointeger(arg[5])
+-- luacheck: std min
 
-local SMALL, MANY_KEYS, LARGE_SIZE = 64, 1000, 1 << 20
+local endpoint, operation = arg[1], arg[2]
+local n, callers, seconds = tonumber(arg[3]), tonumber(arg[4]), tonumber(arg[5])
+
+local SMALL, MANY_KEYS, LARGE_SIZE = 64, 1000, 1048576
 local RENEW_TTL, IDLE_TTL = 6, 30
 local GRANTERS = 64 -- leases are granted by so many callers
 
@@ -23,7 +26,7 @@ if operation == "require" then
 	ready()
 	require "silly.store.etcd"
 	done(1)
-	os.exit(true)
+	os.exit(0)
 end
 
 local etcd = require "silly.store.etcd"
@@ -85,7 +88,7 @@ end
 
 -- Calls `one` a tenth of the times as a warm-up, then so often as is measured.
 local function warm_and_run(one)
-	share(n // 10, callers, one)
+	share(math.floor(n / 10), callers, one)
 	ready()
 	share(n, callers, one)
 	done(n)
@@ -193,7 +196,7 @@ end
 
 local function main()
 	run[operation]()
-	os.exit(true, false)
+	os.exit(0)
 end
 
 if callers == 0 then

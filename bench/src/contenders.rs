@@ -23,11 +23,14 @@ use crate::servers::Server;
 /// Longer than any case takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+#[derive(Clone)]
 pub struct Contender {
     pub name: String,
     /// What exactly it is.
     pub about: String,
     program: Vec<PathBuf>,
+    /// Where Lua finds its library, if not where $LUA_CPATH says.
+    cpath: Option<PathBuf>,
     takes: fn(&Case) -> bool,
     /// Calls without a loop, which its program knows by 0 callers.
     blocking: bool,
@@ -35,12 +38,12 @@ pub struct Contender {
 
 /// Those that can be run here, and why others are left out. The first is the one to which the others are compared.
 pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)> {
-    let client = root.join("bench/client.lua");
     let mut all = vec![
         Contender {
             name: "etcd-client".into(),
             about: facts::etcd_client(),
             program: vec![env::current_exe()?, "client".into()],
+            cpath: None,
             takes: |case| !matches!(case.operation, "require" | "lock" | "stm"),
             blocking: false,
         },
@@ -48,36 +51,65 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
             name: "floor".into(),
             about: "the same calls as frames made beforehand, whose responses are counted".into(),
             program: vec![env::current_exe()?, "floor".into()],
+            cpath: None,
             takes: |case| matches!(case.operation, "put" | "get"),
             blocking: false,
         },
-        Contender {
-            name: "Lua".into(),
-            about: facts::said(root, lua, &["-v"]),
-            program: vec![lua.into(), client.clone()],
-            takes: |_| true,
-            blocking: false,
-        },
-        Contender {
-            name: "Lua, blocking".into(),
-            about: "the same, without a loop".into(),
-            program: vec![lua.into(), client],
-            takes: |case| case.callers == 1 && matches!(case.operation, "put" | "get" | "range" | "large"),
-            blocking: true,
-        },
     ];
     let mut left_out = Vec::new();
+    match with_lua(root, lua, None).await {
+        Ok(contender) => {
+            let blocking = Contender {
+                name: format!("{}, blocking", contender.name),
+                about: "the same, without a loop".into(),
+                takes: |case| case.callers == 1 && matches!(case.operation, "put" | "get" | "range" | "large"),
+                blocking: true,
+                ..contender.clone()
+            };
+            all.extend([contender, blocking]);
+        }
+        Err(error) => left_out.push(format!("{lua}: {error:#}")),
+    }
+    for other in ["luajit", "lua5.1"] {
+        match with_lua(root, other, Some("5.1")).await {
+            Ok(contender) if all.iter().any(|one| one.name == contender.name) => {}
+            Ok(contender) => all.push(Contender {
+                takes: |case| matches!(case.operation, "put" | "get" | "range" | "replay"),
+                ..contender
+            }),
+            Err(error) => left_out.push(format!("{other}: {error:#}")),
+        }
+    }
     match go::build(root).await {
         Ok(built) => all.push(Contender {
             name: format!("Go clientv3 {}", built.release),
             about: format!("{}, with {}", facts::said(root, "go", &["version"]), built.source),
             program: vec![built.program],
+            cpath: None,
             takes: |case| case.operation != "require",
             blocking: false,
         }),
         Err(error) => left_out.push(format!("Go: {error:#}")),
     }
     Ok((all, left_out))
+}
+
+/// This module from an interpreter, which must run and find the library: that of `version` in this tree, if there is one.
+async fn with_lua(root: &Path, interpreter: &str, version: Option<&str>) -> Result<Contender> {
+    const NAME: &str = "require 'silly.store.etcd'; print(rawget(_G, 'jit') and 'LuaJIT' or _VERSION)";
+    let cpath = version.map(|version| root.join("build").join(version).join("?.so"));
+    let mut command = Command::new(interpreter);
+    command
+        .args(["-e", NAME])
+        .envs(cpath.iter().map(|path| ("LUA_CPATH", path)));
+    Ok(Contender {
+        name: facts::printed(&mut command).await?,
+        about: facts::printed(Command::new(interpreter).arg("-v")).await?,
+        program: vec![interpreter.into(), root.join("bench/client.lua")],
+        cpath,
+        takes: |_| true,
+        blocking: false,
+    })
 }
 
 impl Contender {
@@ -100,6 +132,7 @@ impl Contender {
             .arg(case.n(mode).to_string())
             .arg(callers.to_string())
             .arg(case.seconds(mode).to_string())
+            .envs(self.cpath.iter().map(|path| ("LUA_CPATH", path)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

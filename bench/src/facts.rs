@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::{Context, Result, ensure};
+
 use crate::cases::Mode;
 
 /// Names and values; what cannot be found out is `-`. Here those of the machine and the tree.
@@ -50,6 +52,18 @@ pub fn etcd_client() -> String {
         locked("tonic"),
         locked("tokio")
     )
+}
+
+/// What a program prints, if it succeeds; on stderr if there is nothing on stdout, as Lua 5.1 prints its version.
+pub async fn printed(command: &mut tokio::process::Command) -> Result<String> {
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    let output = command.kill_on_drop(true).output().await;
+    let output = output.with_context(|| format!("no {name}"))?;
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    let beginning = || stderr.lines().map(str::trim).take(3).collect::<Vec<_>>().join(" ");
+    ensure!(output.status.success(), "{}", beginning());
+    Ok(if stdout.is_empty() { stderr } else { stdout })
 }
 
 /// The first line that a program prints.

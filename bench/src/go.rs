@@ -8,9 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tokio::process::Command;
 use tokio::time::timeout;
+
+use crate::facts::printed;
 
 /// How long the modules may take to come and to be compiled.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -42,11 +44,11 @@ pub async fn build(root: &Path) -> Result<Built> {
 
 async fn with_modules(folder: &Path, program: &Path) -> Result<Built> {
     let build = ["build".as_ref(), "-o".as_ref(), program.as_os_str(), ".".as_ref()];
-    timeout(PATIENCE, said(Command::new("go").args(build).current_dir(folder)))
+    timeout(PATIENCE, printed(Command::new("go").args(build).current_dir(folder)))
         .await
         .context("go build takes too long")??;
     let list = ["list", "-m", "-f", "{{.Version}}", MODULE];
-    let release = said(Command::new("go").args(list).current_dir(folder)).await?;
+    let release = printed(Command::new("go").args(list).current_dir(folder)).await?;
     Ok(Built {
         program: program.to_owned(),
         release: release.trim_start_matches('v').to_owned(),
@@ -56,11 +58,11 @@ async fn with_modules(folder: &Path, program: &Path) -> Result<Built> {
 
 async fn with_debian(folder: &Path, program: PathBuf) -> Result<Built> {
     let query = ["-W", "-f", "${Version}", DEBIAN_PACKAGE];
-    let version = said(Command::new("dpkg-query").args(query)).await?;
+    let version = printed(Command::new("dpkg-query").args(query)).await?;
     let source = fs::read_to_string(folder.join("client.go"))?.replace(MODULE, DEBIAN_PATH);
     let file = program.with_extension("go");
     fs::write(&file, source)?;
-    said(
+    printed(
         Command::new("go")
             .args(["build", "-o"])
             .args([&program, &file])
@@ -73,17 +75,4 @@ async fn with_debian(folder: &Path, program: PathBuf) -> Result<Built> {
         release: version.split('-').next().unwrap_or_default().to_owned(),
         source: format!("Debian's {DEBIAN_PACKAGE} {version}"),
     })
-}
-
-/// What a program prints, if it succeeds.
-async fn said(command: &mut Command) -> Result<String> {
-    let name = command.as_std().get_program().to_string_lossy().into_owned();
-    let output = command
-        .kill_on_drop(true)
-        .output()
-        .await
-        .with_context(|| format!("no {name}"))?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{name}: {}", complaint.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
