@@ -64,8 +64,10 @@ ANYWHERE := life input messages namespace detection docs daemons recipes install
 QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
 
-# The benchmark measures the library of 5.1 too, where there is an interpreter for it.
-BENCH_5_1 = ! { command -v luajit || command -v lua5.1; } >/dev/null || $(MAKE) build LUA_VERSION=5.1
+# The benchmark measures the library of 5.1 too, where there is an interpreter for it. In a folder of its own cargo keeps
+# it beside the other.
+BENCH_5_1 = ! { command -v luajit || command -v lua5.1; } >/dev/null || \
+	$(MAKE) build LUA_VERSION=5.1 CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)/lua5.1"
 
 .NOTPARALLEL:
 .PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs fmt \

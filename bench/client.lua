@@ -1,8 +1,8 @@
 -- The contender in Lua, any version of it: this module, in coroutines of the standalone runtime, or blocking where
 -- CALLERS is 0.
 -- In: client.lua ENDPOINT OPERATION N CALLERS SECONDS, see README.md.
--- Out: `ready` when all is prepared; after a line on stdin the operation is carried out, then `done COUNT`; the
--- process ends with its stdin.
+-- Out: `ready` when all is prepared; after a line on stdin the operation is carried out, then `done COUNT`; after one
+-- more nothing happens for SECONDS, if there are any, then `rested`; the process ends with its stdin.
 
 -- luacheck: std min
 
@@ -11,7 +11,8 @@ local n, callers, seconds = tonumber(arg[3]), tonumber(arg[4]), tonumber(arg[5])
 
 local SMALL, MANY_KEYS, LARGE_SIZE = 64, 1000, 1048576
 local RENEW_TTL, IDLE_TTL = 6, 30
-local GRANTERS = 64 -- leases are granted by so many callers
+local LUMP = 100 -- so many events the server makes at a time, to as many waiting readers if there are so many
+local MAKERS = 64 -- by so many callers leases, watches and clients are made
 
 local function say(...)
 	io.stdout:write(table.concat({ ... }, " "), "\n")
@@ -38,6 +39,13 @@ local small = ("x"):rep(SMALL)
 
 local function key(prefix, number) return ("%s%06d"):format(prefix, number) end
 local function connect() return etcd.newclient { endpoints = { endpoint } } end
+
+-- The end of an operation that leaves something behind, and the time in which it is only there.
+local function made()
+	done(n)
+	silly.sleep(seconds * 1000)
+	say "rested"
+end
 
 local call = {}
 
@@ -157,30 +165,86 @@ function run.fanout()
 	done(n)
 end
 
-local function grant(client, ttl)
-	share(n, GRANTERS, function() assert(client:grant { TTL = ttl }) end)
+-- `callers` watches with a reader each, and events that the server makes: one for each as a warm-up.
+function run.events()
+	local client = connect()
+	local count, expected, waiting = 0, 0, nil
+	for number = 1, callers do
+		local stream = assert(client:watch { key = key("bench/watched/", number) })
+		task.fork(function()
+			while true do
+				local response = assert(stream:read())
+				count = count + #response.events
+				if count == expected and waiting then
+					task.wakeup(waiting)
+				end
+			end
+		end)
+	end
+	local function make(total)
+		for first = 0, total - 1, LUMP do
+			count, expected = 0, math.min(LUMP, total - first)
+			assert(client:get { key = "bench/events", limit = expected })
+			if count < expected then
+				waiting = task.running()
+				task.wait()
+				waiting = nil
+			end
+		end
+	end
+	make(callers)
+	ready()
+	make(n)
+	done(n)
 end
 
-function run.renew()
+local function grant(client, ttl)
+	share(n, MAKERS, function() assert(client:grant { TTL = ttl }) end)
+end
+
+local function watch(client, prefix)
+	share(n, MAKERS, function(number)
+		local stream = assert(client:watch { key = key(prefix, number) })
+		task.fork(function() stream:read() end)
+	end)
+end
+
+function run.leases()
 	local client = connect()
-	grant(client, RENEW_TTL)
+	call.get(client)
 	ready()
-	silly.sleep(seconds * 1000)
-	done(n)
+	grant(client, RENEW_TTL)
+	made()
 	client:close()
+end
+
+-- `n` watches with a reader each.
+function run.watches()
+	local client = connect()
+	call.get(client)
+	ready()
+	watch(client, "bench/watched/")
+	made()
+end
+
+-- `n` clients, each of which has made a call.
+function run.clients()
+	local clients = {}
+	ready()
+	share(n, MAKERS, function(number)
+		clients[number] = connect()
+		call.get(clients[number])
+	end)
+	made()
 end
 
 -- `n` watches with a reader each and `n` leases, and nothing to do.
 function run.idle()
 	local client = connect()
-	grant(client, IDLE_TTL)
-	for number = 1, n do
-		local stream = assert(client:watch { key = key("bench/idle/", number) })
-		task.fork(function() stream:read() end)
-	end
 	ready()
-	silly.sleep(seconds * 1000)
-	done(n)
+	grant(client, IDLE_TTL)
+	watch(client, "bench/idle/")
+	made()
 end
 
 function run.parked()

@@ -1,7 +1,8 @@
 // The contender in Go: clientv3, the official client.
 //
 // In: client ENDPOINT OPERATION N CALLERS SECONDS, see README.md. Out: "ready" when all is prepared; after a line on
-// stdin the operation is carried out, then "done COUNT"; the process ends with its stdin.
+// stdin the operation is carried out, then "done COUNT"; after one more nothing happens for SECONDS, if there are any,
+// then "rested"; the process ends with its stdin.
 package main
 
 import (
@@ -10,9 +11,11 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -25,8 +28,10 @@ const (
 	largeSize = 1 << 20
 	renewTTL  = 6
 	idleTTL   = 30
-	// Leases are granted by so many callers.
-	granters = 64
+	// So many events the server makes at a time, to as many waiting readers if there are so many.
+	lump = 100
+	// By so many callers leases, watches and clients are made.
+	makers = 64
 )
 
 var (
@@ -48,12 +53,22 @@ func main() {
 		replay()
 	case "fanout":
 		fanout()
-	case "renew":
+	case "events":
+		events()
+	case "leases":
 		client := connect()
-		grant(client, renewTTL)
+		get(client)
 		ready()
-		time.Sleep(time.Duration(seconds) * time.Second)
-		done(n)
+		grant(client, renewTTL)
+		made()
+	case "watches":
+		client := connect()
+		get(client)
+		ready()
+		watch(client, "bench/watched/")
+		made()
+	case "clients":
+		clients()
 	case "idle":
 		idle()
 	case "parked":
@@ -91,6 +106,13 @@ func say(text string) {
 func ready() { say("ready") }
 
 func done(count int) { say(fmt.Sprint("done ", count)) }
+
+// made is the end of an operation that leaves something behind, and the time in which it is only there.
+func made() {
+	done(n)
+	time.Sleep(time.Duration(seconds) * time.Second)
+	say("rested")
+}
 
 func key(prefix string, number int) string { return fmt.Sprintf("%s%06d", prefix, number) }
 
@@ -230,7 +252,7 @@ func fanout() {
 }
 
 func grant(client *clientv3.Client, ttl int64) {
-	share(n, granters, func(_, _ int) {
+	share(n, makers, func(_, _ int) {
 		lease, err := client.Grant(ctx, ttl)
 		must(err)
 		answers, err := client.KeepAlive(ctx, lease.ID)
@@ -242,17 +264,67 @@ func grant(client *clientv3.Client, ttl int64) {
 	})
 }
 
+// watch makes `n` watches with a reader each.
+func watch(client *clientv3.Client, prefix string) {
+	share(n, makers, func(number, _ int) {
+		watch := client.Watch(ctx, key(prefix, number))
+		go func() { <-watch }()
+	})
+}
+
+// events has `callers` watches with a reader each, and events that the server makes: one for each as a warm-up.
+func events() {
+	client := connect()
+	var count, expected atomic.Int64
+	all := make(chan struct{})
+	for number := 0; number < callers; number++ {
+		watch := client.Watch(ctx, key("bench/watched/", number))
+		go func() {
+			for response := range watch {
+				if count.Add(int64(len(response.Events))) == expected.Load() {
+					all <- struct{}{}
+				}
+			}
+		}()
+	}
+	produce := func(total int) {
+		for ; total > 0; total -= lump {
+			size := int64(total)
+			if size > lump {
+				size = lump
+			}
+			count.Store(0)
+			expected.Store(size)
+			_, err := client.Get(ctx, "bench/events", clientv3.WithLimit(size))
+			must(err)
+			<-all
+		}
+	}
+	produce(callers)
+	ready()
+	produce(n)
+	done(n)
+}
+
+// clients makes `n` clients, each of which has made a call.
+func clients() {
+	all := make([]*clientv3.Client, n)
+	ready()
+	share(n, makers, func(number, _ int) {
+		all[number] = connect()
+		get(all[number])
+	})
+	made()
+	runtime.KeepAlive(all)
+}
+
 // idle has `n` watches with a reader each and `n` leases, and nothing to do.
 func idle() {
 	client := connect()
-	grant(client, idleTTL)
-	for number := 0; number < n; number++ {
-		watch := client.Watch(ctx, key("bench/idle/", number))
-		go func() { <-watch }()
-	}
 	ready()
-	time.Sleep(time.Duration(seconds) * time.Second)
-	done(n)
+	grant(client, idleTTL)
+	watch(client, "bench/idle/")
+	made()
 }
 
 func parked() {

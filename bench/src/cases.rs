@@ -28,10 +28,11 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub fn rounds(self) -> usize {
+    /// Of all cases, and of those of growth.
+    pub fn rounds(self) -> [usize; 2] {
         match self {
-            Self::Full => 5,
-            Self::Quick => 1,
+            Self::Full => [5, 3],
+            Self::Quick => [1, 1],
         }
     }
 }
@@ -42,12 +43,14 @@ pub struct Case {
     pub name: &'static str,
     /// What the contenders call it.
     pub operation: &'static str,
-    /// How many calls, events, leases or watches: in a full run, in a quick one.
+    /// How many calls, events, leases, watches or clients: in a full run, in a quick one.
     pub n: [usize; 2],
-    /// Between how many coroutines, tasks or goroutines the calls are shared; the number of watches in `fanout`.
+    /// Between how many coroutines, tasks or goroutines the calls are shared; the number of watches that get events.
     pub callers: usize,
-    /// How long contenders wait that have nothing to call: in a full run, in a quick one.
+    /// How long is then measured what costs CPU at rest: in a full run, in a quick one.
     pub seconds: [u64; 2],
+    /// One of a family whose names end in their number: it shows that one of many costs no more than one of few.
+    pub growth: bool,
     /// Each run then gets a fresh etcd.
     pub leaves_leases: bool,
     pub servers: &'static [Kind],
@@ -63,13 +66,23 @@ impl Case {
         self.seconds[mode as usize]
     }
 
-    /// Does `word` choose it? `put` chooses all puts.
+    pub fn rounds(&self, mode: Mode) -> usize {
+        mode.rounds()[usize::from(self.growth)]
+    }
+
+    /// The name without its number.
+    pub fn family(&self) -> &str {
+        self.name.split('-').next().unwrap_or(self.name)
+    }
+
+    /// Does `word` choose it? `put` chooses all puts, `growth` all cases of growth.
     pub fn matches(&self, word: &str) -> bool {
-        self.name == word || self.name.split('-').next() == Some(word)
+        self.name == word || self.family() == word || self.growth && word == "growth"
     }
 }
 
 const BOTH: &[Kind] = &[Kind::Etcd, Kind::Canned];
+const CANNED: &[Kind] = &[Kind::Canned];
 
 const fn calls(name: &'static str, operation: &'static str, callers: usize, n: [usize; 2]) -> Case {
     Case {
@@ -78,6 +91,7 @@ const fn calls(name: &'static str, operation: &'static str, callers: usize, n: [
         n,
         callers,
         seconds: [0, 0],
+        growth: false,
         leaves_leases: false,
         servers: BOTH,
         measures: &[RATE, CPU_PER_CALL],
@@ -90,6 +104,36 @@ const fn calls_of_etcd(name: &'static str, operation: &'static str, callers: usi
         servers: &[Kind::Etcd],
         leaves_leases: true,
         ..calls(name, operation, callers, n)
+    }
+}
+
+/// So many of something, and what each of them costs.
+const fn each(name: &'static str, operation: &'static str, n: [usize; 2], seconds: [u64; 2]) -> Case {
+    Case {
+        growth: true,
+        seconds,
+        servers: CANNED,
+        measures: &[MEMORY_EACH, CPU_EACH, REST_EACH],
+        ..calls(name, operation, 1, n)
+    }
+}
+
+/// Leases that are renewed every two seconds.
+const fn leases(name: &'static str, n: [usize; 2]) -> Case {
+    Case {
+        leaves_leases: true,
+        measures: &[REST, MEMORY_EACH, CPU_EACH, REST_EACH, RENEWALS, RENEWAL_PEAK],
+        ..each(name, "leases", n, [4, 2])
+    }
+}
+
+/// Events to so many watches in turn, which the canned server makes.
+const fn events(name: &'static str, watches: usize) -> Case {
+    Case {
+        growth: true,
+        servers: CANNED,
+        measures: &[CPU_PER_EVENT, EVENT_RATE],
+        ..calls(name, "events", watches, [20_000, 5000])
     }
 }
 
@@ -118,13 +162,7 @@ pub const CASES: &[Case] = &[
         ..calls("fanout", "fanout", 1000, [5000, 1000])
     },
     Case {
-        seconds: [4, 2],
-        leaves_leases: true,
-        measures: &[CPU_SHARE, RENEWALS, RENEWAL_PEAK],
-        ..calls("leases", "renew", 1, [10_000, 2000])
-    },
-    Case {
-        servers: &[Kind::Canned],
+        servers: CANNED,
         measures: &[WALL, CPU, MEMORY],
         ..calls("require", "require", 1, [1, 1])
     },
@@ -133,13 +171,27 @@ pub const CASES: &[Case] = &[
         ..calls("first-call", "first", 1, [1, 1])
     },
     Case {
-        servers: &[Kind::Canned],
-        measures: &[MEMORY_PER_CALL, CPU_PER_CALL],
-        ..calls("parked", "parked", 1, [10_000, 2000])
-    },
-    Case {
         seconds: [4, 1],
-        measures: &[CPU_SHARE, WAKEUPS],
+        measures: &[REST, WAKEUPS],
         ..calls("idle", "idle", 1, [100, 100])
     },
+    each("parked-100", "parked", [100, 100], [0, 0]),
+    each("parked-1000", "parked", [1000, 1000], [0, 0]),
+    each("parked-10000", "parked", [10_000, 2000], [0, 0]),
+    each("watches-100", "watches", [100, 100], AT_REST),
+    each("watches-10000", "watches", [10_000, 2000], AT_REST),
+    leases("leases-100", [100, 100]),
+    Case {
+        servers: BOTH,
+        ..leases("leases-10000", [10_000, 2000])
+    },
+    each("clients-1", "clients", [1, 1], AT_REST),
+    each("clients-100", "clients", [100, 100], AT_REST),
+    each("clients-1000", "clients", [1000, 200], AT_REST),
+    events("events-1", 1),
+    events("events-100", 100),
+    events("events-10000", 10_000),
 ];
+
+/// As long as the longest interval at which a client looks after its connections, so that each is measured once.
+const AT_REST: [u64; 2] = [10, 1];

@@ -2,18 +2,14 @@
 //!
 //! In: as for every contender, see README.md. Everything runs on one thread.
 
-use std::time::Duration;
+mod growth;
 
 use anyhow::{Context, Result, bail, ensure};
-use etcd_client::{Client, Compare, CompareOp, GetOptions, LeaseGrantOptions, Txn, TxnOp, WatchOptions};
+use etcd_client::{Client, Compare, CompareOp, GetOptions, Txn, TxnOp, WatchOptions, WatchStream};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::data;
 use crate::task::{Task, done, ready};
-
-/// Leases are granted by so many callers.
-const GRANTERS: usize = 64;
 
 /// Does what the task says.
 pub async fn run(task: Task) -> Result<()> {
@@ -21,9 +17,12 @@ pub async fn run(task: Task) -> Result<()> {
         "first" => first(&task).await,
         "replay" => replay(&task).await,
         "fanout" => fanout(&task).await,
-        "renew" => renew(&task).await,
-        "idle" => idle(&task).await,
-        "parked" => parked(&task).await,
+        "events" => growth::events(&task).await,
+        "leases" => growth::leases(&task).await,
+        "watches" => growth::watches(&task).await,
+        "clients" => growth::clients(&task).await,
+        "idle" => growth::idle(&task).await,
+        "parked" => growth::parked(&task).await,
         _ => calls(&task).await,
     }
 }
@@ -105,107 +104,50 @@ async fn replay(task: &Task) -> Result<()> {
     ready()?;
     let options = WatchOptions::new().with_prefix().with_start_revision(1);
     let mut stream = client.watch(data::REPLAY, Some(options)).await?;
-    let mut count = 0;
-    while count < task.n {
-        count += stream.message().await?.context("the watch has ended")?.events().len();
-    }
-    done(count)
+    done(read(&mut stream, task.n).await?)
 }
 
-/// `callers` watches on one stream, and one writer.
+/// Makes a watch, on a stream of its own.
+async fn watch(client: &mut Client, key: String) -> Result<WatchStream> {
+    let mut stream = client.watch(key, None).await?;
+    ensure!(stream.message().await?.context("the watch has ended")?.created());
+    Ok(stream)
+}
+
+/// Makes a watch of each of `count` keys, all on one stream.
+async fn watch_all(client: &mut Client, prefix: &str, count: usize) -> Result<WatchStream> {
+    let mut stream = watch(client, data::key(prefix, 1)).await?;
+    for number in 2..=count {
+        stream.watch(data::key(prefix, number), None).await?;
+    }
+    for _ in 2..=count {
+        ensure!(stream.message().await?.context("the watch has ended")?.created());
+    }
+    Ok(stream)
+}
+
+/// Reads so many events.
+async fn read(stream: &mut WatchStream, n: usize) -> Result<usize> {
+    let mut count = 0;
+    while count < n {
+        count += stream.message().await?.context("the watch has ended")?.events().len();
+    }
+    Ok(count)
+}
+
+/// `callers` watches, and one writer.
 async fn fanout(task: &Task) -> Result<()> {
     let mut client = connect(task).await?;
-    let key = |number| data::key("bench/fan/", number % task.callers);
-    let mut stream = client.watch(key(0), None).await?;
-    for number in 0..task.callers {
-        ensure!(stream.message().await?.context("the watch has ended")?.created());
-        if number + 1 < task.callers {
-            stream.watch(key(number + 1), None).await?;
-        }
-    }
-    let reader = async {
-        let mut count = 0;
-        while count < task.n {
-            count += stream.message().await?.context("the watch has ended")?.events().len();
-        }
-        Ok(count)
-    };
+    let mut stream = watch_all(&mut client, "bench/fan/", task.callers).await?;
     ready()?;
     let writer = async {
         let value = data::value(data::SMALL);
         for number in 0..task.n {
-            client.put(key(number), &value[..], None).await?;
+            let key = data::key("bench/fan/", number % task.callers + 1);
+            client.put(key, &value[..], None).await?;
         }
         anyhow::Ok(())
     };
-    let (count, ()) = tokio::try_join!(reader, writer)?;
+    let (count, ()) = tokio::try_join!(read(&mut stream, task.n), writer)?;
     done(count)
-}
-
-/// Grants `n` leases, and renews them when a third of their TTL is over. The crate has a stream for each.
-async fn leases(client: &Client, n: usize, ttl: u64) -> Result<()> {
-    let mut tasks = JoinSet::new();
-    for granter in 0..GRANTERS {
-        let mut client = client.clone();
-        tasks.spawn(async move {
-            for number in (granter..n).step_by(GRANTERS) {
-                let id = (1 << 32) + number as i64 + i64::from(std::process::id()) * (1 << 33);
-                let options = LeaseGrantOptions::new().with_id(id);
-                client.lease_grant(ttl as i64, Some(options)).await?;
-                let (mut keeper, mut stream) = client.lease_keep_alive(id).await?;
-                tokio::spawn(async move {
-                    let mut due = interval(Duration::from_secs(ttl) / 3);
-                    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                    due.tick().await;
-                    loop {
-                        due.tick().await;
-                        keeper.keep_alive().await?;
-                        stream.message().await?.context("the stream has ended")?;
-                    }
-                    #[allow(unreachable_code)]
-                    anyhow::Ok(())
-                });
-            }
-            Ok(())
-        });
-    }
-    joined(tasks).await
-}
-
-async fn renew(task: &Task) -> Result<()> {
-    let client = connect(task).await?;
-    leases(&client, task.n, data::RENEW_TTL).await?;
-    ready()?;
-    sleep(Duration::from_secs(task.seconds)).await;
-    done(task.n)
-}
-
-/// `n` watches and `n` leases, and nothing to do.
-async fn idle(task: &Task) -> Result<()> {
-    let mut client = connect(task).await?;
-    leases(&client, task.n, data::IDLE_TTL).await?;
-    let mut stream = client.watch(data::key("bench/idle/", 0), None).await?;
-    for number in 1..task.n {
-        stream.watch(data::key("bench/idle/", number), None).await?;
-    }
-    for _ in 0..task.n {
-        ensure!(stream.message().await?.context("the watch has ended")?.created());
-    }
-    tokio::spawn(async move { while let Ok(Some(_)) = stream.message().await {} });
-    ready()?;
-    sleep(Duration::from_secs(task.seconds)).await;
-    done(task.n)
-}
-
-async fn parked(task: &Task) -> Result<()> {
-    let mut client = connect(task).await?;
-    call(&mut client, "get", "", "").await?;
-    ready()?;
-    for _ in 0..task.n {
-        let mut client = client.clone();
-        tokio::spawn(async move { client.get(data::PARKED, None).await.map(drop) });
-    }
-    let all = GetOptions::new().with_limit(task.n as i64);
-    client.get(data::ALL_PARKED, Some(all)).await?;
-    done(task.n)
 }

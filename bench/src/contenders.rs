@@ -1,8 +1,8 @@
 //! The contenders: how each is started, and how a case is put to it.
 //!
 //! A contender is a program `ENDPOINT OPERATION N CALLERS SECONDS`. It prepares what it needs, prints `ready`, carries
-//! the operation out after a line on its stdin, prints `done COUNT`, and ends with its stdin. What is between the two
-//! lines is measured, from here.
+//! the operation out after a line on its stdin, and prints `done COUNT`. If it shall then rest for some seconds, it does
+//! so after another line, and prints `rested`. It ends with its stdin. What lies between is measured, from here.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::cases::{Case, Mode};
 use crate::facts;
 use crate::go;
-use crate::measure::{Sample, Usage};
+use crate::measure::{Period, Sample, Usage};
 use crate::servers::Server;
 
 /// Longer than any case takes on a slow machine.
@@ -137,34 +137,55 @@ impl Contender {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let pid = child.id().context("no process")?;
-        let mut stdin = child.stdin.take().context("no stdin")?;
-        let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
-
-        expect(&mut lines, "ready").await?;
-        server.take_renewals().await?;
-        let before = Usage::of(pid)?;
-        let start = Instant::now();
-        stdin.write_all(b"go\n").await?;
-        let count = expect(&mut lines, "done").await?.parse()?;
-        let wall = start.elapsed();
-        let after = Usage::of(pid)?;
-
-        let mut sample = Sample::new(count, wall, before, after);
-        sample.renewals = server.take_renewals().await?;
+        let mut program = Program {
+            pid: child.id().context("no process")?,
+            stdin: child.stdin.take().context("no stdin")?,
+            lines: BufReader::new(child.stdout.take().context("no stdout")?).lines(),
+        };
+        program.expect("ready").await?;
+        let (count, work) = program.until("done").await?;
+        let mut sample = Sample {
+            count: count.parse()?,
+            work,
+            rest: None,
+            renewals: None,
+        };
+        if case.seconds(mode) > 0 {
+            server.take_renewals().await?;
+            sample.rest = Some(program.until("rested").await?.1);
+            sample.renewals = server.take_renewals().await?;
+        }
         child.kill().await?;
         Ok(sample)
     }
 }
 
-/// The rest of the next line, which must start with `word`.
-async fn expect(lines: &mut Lines<BufReader<ChildStdout>>, word: &str) -> Result<String> {
-    let line = lines
-        .next_line()
-        .await?
-        .with_context(|| format!("ended before '{word}'"))?;
-    let rest = line
-        .strip_prefix(word)
-        .with_context(|| format!("said '{line}', not '{word}'"))?;
-    Ok(rest.trim().to_owned())
+/// A program that runs.
+struct Program {
+    pid: u32,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    /// Lets it go on until it says `word`; returns what it says besides, and what it has used.
+    async fn until(&mut self, word: &str) -> Result<(String, Period)> {
+        let before = Usage::of(self.pid)?;
+        let start = Instant::now();
+        self.stdin.write_all(b"go\n").await?;
+        let said = self.expect(word).await?;
+        let wall = start.elapsed();
+        Ok((said, Period::new(wall, before, Usage::of(self.pid)?)))
+    }
+
+    /// The rest of the next line, which must start with `word`.
+    async fn expect(&mut self, word: &str) -> Result<String> {
+        let line = self.lines.next_line().await?;
+        let line = line.with_context(|| format!("ended before '{word}'"))?;
+        let rest = line.strip_prefix(word);
+        Ok(rest
+            .with_context(|| format!("said '{line}', not '{word}'"))?
+            .trim()
+            .to_owned())
+    }
 }

@@ -39,7 +39,10 @@ pub fn gather(root: &Path, lua: &str, mode: Mode) -> Vec<(&'static str, String)>
     facts.extend([
         ("etcd", said(root, &etcd, &["--version"])),
         ("library", format!("{size:.2} MiB")),
-        ("rounds", mode.rounds().to_string()),
+        (
+            "rounds",
+            format!("{}, of growth {}", mode.rounds()[0], mode.rounds()[1]),
+        ),
     ]);
     facts
 }

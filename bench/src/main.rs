@@ -141,7 +141,7 @@ impl Bench {
     async fn rounds(&self, row: &mut Row) -> Result<()> {
         let (case, contenders) = (row.case, &self.contenders);
         let mut server = self.start(row).await?;
-        for round in 0..self.mode.rounds() {
+        for round in 0..case.rounds(self.mode) {
             for turn in 0..contenders.len() {
                 let index = (round + turn) % contenders.len();
                 if !contenders[index].takes(case) || row.failures[index].is_some() {

@@ -44,32 +44,39 @@ fn field(text: &str, name: &str) -> Result<u64> {
         .with_context(|| format!("no {name} in /proc"))
 }
 
-/// What one contender did in one round of a case.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// Calls, events or leases.
-    pub count: f64,
-    /// In seconds, as the others.
+/// What a process has used from one moment to another.
+#[derive(Clone, Copy, Debug)]
+pub struct Period {
+    /// In seconds, as the CPU time.
     pub wall: f64,
     pub cpu: f64,
     /// Bytes by which the process grew.
     pub memory: f64,
     pub wakeups: f64,
-    /// Lease renewals that the canned server saw, and the most of them within 100 ms.
-    pub renewals: Option<[f64; 2]>,
 }
 
-impl Sample {
-    pub fn new(count: f64, wall: Duration, before: Usage, after: Usage) -> Self {
+impl Period {
+    pub fn new(wall: Duration, before: Usage, after: Usage) -> Self {
         Self {
-            count,
             wall: wall.as_secs_f64(),
             cpu: (after.cpu - before.cpu).as_secs_f64(),
             memory: after.resident.saturating_sub(before.resident) as f64,
             wakeups: (after.sleeps - before.sleeps) as f64,
-            renewals: None,
         }
     }
+}
+
+/// What one contender did in one round of a case.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Calls, events, or what was made.
+    pub count: f64,
+    /// The operation.
+    pub work: Period,
+    /// The time after it in which nothing is asked for.
+    pub rest: Option<Period>,
+    /// Lease renewals that the canned server saw meanwhile, and the most of them within 100 ms.
+    pub renewals: Option<[f64; 2]>,
 }
 
 /// One line of the table: a number that is made of a sample.
@@ -92,18 +99,24 @@ const fn measure(name: &'static str, panel: Option<Panel>, of: fn(&Sample) -> Op
     Measure { name, of, panel }
 }
 
-pub const RATE: Measure = measure("calls/s", Some(Panel::Rate), |s| Some(s.count / s.wall));
-pub const CPU_PER_CALL: Measure = measure("CPU us/call", Some(Panel::Cpu), |s| Some(s.cpu / s.count * 1e6));
-pub const EVENT_RATE: Measure = measure("events/s", Some(Panel::Rate), |s| Some(s.count / s.wall));
-pub const CPU_PER_EVENT: Measure = measure("CPU us/event", Some(Panel::Cpu), |s| Some(s.cpu / s.count * 1e6));
-pub const CPU_SHARE: Measure = measure("CPU ms/s", Some(Panel::Cpu), |s| Some(s.cpu / s.wall * 1e3));
-pub const RENEWALS: Measure = measure("renewals/s", None, |s| Some(s.renewals?[0] / s.wall));
+pub const RATE: Measure = measure("calls/s", Some(Panel::Rate), |s| Some(s.count / s.work.wall));
+pub const CPU_PER_CALL: Measure = measure("CPU us/call", Some(Panel::Cpu), |s| Some(s.work.cpu / s.count * 1e6));
+pub const EVENT_RATE: Measure = measure("events/s", Some(Panel::Rate), |s| Some(s.count / s.work.wall));
+pub const CPU_PER_EVENT: Measure = measure("CPU us/event", Some(Panel::Cpu), |s| Some(s.work.cpu / s.count * 1e6));
+pub const WALL: Measure = measure("ms", None, |s| Some(s.work.wall * 1e3));
+pub const CPU: Measure = measure("CPU ms", Some(Panel::Cpu), |s| Some(s.work.cpu * 1e3));
+pub const MEMORY: Measure = measure("memory MiB", None, |s| Some(s.work.memory / f64::from(1 << 20)));
+
+pub const MEMORY_EACH: Measure = measure("KiB each", None, |s| Some(s.work.memory / s.count / 1024.0));
+pub const CPU_EACH: Measure = measure("CPU us each", Some(Panel::Cpu), |s| Some(s.work.cpu / s.count * 1e6));
+
+pub const REST: Measure = measure("CPU ms/s", Some(Panel::Cpu), |s| Some(s.rest?.cpu / s.rest?.wall * 1e3));
+pub const REST_EACH: Measure = measure("CPU us/s each", None, |s| {
+    Some(s.rest?.cpu / s.rest?.wall / s.count * 1e6)
+});
+pub const WAKEUPS: Measure = measure("wake-ups/s", None, |s| Some(s.rest?.wakeups / s.rest?.wall));
+pub const RENEWALS: Measure = measure("renewals/s", None, |s| Some(s.renewals?[0] / s.rest?.wall));
 pub const RENEWAL_PEAK: Measure = measure("most in 100 ms", None, |s| Some(s.renewals?[1]));
-pub const WAKEUPS: Measure = measure("wake-ups/s", None, |s| Some(s.wakeups / s.wall));
-pub const WALL: Measure = measure("ms", None, |s| Some(s.wall * 1e3));
-pub const CPU: Measure = measure("CPU ms", Some(Panel::Cpu), |s| Some(s.cpu * 1e3));
-pub const MEMORY: Measure = measure("memory MiB", None, |s| Some(s.memory / f64::from(1 << 20)));
-pub const MEMORY_PER_CALL: Measure = measure("memory KiB/call", None, |s| Some(s.memory / s.count / 1024.0));
 
 /// The middle of some numbers.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::cases::{Case, Kind};
 use crate::contenders::Contender;
-use crate::measure::{Measure, Sample, median};
+use crate::measure::{Measure, Period, Sample, median};
 use crate::plot;
 
 /// A case on one server.
@@ -64,7 +64,7 @@ impl Report {
         format!(
             "{}\n{}",
             line("case", "server", "", names),
-            line(&"-".repeat(10), "------", &"-".repeat(15), rule)
+            line(&"-".repeat(13), "------", &"-".repeat(15), rule)
         )
     }
 
@@ -75,22 +75,35 @@ impl Report {
         lines
     }
 
-    /// A line for each number that anyone has. A failure is in the first.
+    /// All lines of a row.
     fn lines(&self, row: &Row) -> String {
+        row.case
+            .measures
+            .iter()
+            .map(|measure| self.line(row, measure))
+            .collect()
+    }
+
+    /// The lines of cases that differ in number, each number below the one for fewer.
+    fn by_number(&self, rows: &[&Row]) -> String {
         let mut text = String::new();
-        for (index, measure) in row.case.measures.iter().enumerate() {
-            let cells: Vec<_> = (0..self.contenders.len())
-                .map(|contender| match row.failures[contender] {
-                    Some(_) if index == 0 => "failed".into(),
-                    Some(_) => String::new(),
-                    None => cell(row, measure, contender),
-                })
-                .collect();
-            if cells.iter().any(|cell| !cell.is_empty()) {
-                let _ = writeln!(text, "{}", line(row.case.name, row.kind.name(), measure.name, cells));
+        for family in rows.chunk_by(|one, other| one.case.family() == other.case.family()) {
+            for measure in family[0].case.measures {
+                text.extend(family.iter().map(|row| self.line(row, measure)));
             }
         }
         text
+    }
+
+    /// The line of a measure, unless nobody has a number there.
+    fn line(&self, row: &Row, measure: &Measure) -> String {
+        let cells: Vec<_> = (0..self.contenders.len())
+            .map(|contender| cell(row, measure, contender))
+            .collect();
+        if cells.iter().all(String::is_empty) {
+            return String::new();
+        }
+        line(row.case.name, row.kind.name(), measure.name, cells) + "\n"
     }
 
     /// Writes the table and the picture into a folder.
@@ -101,8 +114,13 @@ impl Report {
             let _ = writeln!(page, "- {name}: {value}");
         }
         let _ = writeln!(page, "\n![bars per case](results.svg)\n\n{}", self.head());
-        for row in &self.rows {
+        let (growth, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| row.case.growth);
+        for row in others {
             page += &self.lines(row);
+        }
+        if !growth.is_empty() {
+            let _ = writeln!(page, "\n## Growth\n\n{}", self.head());
+            page += &self.by_number(&growth);
         }
         let failures = self.failures();
         if !failures.is_empty() {
@@ -123,23 +141,26 @@ impl Report {
 
     /// Writes what was measured in every round.
     pub fn write_samples(&self, path: &Path) -> Result<()> {
-        let mut text = String::from("case\tserver\tcontender\tround\tcount\twall\tcpu\tmemory\twakeups\n");
+        let mut text = String::from("case\tserver\tcontender\tround\tcount\tperiod\twall\tcpu\tmemory\twakeups\n");
         for row in &self.rows {
+            let (case, server) = (row.case.name, row.kind.name());
             for (contender, samples) in self.contenders.iter().zip(&row.samples) {
-                for (round, sample) in samples.iter().enumerate() {
-                    let (case, server) = (row.case.name, row.kind.name());
-                    let Sample {
-                        count,
-                        wall,
-                        cpu,
-                        memory,
-                        wakeups,
-                        ..
-                    } = sample;
-                    let _ = writeln!(
-                        text,
-                        "{case}\t{server}\t{contender}\t{round}\t{count}\t{wall:.6}\t{cpu:.6}\t{memory}\t{wakeups}"
-                    );
+                for (round, Sample { count, work, rest, .. }) in samples.iter().enumerate() {
+                    for (name, period) in [("work", Some(work)), ("rest", rest.as_ref())] {
+                        let Some(Period {
+                            wall,
+                            cpu,
+                            memory,
+                            wakeups,
+                        }) = period
+                        else {
+                            continue;
+                        };
+                        let _ = writeln!(
+                            text,
+                            "{case}\t{server}\t{contender}\t{round}\t{count}\t{name}\t{wall:.6}\t{cpu:.6}\t{memory}\t{wakeups}"
+                        );
+                    }
                 }
             }
         }
@@ -149,7 +170,7 @@ impl Report {
 }
 
 fn line(case: &str, server: &str, measure: &str, cells: impl IntoIterator<Item = String>) -> String {
-    let mut text = format!("| {case:<10} | {server:<6} | {measure:<15} |");
+    let mut text = format!("| {case:<13} | {server:<6} | {measure:<15} |");
     for cell in cells {
         let _ = write!(text, " {cell:>20} |");
     }
@@ -157,6 +178,10 @@ fn line(case: &str, server: &str, measure: &str, cells: impl IntoIterator<Item =
 }
 
 fn cell(row: &Row, measure: &Measure, contender: usize) -> String {
+    // Of a failure the first line tells.
+    if row.failures[contender].is_some() && measure.name == row.case.measures[0].name {
+        return "failed".into();
+    }
     let Some(value) = row.value(measure, contender) else {
         return String::new();
     };

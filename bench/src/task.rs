@@ -1,11 +1,14 @@
 //! What a contender's program in Rust is told, and what it says.
 //!
 //! In: ENDPOINT OPERATION N CALLERS SECONDS, and lines on stdin. Out: `ready` when all is prepared, and `done COUNT`
-//! when the operation has been carried out; after each a line on stdin, or its end, is awaited.
+//! when the operation has been carried out; after each a line on stdin, or its end, is awaited. `rested` comes after the
+//! seconds, if there are any.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::time::sleep;
 
 #[derive(Clone)]
 pub struct Task {
@@ -35,6 +38,12 @@ pub fn ready() -> Result<()> {
 
 pub fn done(count: usize) -> Result<()> {
     say(&format!("done {count}"))
+}
+
+/// Lets what has been made be for so long as the task says.
+pub async fn rest(task: &Task) -> Result<()> {
+    sleep(Duration::from_secs(task.seconds)).await;
+    say("rested")
 }
 
 fn say(text: &str) -> Result<()> {

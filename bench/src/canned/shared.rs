@@ -1,7 +1,7 @@
 //! What the canned server answers, and the little that it keeps: who watches, who waits, how many renewals came.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ pub struct Shared {
     many: rpc::RangeResponse,
     large: rpc::RangeResponse,
     parked: watch::Sender<i64>,
+    /// Which of the watches is next to get an event.
+    next_watch: AtomicUsize,
     /// Who watches a key: the stream and the watch's id in it.
     watchers: Mutex<HashMap<Bytes, (Watching, i64)>>,
     renewals: Mutex<Renewals>,
@@ -63,6 +65,7 @@ impl Shared {
             many: range(many.collect()),
             large: range(vec![kv(data::LARGE, data::LARGE_SIZE, 1)]),
             parked: watch::Sender::new(0),
+            next_watch: AtomicUsize::new(0),
             watchers: Mutex::default(),
             renewals: Mutex::new(Renewals {
                 total: 0,
@@ -84,6 +87,7 @@ impl Shared {
         const PARKED: &[u8] = data::PARKED.as_bytes();
         const ALL_PARKED: &[u8] = data::ALL_PARKED.as_bytes();
         const RENEWALS: &[u8] = data::RENEWALS.as_bytes();
+        const EVENTS: &[u8] = data::EVENTS.as_bytes();
         match &request.key[..] {
             ONE => self.one.clone(),
             MANY => self.many.clone(),
@@ -98,6 +102,10 @@ impl Shared {
                 self.empty()
             }
             RENEWALS => self.take_renewals(),
+            EVENTS => {
+                self.make_events(request.limit).await;
+                self.empty()
+            }
             _ => self.empty(),
         }
     }
@@ -113,29 +121,32 @@ impl Shared {
     pub async fn put(&self, request: rpc::PutRequest) -> rpc::PutResponse {
         let revision = self.revision.fetch_add(1, Relaxed) + 1;
         let watcher = locked(&self.watchers).get(&request.key).cloned();
-        if let Some((stream, watch_id)) = watcher {
-            let event = Event {
-                kv: Some(KeyValue {
-                    key: request.key,
-                    value: request.value,
-                    create_revision: 1,
-                    mod_revision: revision,
-                    version: revision,
-                    lease: 0,
-                }),
-                ..Default::default()
-            };
-            let response = rpc::WatchResponse {
-                header: Some(header(revision)),
-                watch_id,
-                events: vec![event],
-                ..Default::default()
-            };
-            let _ = stream.send(Ok(response)).await;
+        if let Some(watcher) = watcher {
+            notify(&watcher, request.key, request.value, revision).await;
         }
         rpc::PutResponse {
             header: Some(header(revision)),
             prev_kv: None,
+        }
+    }
+
+    /// Sends so many events, in turn to the watches that wait for them.
+    async fn make_events(&self, count: i64) {
+        let mut watchers: Vec<_> = locked(&self.watchers)
+            .iter()
+            .filter(|(key, _)| key.starts_with(data::WATCHED.as_bytes()))
+            .map(|(key, watcher)| (key.clone(), watcher.clone()))
+            .collect();
+        watchers.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let value = Bytes::from(data::value(data::SMALL));
+        if watchers.is_empty() {
+            return;
+        }
+        let first = self.next_watch.fetch_add(count as usize, Relaxed);
+        for number in first..first + count as usize {
+            let (key, watcher) = &watchers[number % watchers.len()];
+            let revision = self.revision.fetch_add(1, Relaxed) + 1;
+            notify(watcher, key.clone(), value.clone(), revision).await;
         }
     }
 
@@ -249,6 +260,29 @@ impl Shared {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends the event of a put.
+async fn notify((stream, watch_id): &(Watching, i64), key: Bytes, value: Bytes, revision: i64) {
+    let event = Event {
+        kv: Some(KeyValue {
+            key,
+            value,
+            create_revision: 1,
+            mod_revision: revision,
+            version: revision,
+            lease: 0,
+        }),
+        ..Default::default()
+    };
+    let response = rpc::WatchResponse {
+        header: Some(header(revision)),
+        watch_id: *watch_id,
+        events: vec![event],
+        ..Default::default()
+    };
+    // Who is not there any more misses nothing.
+    let _ = stream.send(Ok(response)).await;
 }
 
 fn header(revision: i64) -> rpc::ResponseHeader {
