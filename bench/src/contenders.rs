@@ -23,11 +23,22 @@ use crate::servers::Server;
 /// Longer than any case takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What stands for a contender in the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Floor,
+    Lua,
+    LuaJit,
+    Lua51,
+    Go,
+}
+
 #[derive(Clone)]
 pub struct Contender {
     pub name: String,
     /// What exactly it is.
     pub about: String,
+    pub mark: Option<Mark>,
     program: Vec<PathBuf>,
     /// Where Lua finds its library, if not where $LUA_CPATH says.
     cpath: Option<PathBuf>,
@@ -42,6 +53,7 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
         Contender {
             name: "etcd-client".into(),
             about: facts::etcd_client(),
+            mark: None,
             program: vec![env::current_exe()?, "client".into()],
             cpath: None,
             takes: |case| !matches!(case.operation, "require" | "lock" | "stm"),
@@ -50,6 +62,7 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
         Contender {
             name: "floor".into(),
             about: "the same calls as frames made beforehand, whose responses are counted".into(),
+            mark: Some(Mark::Floor),
             program: vec![env::current_exe()?, "floor".into()],
             cpath: None,
             takes: |case| matches!(case.operation, "put" | "get"),
@@ -57,11 +70,12 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
         },
     ];
     let mut left_out = Vec::new();
-    match with_lua(root, lua, None).await {
+    match with_lua(root, lua, None, Mark::Lua).await {
         Ok(contender) => {
             let blocking = Contender {
                 name: format!("{}, blocking", contender.name),
                 about: "the same, without a loop".into(),
+                mark: None,
                 takes: |case| case.callers == 1 && matches!(case.operation, "put" | "get" | "range" | "large"),
                 blocking: true,
                 ..contender.clone()
@@ -70,8 +84,8 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
         }
         Err(error) => left_out.push(format!("{lua}: {error:#}")),
     }
-    for other in ["luajit", "lua5.1"] {
-        match with_lua(root, other, Some("5.1")).await {
+    for (other, mark) in [("luajit", Mark::LuaJit), ("lua5.1", Mark::Lua51)] {
+        match with_lua(root, other, Some("5.1"), mark).await {
             Ok(contender) if all.iter().any(|one| one.name == contender.name) => {}
             Ok(contender) => all.push(Contender {
                 takes: |case| matches!(case.operation, "put" | "get" | "range" | "replay"),
@@ -84,6 +98,7 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
         Ok(built) => all.push(Contender {
             name: format!("Go clientv3 {}", built.release),
             about: format!("{}, with {}", facts::said(root, "go", &["version"]), built.source),
+            mark: Some(Mark::Go),
             program: vec![built.program],
             cpath: None,
             takes: |case| case.operation != "require",
@@ -95,7 +110,7 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
 }
 
 /// This module from an interpreter, which must run and find the library: that of `version` in this tree, if there is one.
-async fn with_lua(root: &Path, interpreter: &str, version: Option<&str>) -> Result<Contender> {
+async fn with_lua(root: &Path, interpreter: &str, version: Option<&str>, mark: Mark) -> Result<Contender> {
     const NAME: &str = "require 'silly.store.etcd'; print(rawget(_G, 'jit') and 'LuaJIT' or _VERSION)";
     let cpath = version.map(|version| root.join("build").join(version).join("?.so"));
     let mut command = Command::new(interpreter);
@@ -105,6 +120,7 @@ async fn with_lua(root: &Path, interpreter: &str, version: Option<&str>) -> Resu
     Ok(Contender {
         name: facts::printed(&mut command).await?,
         about: facts::printed(Command::new(interpreter).arg("-v")).await?,
+        mark: Some(mark),
         program: vec![interpreter.into(), root.join("bench/client.lua")],
         cpath,
         takes: |_| true,

@@ -84,14 +84,15 @@ pub struct Sample {
 pub struct Measure {
     pub name: &'static str,
     pub of: fn(&Sample) -> Option<f64>,
-    /// Where it is drawn.
+    /// Where it is drawn. Of a case each panel has the first measure.
     pub panel: Option<Panel>,
 }
 
-/// What is drawn side by side.
+/// What is drawn together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Panel {
     Cpu,
+    Memory,
     Rate,
 }
 
@@ -105,9 +106,13 @@ pub const EVENT_RATE: Measure = measure("events/s", Some(Panel::Rate), |s| Some(
 pub const CPU_PER_EVENT: Measure = measure("CPU us/event", Some(Panel::Cpu), |s| Some(s.work.cpu / s.count * 1e6));
 pub const WALL: Measure = measure("ms", None, |s| Some(s.work.wall * 1e3));
 pub const CPU: Measure = measure("CPU ms", Some(Panel::Cpu), |s| Some(s.work.cpu * 1e3));
-pub const MEMORY: Measure = measure("memory MiB", None, |s| Some(s.work.memory / f64::from(1 << 20)));
+pub const MEMORY: Measure = measure("memory MiB", Some(Panel::Memory), |s| {
+    Some(s.work.memory / f64::from(1 << 20))
+});
 
-pub const MEMORY_EACH: Measure = measure("KiB each", None, |s| Some(s.work.memory / s.count / 1024.0));
+pub const MEMORY_EACH: Measure = measure("KiB each", Some(Panel::Memory), |s| {
+    Some(s.work.memory / s.count / 1024.0)
+});
 pub const CPU_EACH: Measure = measure("CPU us each", Some(Panel::Cpu), |s| Some(s.work.cpu / s.count * 1e6));
 
 pub const REST: Measure = measure("CPU ms/s", Some(Panel::Cpu), |s| Some(s.rest?.cpu / s.rest?.wall * 1e3));

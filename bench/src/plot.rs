@@ -1,127 +1,240 @@
-//! The picture: bars per case, relative to the first contender. CPU on the left, calls per second on the right, etcd
-//! above, the canned server below.
+//! The picture: what each case costs a contender, as its ratio to the first one, on one logarithmic axis.
+//!
+//! In: the rows of a run. Out: an SVG of the width of a README, with a paper of its own, which is dark where the reader's
+//! is. Of a case that was run on both servers it shows etcd, and of a family of growth the largest number.
 
+use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
-use plotters::prelude::*;
+use anyhow::Result;
 
 use crate::cases::Kind;
+use crate::contenders::{Contender, Mark};
 use crate::measure::Panel;
-use crate::report::Report;
+use crate::report::{Report, Row};
 
-const SIZE: (u32, u32) = (1400, 1700);
-const FONT: &str = "sans-serif";
-const COLORS: [RGBColor; 4] = [
-    BLACK,
-    RGBColor(0, 90, 160),
-    RGBColor(120, 180, 220),
-    RGBColor(230, 140, 40),
+/// The axis; a mark that lies outside stands at its end, and the number tells.
+const RATIOS: [f64; 2] = [0.04, 10.0];
+const TICKS: [f64; 8] = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+const WIDTH: f64 = 900.0;
+const LEFT: f64 = 124.0;
+const RIGHT: f64 = 745.0;
+const ROW: f64 = 18.0;
+/// From one column of numbers to the next.
+const COLUMN: f64 = 58.0;
+
+const PANELS: [(Panel, &str); 3] = [
+    (Panel::Cpu, "CPU time of the client's process: less is better"),
+    (Panel::Memory, "memory: less is better"),
+    (Panel::Rate, "calls or events per second: more is better"),
 ];
-/// Longer bars are cut off; their number tells.
-const LONGEST: f64 = 5.0;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// A case's name, and the ratio of each contender.
-struct Group {
-    name: &'static str,
-    ratios: Vec<Option<f64>>,
+const STYLE: &str = "\
+text { font: 12px -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328 }
+.strong { font-weight: 600 }
+.end { text-anchor: end }
+.middle { text-anchor: middle }
+.soft { fill: #59636e }
+.paper { fill: #ffffff }
+.grid { stroke: #d1d9e0; stroke-width: 1 }
+.one { stroke: #1f2328; stroke-width: 1.5 }
+.way { stroke: #0969da; stroke-width: 1.5; opacity: 0.5 }
+.floor { fill: #1a7f37 }
+.lua { fill: #0969da; stroke: #0969da; stroke-width: 1.5 }
+.hollow { fill: #ffffff }
+.go { fill: #bc4c00 }
+@media (prefers-color-scheme: dark) {
+  text { fill: #f0f6fc }
+  .soft { fill: #9198a1 }
+  .paper { fill: #0d1117 }
+  .grid { stroke: #3d444d }
+  .one { stroke: #f0f6fc }
+  .way { stroke: #4493f8 }
+  .floor { fill: #3fb950 }
+  .lua { fill: #4493f8; stroke: #4493f8 }
+  .hollow { fill: #0d1117 }
+  .go { fill: #f0883e }
 }
+";
 
 /// Draws a report into a file.
-pub fn draw(report: &Report, path: &Path) -> Result<()> {
-    let area = SVGBackend::new(path, SIZE).into_drawing_area();
-    drawn(area.fill(&WHITE))?;
-    let panels = [
-        (Kind::Etcd, Panel::Cpu, "CPU, etcd (less is better)"),
-        (Kind::Etcd, Panel::Rate, "rate, etcd (more is better)"),
-        (Kind::Canned, Panel::Cpu, "CPU, canned server (less is better)"),
-        (Kind::Canned, Panel::Rate, "rate, canned server (more is better)"),
-    ];
-    for (area, (kind, panel, title)) in area.split_evenly((2, 2)).iter().zip(panels) {
-        let groups = groups(report, kind, panel);
-        if !groups.is_empty() {
-            draw_panel(area, title, &report.contenders, &groups)?;
+pub fn draw(report: &Report<'_>, path: &Path) -> Result<()> {
+    let mut picture = Picture {
+        contenders: report.contenders,
+        body: String::new(),
+        y: 24.0,
+    };
+    picture.legend();
+    for (panel, title) in PANELS {
+        picture.panel(panel, title, &shown(report));
+    }
+    fs::write(path, picture.document())?;
+    Ok(())
+}
+
+/// One row of each case, etcd's if there is one, and of each family of growth.
+fn shown<'a>(report: &'a Report<'_>) -> Vec<&'a Row> {
+    let subject = |row: &Row| {
+        if row.case.growth {
+            row.case.family()
+        } else {
+            row.case.name
+        }
+    };
+    let subjects = report.rows.chunk_by(|one, other| subject(one) == subject(other));
+    subjects
+        .filter_map(|rows| {
+            let largest = rows.last()?.case.name;
+            rows.iter().find(|row| row.case.name == largest)
+        })
+        .collect()
+}
+
+/// What is drawn of a row in a panel.
+fn ratio(row: &Row, panel: Panel, contender: usize) -> Option<f64> {
+    let measure = row.case.measures.iter().find(|measure| measure.panel == Some(panel));
+    row.ratio(measure?, contender)
+}
+
+struct Picture<'a> {
+    contenders: &'a [Contender],
+    body: String,
+    /// The middle of the next row.
+    y: f64,
+}
+
+impl Picture<'_> {
+    fn legend(&mut self) {
+        let (mut x, y) = (LEFT, self.y);
+        self.line("one", (x, y - 7.0), (x, y + 7.0));
+        self.text("", x + 10.0, &format!("{} = 1", self.contenders[0].name));
+        x += 136.0;
+        for contender in self.contenders {
+            if let Some(mark) = contender.mark {
+                self.mark(mark, x);
+                self.text("", x + 10.0, &contender.name);
+                x += 40.0 + 7.0 * contender.name.len() as f64;
+            }
+        }
+        self.y += 14.0;
+    }
+
+    /// A row for each case that has a number here, above the axis.
+    fn panel(&mut self, panel: Panel, title: &str, rows: &[&Row]) {
+        let drawn = |row: &&&Row| (1..self.contenders.len()).any(|contender| ratio(row, panel, contender).is_some());
+        let rows: Vec<_> = rows.iter().filter(drawn).collect();
+        if rows.is_empty() {
+            return;
+        }
+        self.y += 1.5 * ROW;
+        self.text("strong", LEFT, title);
+        let numbered: Vec<_> = (0..self.contenders.len())
+            .filter(|&contender| matches!(self.contenders[contender].mark, Some(Mark::Lua | Mark::Go)))
+            .collect();
+        for (column, &contender) in numbered.iter().enumerate() {
+            let name = &self.contenders[contender].name;
+            let short = name.split(" clientv3").next().unwrap_or(name);
+            self.text("soft end", number_at(column), short);
+        }
+        self.y += ROW;
+        let (top, bottom) = (self.y - ROW / 2.0, self.y + ROW * (rows.len() as f64 - 0.5));
+        for tick in TICKS {
+            self.line(
+                if tick == 1.0 { "one" } else { "grid" },
+                (x(tick), top),
+                (x(tick), bottom),
+            );
+        }
+        for row in rows {
+            self.row(panel, row, &numbered);
+            self.y += ROW;
+        }
+        for tick in TICKS {
+            self.text("soft middle", x(tick), &tick.to_string());
         }
     }
-    drawn(area.present())
-}
 
-fn groups(report: &Report, kind: Kind, panel: Panel) -> Vec<Group> {
-    let rows = report.rows.iter().filter(|row| row.kind == kind);
-    rows.flat_map(|row| {
-        let measures = row.case.measures.iter().filter(|measure| measure.panel == Some(panel));
-        measures.map(|measure| Group {
-            name: row.case.name,
-            ratios: (0..row.samples.len())
-                .map(|contender| row.ratio(measure, contender))
-                .collect(),
-        })
-    })
-    .filter(|group| group.ratios[0].is_some())
-    .collect()
-}
-
-fn draw_panel(area: &Area<'_>, title: &str, contenders: &[String], groups: &[Group]) -> Result<()> {
-    // Each contender but the first may have a line, and each group has a gap.
-    let lines = contenders.len() as i32;
-    let bottom = groups.len() as i32 * lines;
-    let mut chart = drawn(
-        ChartBuilder::on(area)
-            .caption(format!("{title}, relative to {}", contenders[0]), (FONT, 20))
-            .margin(12)
-            .x_label_area_size(24)
-            .y_label_area_size(96)
-            .build_cartesian_2d(0.0..LONGEST * 1.08, bottom..0),
-    )?;
-    let name = |y: &i32| match groups.get((y / lines) as usize) {
-        Some(group) if y % lines == lines / 2 => group.name.to_owned(),
-        _ => String::new(),
-    };
-    drawn(
-        chart
-            .configure_mesh()
-            .disable_y_mesh()
-            .x_max_light_lines(0)
-            .set_tick_mark_size(LabelAreaPosition::Left, 0)
-            .y_labels(bottom as usize + 1)
-            .y_label_formatter(&name)
-            .label_style((FONT, 13))
-            .draw(),
-    )?;
-    for (contender, name) in contenders.iter().enumerate().skip(1) {
-        let color = COLORS[contender % COLORS.len()];
-        let bars = groups.iter().enumerate().filter_map(|(index, group)| {
-            let above = group.ratios[1..contender].iter().flatten().count() as i32;
-            Some((index as i32 * lines + above, group.ratios[contender]?))
-        });
-        let bars: Vec<_> = bars.collect();
-        let bar =
-            |&(top, ratio): &(i32, f64)| Rectangle::new([(0.0, top), (ratio.min(LONGEST), top + 1)], color.filled());
-        drawn(chart.draw_series(bars.iter().map(bar)))?
-            .label(name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled()));
-        let number = |&(top, ratio): &(i32, f64)| {
-            let at = (ratio.min(LONGEST) + 0.03, top);
-            Text::new(format!("{ratio:.2}"), at, (FONT, 11))
-        };
-        drawn(chart.draw_series(bars.iter().map(number)))?;
+    fn row(&mut self, panel: Panel, row: &Row, numbered: &[usize]) {
+        let star = if row.kind == Kind::Canned { " *" } else { "" };
+        self.text("end", LEFT - 12.0, &format!("{}{star}", row.case.name));
+        let ratio = |contender| ratio(row, panel, contender);
+        // This module last, so that nothing covers it.
+        for (contender, one) in self.contenders.iter().enumerate().rev() {
+            let (Some(ratio), Some(mark)) = (ratio(contender), one.mark) else {
+                continue;
+            };
+            if mark == Mark::Lua {
+                self.line("way", (x(1.0), self.y), (x(ratio), self.y));
+            }
+            self.mark(mark, x(ratio));
+        }
+        for (column, &contender) in numbered.iter().enumerate() {
+            if let Some(ratio) = ratio(contender) {
+                self.text("end", number_at(column), &format!("{ratio:.2}"));
+            }
+        }
     }
-    drawn(chart.draw_series([PathElement::new([(1.0, 0), (1.0, bottom)], BLACK)]))?;
-    drawn(
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE)
-            .border_style(BLACK)
-            .label_font((FONT, 13))
-            .draw(),
-    )
+
+    fn mark(&mut self, mark: Mark, x: f64) {
+        let y = self.y;
+        let _ = match mark {
+            Mark::Floor => writeln!(
+                self.body,
+                r#"<rect class="floor" x="{:.1}" y="{}" width="4" height="14"/>"#,
+                x - 2.0,
+                y - 7.0
+            ),
+            Mark::Lua => writeln!(self.body, r#"<circle class="lua" cx="{x:.1}" cy="{y}" r="4.5"/>"#),
+            Mark::LuaJit => writeln!(self.body, r#"<circle class="lua hollow" cx="{x:.1}" cy="{y}" r="4"/>"#),
+            Mark::Lua51 => writeln!(
+                self.body,
+                r#"<path class="lua hollow" d="M{x:.1} {}l5 8.5h-10z"/>"#,
+                y - 5.5
+            ),
+            Mark::Go => writeln!(
+                self.body,
+                r#"<rect class="go" x="{:.1}" y="{}" width="8" height="8"/>"#,
+                x - 4.0,
+                y - 4.0
+            ),
+        };
+    }
+
+    fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
+        let _ = writeln!(
+            self.body,
+            r#"<line class="{class}" x1="{x1:.1}" y1="{y1}" x2="{x2:.1}" y2="{y2}"/>"#
+        );
+    }
+
+    /// A text in this row.
+    fn text(&mut self, class: &str, x: f64, text: &str) {
+        let y = self.y + 4.0;
+        let _ = writeln!(self.body, r#"<text class="{class}" x="{x:.1}" y="{y}">{text}</text>"#);
+    }
+
+    fn document(mut self) -> String {
+        self.y += 1.5 * ROW;
+        self.text("soft", LEFT, "* on the canned server; the others on etcd");
+        let (height, first, body) = (self.y + ROW, &self.contenders[0].name, &self.body);
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n\
+            <title>What each case costs, relative to {first}</title>\n<style>\n{STYLE}</style>\n\
+            <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n{body}</svg>\n"
+        )
+    }
 }
 
-/// The plotter's errors borrow from what is drawn.
-fn drawn<T, E: std::error::Error>(result: std::result::Result<T, E>) -> Result<T> {
-    result.map_err(|error| anyhow!("results.svg: {error}"))
+/// Where a ratio is on the axis.
+fn x(ratio: f64) -> f64 {
+    let [lowest, highest] = RATIOS;
+    let share = (ratio.clamp(lowest, highest) / lowest).ln() / (highest / lowest).ln();
+    LEFT + share * (RIGHT - LEFT)
+}
+
+/// Where a column of numbers ends.
+fn number_at(column: usize) -> f64 {
+    RIGHT + 14.0 + COLUMN * (column as f64 + 1.0)
 }

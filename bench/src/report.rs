@@ -44,22 +44,22 @@ impl Row {
     }
 }
 
-pub struct Report {
-    pub contenders: Vec<String>,
+pub struct Report<'a> {
+    pub contenders: &'a [Contender],
     pub rows: Vec<Row>,
 }
 
-impl Report {
-    pub fn new(contenders: &[Contender]) -> Self {
+impl<'a> Report<'a> {
+    pub fn new(contenders: &'a [Contender]) -> Self {
         Self {
-            contenders: contenders.iter().map(|contender| contender.name.clone()).collect(),
+            contenders,
             rows: Vec::new(),
         }
     }
 
     /// The table's head.
     pub fn head(&self) -> String {
-        let names = self.contenders.iter().cloned();
+        let names = self.contenders.iter().map(|contender| contender.name.clone());
         let rule = self.contenders.iter().map(|_| format!("{}:", "-".repeat(19)));
         format!(
             "{}\n{}",
@@ -113,7 +113,11 @@ impl Report {
         for (name, value) in facts {
             let _ = writeln!(page, "- {name}: {value}");
         }
-        let _ = writeln!(page, "\n![bars per case](results.svg)\n\n{}", self.head());
+        let _ = writeln!(
+            page,
+            "\n![each case as a ratio to etcd-client](results.svg)\n\n{}",
+            self.head()
+        );
         let (growth, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| row.case.growth);
         for row in others {
             page += &self.lines(row);
@@ -158,7 +162,8 @@ impl Report {
                         };
                         let _ = writeln!(
                             text,
-                            "{case}\t{server}\t{contender}\t{round}\t{count}\t{name}\t{wall:.6}\t{cpu:.6}\t{memory}\t{wakeups}"
+                            "{case}\t{server}\t{}\t{round}\t{count}\t{name}\t{wall:.6}\t{cpu:.6}\t{memory}\t{wakeups}",
+                            contender.name
                         );
                     }
                 }
