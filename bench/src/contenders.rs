@@ -82,7 +82,7 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
             };
             all.extend([contender, blocking]);
         }
-        Err(error) => left_out.push(format!("{lua}: {error:#}")),
+        Err(error) => left_out.push(format!("{error:#}")),
     }
     for (other, mark) in [("luajit", Mark::LuaJit), ("lua5.1", Mark::Lua51)] {
         match with_lua(root, other, Some("5.1"), mark).await {
@@ -91,7 +91,7 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
                 takes: |case| matches!(case.operation, "put" | "get" | "range" | "replay"),
                 ..contender
             }),
-            Err(error) => left_out.push(format!("{other}: {error:#}")),
+            Err(error) => left_out.push(format!("{error:#}")),
         }
     }
     match go::build(root).await {
