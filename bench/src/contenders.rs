@@ -1,8 +1,8 @@
 //! The contenders: how each is started, and how a case is put to it.
 //!
 //! A contender is a program `ENDPOINT OPERATION N CALLERS SECONDS`. It prepares what it needs, prints `ready`, carries
-//! the operation out after a line on its stdin, and prints `done COUNT`. If it shall then rest for some seconds, it does
-//! so after another line, and prints `rested`. It ends with its stdin. What lies between is measured, from here.
+//! the operation out after a line on its stdin, and prints `done COUNT`. If it shall then rest for some seconds, it
+//! does so after another line, and prints `rested`. It ends with its stdin. What lies between is measured, from here.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ pub async fn all(root: &Path, lua: &str) -> Result<(Vec<Contender>, Vec<String>)
     Ok((all, left_out))
 }
 
-/// This module from an interpreter, which must run and find the library: that of `version` in this tree, if there is one.
+/// This module from an interpreter, which must run and find the library: that for `version`, if there is one.
 async fn with_lua(root: &Path, interpreter: &str, version: Option<&str>, mark: Mark) -> Result<Contender> {
     const NAME: &str = "require 'silly.store.etcd'; print(rawget(_G, 'jit') and 'LuaJIT' or _VERSION)";
     let cpath = version.map(|version| root.join("build").join(version).join("?.so"));

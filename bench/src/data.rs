@@ -11,7 +11,8 @@ pub const REPLAY: &str = "bench/replay/";
 
 /// The prefix of the keys that are watched, where the canned server makes the events.
 pub const WATCHED: &str = "bench/watched/";
-/// Answered after as many events as the request's limit says, to the watches of those keys in turn, by the canned server.
+/// Answered after as many events as the request's limit says, to the watches of those keys in turn, by the canned
+/// server.
 pub const EVENTS: &str = "bench/events";
 
 /// Answered never, by the canned server.

@@ -106,8 +106,8 @@ impl Floor {
         Ok(())
     }
 
-    /// Appends the frames of a call. The server's window is not looked at: what is under way is less than the 64 KiB that
-    /// every connection has.
+    /// Appends the frames of a call. The server's window is not looked at: what is under way is less than the 64 KiB
+    /// that every connection has.
     fn call(&mut self) {
         frame(&mut self.output, HEADERS, END_HEADERS, self.stream, &self.head);
         frame(&mut self.output, DATA, END_STREAM, self.stream, &self.body);

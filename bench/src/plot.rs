@@ -1,7 +1,7 @@
 //! The picture: what each case costs a contender, as its ratio to the first one, on one logarithmic axis.
 //!
-//! In: the rows of a run. Out: an SVG of the width of a README, with a paper of its own, which is dark where the reader's
-//! is. Of a case that was run on both servers it shows etcd, and of a family of growth the largest number.
+//! In: the rows of a run. Out: an SVG of the width of a README, with a paper of its own, which is dark where the
+//! reader's is. Of a case that was run on both servers it shows etcd, and of a family of growth the largest number.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,8 +1,8 @@
 //! What a contender's program in Rust is told, and what it says.
 //!
-//! In: ENDPOINT OPERATION N CALLERS SECONDS, and lines on stdin. Out: `ready` when all is prepared, and `done COUNT`
-//! when the operation has been carried out; after each a line on stdin, or its end, is awaited. `rested` comes after the
-//! seconds, if there are any.
+//! In: ENDPOINT OPERATION N CALLERS SECONDS, and lines on stdin. Out: `ready` when all is prepared, `done COUNT` when
+//! the operation has been carried out, and `rested` after the seconds, if there are any. After each a line on stdin, or
+//! its end, is awaited.
 
 use std::io::{self, Write};
 use std::time::Duration;

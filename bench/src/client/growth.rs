@@ -1,7 +1,7 @@
 //! What the contender in Rust makes many of: leases, watches, clients, calls that are not answered.
 //!
-//! In: the task. Out: as for every operation; what is made stays until the program ends, and rests for as long as the task
-//! says.
+//! In: the task. Out: as for every operation; what is made stays until the program ends, and rests for as long as the
+//! task says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
