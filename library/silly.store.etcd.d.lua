@@ -806,7 +806,7 @@ function core:poke() end
 ---@field current fun(): any, string? the running coroutine if it may be suspended now; else nil: the call then blocks, or ends with the text
 ---@field park async fun(waiter: silly.store.etcd.waiter): string?, silly.store.etcd.code? suspends its caller; may end early; a text ends the call, as `cancelled` or with the code beside it
 ---@field wake fun(co: any, waiter: silly.store.etcd.waiter) resumes what `current` named; called by `pump`
----@field start fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump, give_up: fun(waiter: silly.store.etcd.waiter)) a caller is about to be parked; `give_up` is for one that will never be resumed
+---@field start fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump, give_up: fun(waiter: silly.store.etcd.waiter)): true? a caller is about to be parked; true: not to be called again until `pump` returns 0; `give_up` is for one that will never be resumed
 ---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump): string? waits and pumps once; may end the call with a text: it is `cancelled` then
 ---@field go? fun(f: function, ...: any) runs `f` as a caller that may be suspended
 ---@field exiting? async fun(pause: boolean?): string? a text once the host is about to end: nothing is watched then; with `pause` after a while

@@ -11,6 +11,7 @@ local core = require "silly.store.etcd.core"
 local cocreate, coresume, coyield = coroutine.create, coroutine.resume, coroutine.yield
 local corunning, costatus = coroutine.running, coroutine.status
 local coroutines = require "silly.store.etcd.loops.coroutines"
+local isyieldable = coroutines.isyieldable
 local outermost = require("silly.store.etcd.protect").outermost
 
 ---@class silly.task
@@ -72,10 +73,14 @@ end
 ---@return string? problem
 function task._inside()
 	local co = corunning()
-	if running and outermost(co) == running then
-		return coroutines.able(running)
+	if not running or co ~= running and outermost(co) ~= running then
+		return nil
 	end
-	return nil
+	local able, problem = isyieldable()
+	if able then
+		return running
+	end
+	return nil, problem
 end
 
 --- Internal: like task._inside, for functions that have to suspend the task.
@@ -206,6 +211,18 @@ function task._wake(co, what, value, undo)
 	return waits
 end
 
+--- Internal: the same, where nobody asks whether it was woken: whether it lives is seen when it is to run.
+---@param co thread
+---@param what any
+function task._ready(co, what)
+	local self = tasks[co]
+	if self and self.what == what then
+		self.status, self.what = "READY", nil
+		tail = tail + 1
+		ready[tail] = co
+	end
+end
+
 --- Suspend the running task until task.wakeup. Raises an error where no task can be suspended.
 ---@async
 ---@return any value what task.wakeup was given
@@ -301,8 +318,11 @@ function task.status(co)
 end
 
 local function step(co)
-	local self = alive(co)
+	local self = tasks[co]
 	if not self then
+		return
+	elseif costatus(co) == "dead" then
+		finish(co, self, true)
 		return
 	end
 	local value = self.value

@@ -109,6 +109,10 @@ impl<T> Completed<T> {
         self.give(&signal);
     }
 
+    pub(super) fn leave(&self, id: u64, result: T) {
+        self.results().queue.push_front((id, result));
+    }
+
     /// Signals as if there was a result.
     pub(super) fn poke(&self) {
         let signal = self.results().signal();

@@ -55,6 +55,11 @@ impl<T: Send + 'static> Bridge<T> {
         self.abandoned.take()
     }
 
+    /// Is there something for [`abandoned`](Self::abandoned) to say?
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.get().is_some()
+    }
+
     fn after(last_id: u64, abandoned: Option<u64>) -> io::Result<Self> {
         Ok(Self {
             completed: Owned::new(Arc::new(Completed::new()?)),
@@ -102,6 +107,13 @@ impl<T: Send + 'static> Bridge<T> {
     pub fn put_back(&self, id: u64, result: T) {
         if let Some(completed) = self.completed.get() {
             completed.put_back(id, result);
+        }
+    }
+
+    /// The same without a signal, for a caller that is about to take it again.
+    pub fn leave(&self, id: u64, result: T) {
+        if let Some(completed) = self.completed.get() {
+            completed.leave(id, result);
         }
     }
 

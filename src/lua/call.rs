@@ -9,9 +9,9 @@ use mlua::prelude::*;
 use super::failure::{self, Invalid};
 use super::fields::{Decode, Fields};
 use super::lock::session;
-use super::operation::{Answer, Outcome, Unwritten, run, run_while_wanted};
+use super::operation::{Answer, Outcome, Plain, Unwritten, run, run_while_wanted};
 use super::options;
-use super::table::build;
+use super::table::{Push, Table, build};
 use crate::etcd::{self, Applied, CallOptions, Client, Received, Unary};
 
 /// One call of the API.
@@ -30,6 +30,8 @@ pub(super) trait Call: Send + 'static {
     const ONCE: bool = false;
     /// Does it read keys, as a store must have had them that was at some revision?
     const READS_KEYS: bool = false;
+    /// Pushes the response, where it is a value as [`Push`] has it and no more.
+    const PUSH: Option<fn(&Self::Response, &mut Table)> = None;
     /// What goes down. Fields that its decoder does not ask for are errors.
     type Request: Decode + Send + 'static;
     /// What comes up.
@@ -65,6 +67,7 @@ impl<R: Unary + Decode> Call for R {
     const BARE: bool = R::RPC.required.is_empty();
     const READS_KEYS: bool = R::RPC.reads_keys();
     const ONCE: bool = R::RPC.writes_keys();
+    const PUSH: Option<fn(&R::Response, &mut Table)> = Some(|response, table| table.push_decoded(response, &[]));
     type Request = R;
     type Response = R::Response;
 
@@ -155,10 +158,24 @@ impl<C: Call> Answer for Done<C> {
         Unwritten { call: C::NAME, applied }
     }
 
+    fn plain(&self) -> Option<Plain<'_>> {
+        (C::PUSH.is_some() && self.result.is_ok()).then_some(Plain::Message(self))
+    }
+
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {
         match self.result {
             Ok(response) => C::encode(lua, response)?.into_lua_multi(lua),
             Err(error) => failure::push(lua, C::NAME, &error),
+        }
+    }
+}
+
+// SAFETY: `PUSH` promises it.
+#[allow(unsafe_code)]
+unsafe impl<C: Call> Push for Done<C> {
+    fn push(&self, table: &mut Table) {
+        if let (Some(push), Ok(response)) = (C::PUSH, &self.result) {
+            push(response, table);
         }
     }
 }

@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use super::client::NativeClient;
 use super::operation::{self, bridge};
 use super::yieldable::IsYieldable;
-use super::{cdata, config, election, failure, json, maintenance, update};
+use super::{cdata, config, election, failure, json, maintenance, take, update};
 use crate::bridge::{self, SubmitError};
 use crate::etcd::{Applied, Client, Code, Error, RPCS, random};
 
@@ -87,6 +87,9 @@ impl LuaUserData for Core {
                 })
                 .inspect_err(|_| bridge.put_back(id, Box::new(unwritten)))
         });
+
+        // taker(waiters) -> a function that writes what has completed into its waiter, see `take`
+        methods.add_method("taker", |lua, _, waiters: LuaTable| take::function(lua, waiters));
 
         // giveup(id): nobody waits for this operation any longer
         methods.add_method("giveup", |lua, _, id: u64| {

@@ -8,7 +8,7 @@ use mlua::prelude::*;
 use super::call::Call;
 use super::failure::Invalid;
 use super::fields::{Decode, Fields};
-use super::table::{Encode, Table, build};
+use super::table::{Encode, Push, Table, build};
 use crate::etcd::pb::{RangeRequest, RangeResponse, ResponseHeader};
 use crate::etcd::wire::{self, Value};
 use crate::etcd::{CallOptions, Client, Received, Result, Unary};
@@ -38,6 +38,10 @@ impl Call for Get {
     const NAME: &'static str = RangeRequest::RPC.name;
     const REQUIRED: &'static [&'static str] = RangeRequest::RPC.required;
     const READS_KEYS: bool = RangeRequest::RPC.reads_keys();
+    const PUSH: Option<fn(&Self::Response, &mut Table)> = Some(|(response, form), table| match form {
+        Form::Pairs => response.push(table),
+        form => Short::new(response, *form).push(table),
+    });
     type Request = (RangeRequest, Form);
     type Response = (Received<RangeResponse>, Form);
 

@@ -13,6 +13,7 @@ use mlua::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::failure;
+use super::table::Push;
 use crate::bridge::Bridge;
 use crate::etcd::{self, Applied, Code};
 
@@ -24,8 +25,19 @@ pub(super) trait Answer: Send {
     /// What the caller gets instead if there is no memory for the values.
     fn unwritten(&self) -> Unwritten;
 
+    /// The value that the caller gets, where it is one and plain.
+    fn plain(&self) -> Option<Plain<'_>> {
+        None
+    }
+
     /// The values that the caller gets.
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue>;
+}
+
+/// A value that is written without anything of mlua's.
+pub(super) enum Plain<'a> {
+    True,
+    Message(&'a dyn Push),
 }
 
 /// What is known of a response that could not be made into tables.

@@ -12,7 +12,7 @@ use mlua::prelude::*;
 
 use super::failure::{self, Invalid};
 use super::fields::seconds;
-use super::operation::{Answer, Outcome, Unwritten, run};
+use super::operation::{Answer, Outcome, Plain, Unwritten, run};
 use super::table::{Encode, Push, Table, build};
 use super::value::Value;
 use crate::bridge::Owned;
@@ -181,6 +181,10 @@ impl Answer for Waited {
             call: self.name,
             applied: Applied::No,
         }
+    }
+
+    fn plain(&self) -> Option<Plain<'_>> {
+        self.in_time.then_some(Plain::True)
     }
 
     fn encode(self: Box<Self>, lua: &Lua) -> LuaResult<LuaMultiValue> {

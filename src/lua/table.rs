@@ -54,13 +54,21 @@ unsafe impl<T: Encode> Push for T {
 pub(super) fn build(lua: &Lua, message: &impl Push) -> LuaResult<LuaValue> {
     // SAFETY: the stack has room for two values, `Table` keeps it balanced, and `Push` promises that no destructor is
     // jumped over.
+    unsafe { lua.exec_raw((), |state| push(state, message)) }
+}
+
+/// Pushes the value of a message.
+///
+/// # Safety
+/// `state` runs in a protected call, of a function that owns nothing, and the stack has room for two values.
+#[allow(unsafe_code)]
+pub(super) unsafe fn push(state: *mut ffi::lua_State, message: &dyn Push) {
+    // SAFETY: the caller promises it.
     unsafe {
-        lua.exec_raw((), |state| {
-            push_constructors(state);
-            let constructors = ffi::lua_gettop(state);
-            message.push(&mut Table { state, constructors });
-            ffi::lua_replace(state, constructors);
-        })
+        push_constructors(state);
+        let constructors = ffi::lua_gettop(state);
+        message.push(&mut Table { state, constructors });
+        ffi::lua_replace(state, constructors);
     }
 }
 

@@ -11,7 +11,7 @@ use super::call::Call;
 use super::failure::Invalid;
 use super::fields::{Decode, Fields};
 use super::messages::key_range;
-use super::table::build;
+use super::table::{Table, build};
 use super::value::Value;
 use crate::etcd::pb::compare::{CompareTarget, TargetUnion};
 use crate::etcd::pb::request_op::Request;
@@ -31,6 +31,7 @@ impl Call for Txn {
     const NAME: &'static str = "txn";
     const READS_KEYS: bool = true;
     const ONCE: bool = true;
+    const PUSH: Option<fn(&TxnResponse, &mut Table)> = Some(|response, table| table.push_decoded(response, &[]));
     type Request = TxnRequest;
     type Response = TxnResponse;
 

@@ -10,26 +10,47 @@ local failure = require "silly.store.etcd.failure"
 local object = require "silly.store.etcd.object"
 local protect = require "silly.store.etcd.protect"
 
--- operation id -> its waiter: { done, owner, loop, co, [1..3] = results, [ID], [NEXT] }
+local loadstring = rawget(_G, "loadstring") -- Lua 5.1's `load` takes no text
+
+-- Only on Lua 5.1 is the coroutine to resume another than the one that waits.
+local outermost = protect.pcall ~= pcall and protect.outermost
+
+-- operation id -> its waiter, a list that starts with the results; src/lua/take.rs writes those and sets DONE.
 local waiters = {}
 local inflight = 0
 
--- The fields of a waiter that have no name, so that it stays small: its operation, and the next of the list below.
-local ID, NEXT = 4, 5
+-- The places in a waiter: has its operation completed; which that is; the coroutine to wake, false where the caller has
+-- gone; the object whose operation it is, which the collector spares meanwhile; the method; the next of the list below.
+local DONE, ID, CO, OWNER, NAME, NEXT = 4, 5, 6, 7, 8, 9
+
+-- What loops see of them.
+local VISIBLE = { done = DONE, owner = OWNER, name = NAME }
+
+local waiter_mt = {
+	__index = function(waiter, name)
+		local place = VISIBLE[name]
+		return place and waiter[place]
+	end,
+}
+
+local take = core:taker(waiters)
 
 -- The waiters that are done and were not woken, since somebody blocked then. A list and no table, which might have to
 -- grow when there is no memory.
 local first, last ---@type table?, table
 
 local function wake(waiter)
-	-- None where the caller has gone meanwhile.
-	if waiter.co then
-		waiter.loop.wake(waiter.co, waiter)
+	local co = waiter[CO]
+	if co then
+		local loop = waiter[OWNER].loop
+		-- The caller may run right now, and forget the owner.
+		waiter[OWNER] = false
+		loop.wake(co, waiter)
 	end
 end
 
 local function keep(waiter)
-	if not waiter.co then
+	if not waiter[CO] then
 		return
 	elseif first then
 		last[NEXT] = waiter
@@ -60,28 +81,39 @@ local function finish(id, give, a, b, c)
 	end
 	waiters[id] = nil
 	inflight = inflight - 1
-	waiter[1], waiter[2], waiter[3] = a, b, c
-	waiter.done, waiter.owner = true, nil
+	waiter[1], waiter[2], waiter[3], waiter[DONE] = a, b or false, c, true
 	give(waiter)
 end
 
--- Hands out what has completed, by `give`. Returns how many operations have not.
-local function drain(get, give)
+-- Finishes what `take` leaves to others, by `give`. Says whether there was something.
+local function finish_next(next_result, give)
+	local id, a, b, c = next_result(core)
+	if not id then
+		return false
+	elseif id > 0 then
+		finish(id, give, a, b, c)
+	else
+		-- This is a forked child: what was under way up to this id is the parent's.
+		local old = {}
+		for waiting in pairs(waiters) do
+			old[#old + 1] = waiting <= -id and waiting or nil
+		end
+		for _, waiting in ipairs(old) do
+			finish(waiting, give, a, b, c)
+		end
+	end
+	return true
+end
+
+-- Takes what has completed, and hands it out by `give`. Returns how many operations have not.
+local function drain(next_result, give)
 	while true do
-		local id, a, b, c = get(core)
-		if not id then
+		local waiter = take()
+		if waiter then
+			inflight = inflight - 1
+			give(waiter)
+		elseif waiter == nil or not finish_next(next_result, give) then
 			return inflight
-		elseif id > 0 then
-			finish(id, give, a, b, c)
-		else
-			-- This is a forked child: what was under way up to this id is the parent's.
-			local old = {}
-			for waiting in pairs(waiters) do
-				old[#old + 1] = waiting <= -id and waiting or nil
-			end
-			for _, waiting in ipairs(old) do
-				finish(waiting, give, a, b, c)
-			end
 		end
 	end
 end
@@ -97,8 +129,10 @@ end
 
 -- loop -> its pump
 local pumps = setmetatable({}, { __mode = "k" })
--- The pumps whose loops watch the core: from `start` until they are told that nothing is in flight.
+-- The pumps whose loops watch the core: from `start` until they are told that nothing is in flight. STEADY where until
+-- then the loop need not be started again.
 local watching = {}
+local STEADY = {}
 
 -- Where the last result was taken, the loops that still watch must hear of it.
 local function tell(left)
@@ -126,7 +160,7 @@ local function newpump()
 end
 
 -- The same for a caller that blocks.
-local function take()
+local function take_and_keep()
 	local left = drain(core.next, keep)
 	tell(left)
 	return left
@@ -134,15 +168,15 @@ end
 
 local function block()
 	core:wait()
-	take()
+	take_and_keep()
 end
 
 -- The caller has gone, or waits no longer: nobody takes its results.
 local function give_up(waiter)
-	waiter.co = false
-	if not waiter.done then
+	waiter[CO] = false
+	if not waiter[DONE] then
 		local id = waiter[ID]
-		waiters[id], waiter.owner, waiter.done = nil, nil, true
+		waiters[id], waiter[OWNER], waiter[DONE] = nil, false, true
 		inflight = inflight - 1
 		core:giveup(id)
 		tell(inflight)
@@ -151,10 +185,10 @@ end
 
 local function blocked(loop, waiter)
 	local wait, ok, problem = loop.block or block, true, nil
-	while ok and not waiter.done and not problem do
-		ok, problem = pcall(wait, core, take)
+	while ok and not waiter[DONE] and not problem do
+		ok, problem = pcall(wait, core, take_and_keep)
 	end
-	local done = waiter.done
+	local done = waiter[DONE]
 	give_up(waiter)
 	if first then
 		core:poke() -- now, as waiting would have taken it for a response
@@ -165,33 +199,30 @@ local function blocked(loop, waiter)
 	return not done and problem
 end
 
-local function park(loop, waiter)
-	local problem, code
-	repeat
-		problem, code = loop.park(waiter)
-	until waiter.done or problem
-	local done = waiter.done
-	give_up(waiter)
-	return not done and problem, code
-end
+-- Waits until the waiter is done. Returns why the call ends, if it does so before that, and with which code. From Lua
+-- 5.4 on a coroutine that is closed while it waits gives up too.
+local closed = _VERSION >= "Lua 5.4"
+local park = assert((loadstring or load)(([[
+	local DONE = ...
+	return function(loop, waiter)
+		local guarded CLOSE = waiter
+		local park, problem, code = loop.park, nil, nil
+		repeat
+			problem, code = park(waiter)
+		until waiter[DONE] or problem
+		return not waiter[DONE] and problem, code
+	end
+]]):gsub("CLOSE", closed and "<close>" or "")))(DONE)
 
-if _VERSION >= "Lua 5.4" then
-	-- A coroutine that is closed while it waits gives up too.
-	local guard = assert(load [[
-		local park, mt = ...
-		return function(loop, waiter)
-			local guarded <close> = setmetatable(waiter, mt)
-			return park(loop, waiter)
-		end
-	]])
-	park = guard(park, { __close = give_up })
+if closed then
+	waiter_mt.__close = give_up
 elseif protect.pcall == pcall then
 	-- One in which an error is raised does so everywhere.
 	local unguarded = park
 	function park(loop, waiter)
 		local ok, problem, code = pcall(unguarded, loop, waiter)
+		give_up(waiter)
 		if not ok then
-			give_up(waiter)
 			error(problem, 0)
 		end
 		return problem, code
@@ -200,13 +231,15 @@ else
 	-- On Lua 5.1 a metamethod or a finalizer fails to suspend its coroutine, which goes on, and may come here again.
 	local unguarded, waiting = park, setmetatable({}, { __mode = "k" })
 	function park(loop, waiter)
-		local co = type(waiter.co) == "thread" and waiter.co or coroutine.running()
+		local co = waiter[CO]
+		co = type(co) == "thread" and co or coroutine.running()
 		if waiting[co] then
 			give_up(waiting[co])
 		end
 		waiting[co] = waiter
 		local problem, code = unguarded(loop, waiter)
 		waiting[co] = nil
+		give_up(waiter)
 		return problem, code
 	end
 end
@@ -223,11 +256,13 @@ local function start(loop, waiter)
 	end
 	local outer = starting
 	starting = loop
-	local ok, problem = pcall(loop.start, core, pump, give_up)
+	local ok, steady = pcall(loop.start, core, pump, give_up)
 	starting = outer
 	if not ok then
 		give_up(waiter)
-		error(problem, 0)
+		error(steady, 0)
+	elseif steady and watching[pump] then
+		watching[pump] = STEADY
 	end
 end
 
@@ -248,8 +283,7 @@ local function await(owner, native, name, request, more)
 	end
 	-- With room for what `pump` will write: it must not fail for lack of memory. Before the operation is submitted, since
 	-- making it may run finalizers, whose calls take all results that are there.
-	---@type table
-	local waiter = { false, false, false, false, false, owner = owner, loop = loop, done = false, co = false }
+	local waiter = setmetatable({ false, false, false, false, false, false, owner, name, false }, waiter_mt)
 	local id, message, info = native[name](native, request, more)
 	if not id then
 		return nil, message, info
@@ -259,19 +293,21 @@ local function await(owner, native, name, request, more)
 	if not co then
 		problem = blocked(loop, waiter)
 	else
-		start(loop, waiter)
-		waiter.co = protect.outermost(co)
-		if name == "watch" then
-			waiter.watching = true
+		if watching[pumps[loop]] ~= STEADY then
+			start(loop, waiter)
 		end
-		if not waiter.done then
+		waiter[CO] = outermost and outermost(co) or co
+		if not waiter[DONE] then
 			problem, code = park(loop, waiter)
 		end
 	end
 	if problem then
 		return failure(name, code or "cancelled", problem, (name == "read" or name == "watch") and "no" or "maybe")
 	end
-	return waiter[1], waiter[2], waiter[3]
+	if waiter[2] then
+		return waiter[1], waiter[2], waiter[3]
+	end
+	return waiter[1], nil, nil
 end
 
 return await

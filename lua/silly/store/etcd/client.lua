@@ -25,6 +25,8 @@ local session = require "silly.store.etcd.session"
 local stm = require "silly.store.etcd.stm"
 local watch = require "silly.store.etcd.watch"
 
+local getmetatable = getmetatable
+
 ---@class silly.store.etcd.client
 ---@field native silly.store.etcd.native.client
 ---@field loop silly.store.etcd.loop
@@ -42,7 +44,10 @@ for _, name in ipairs(core:calls()) do
 	if not name:find(".", 1, true) then
 		---@async
 		client[name] = function(self, req, more)
-			return await(self, check(self, name).native, name, req, more)
+			if getmetatable(self) ~= mt then
+				check(self, name)
+			end
+			return await(self, self.native, name, req, more)
 		end
 	end
 end

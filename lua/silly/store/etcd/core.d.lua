@@ -12,6 +12,12 @@ local core = {}
 ---@return any ... its results
 function core:next() end
 
+--- What writes results into `waiters`, by the ids of their operations: returns the waiter that is done now, nil where
+--- nothing has completed, false where `next` is to be asked.
+---@param waiters table<integer, table>
+---@return fun(): table|false|nil
+function core:taker(waiters) end
+
 --- Milliseconds since 1970.
 ---@return integer
 function core:now() end

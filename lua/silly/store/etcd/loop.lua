@@ -3,10 +3,12 @@
 -- A loop is a table of functions, all called on the Lua thread:
 --   current()          the handle of the running coroutine if it may be suspended now, else nil: the call then blocks;
 --                      nil and a text where it must not block either: the call ends with that, before it is submitted
---   park(waiter)       suspends the caller; may return early, the caller looks at `waiter.done`
+--   park(waiter)       suspends the caller; may return early, the caller looks at `waiter.done`; returns nil, or why
+--                      the call ends where that is false
 --   wake(co, waiter)   resumes the caller that `current` named; called by `pump`
 --   start(core, pump, give_up)  something is in flight: call `pump` whenever the core signals; may be called again and
---                      again. `give_up(waiter)` is for a caller that will never be resumed
+--                      again, but where it returns true not before `pump` has returned 0. `give_up(waiter)` is for a
+--                      caller that will never be resumed
 --   block(core, pump)  optional: what a caller does that may not be suspended; waits and pumps once
 --   go(f, ...)         optional: runs `f` as a caller that may be suspended
 --   exiting(pause)     optional: returns a text once the host is about to end, as nothing is watched then; with `pause`

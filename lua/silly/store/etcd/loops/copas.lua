@@ -23,9 +23,9 @@ function loop.current()
 	end
 end
 
-function loop.park(waiter)
+function loop.park()
 	pause()
-	return coroutines.early(waiter)
+	return coroutines.EARLY
 end
 
 function loop.wake(co)

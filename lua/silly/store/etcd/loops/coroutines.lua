@@ -103,19 +103,16 @@ local WAITS = setmetatable({}, {
 })
 
 --- What `park` of a loop returns: why the call ends, where its caller was resumed before the waiter was done.
----@param waiter table
----@return string? problem
-function coroutines.early(waiter)
-	return not waiter.done and "the coroutine was resumed before the answer came, not by its loop" or nil
-end
+coroutines.EARLY = "the coroutine was resumed before the answer came, not by its loop"
+
+local EARLY = coroutines.EARLY
 
 --- Suspends the caller.
 ---@async
----@param waiter table
----@return string? problem
-function coroutines.park(waiter)
+---@return string problem
+function coroutines.park()
 	coroutine.yield(WAITS)
-	return coroutines.early(waiter)
+	return EARLY
 end
 
 --- The text of any error value, with a traceback.

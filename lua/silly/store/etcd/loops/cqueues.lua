@@ -24,7 +24,7 @@ function loop.park(waiter)
 	if not waiter.done then
 		waiter.condition:wait()
 	end
-	return coroutines.early(waiter)
+	return coroutines.EARLY
 end
 
 function loop.wake(_, waiter)

@@ -121,7 +121,7 @@ local function look()
 			give_up(waiter)
 		elseif exiting and owner and owner.client then
 			owner:close()
-		elseif exiting and waiter.watching then
+		elseif exiting and waiter.name == "watch" then
 			waiter.semaphore:post(1)
 		end
 	end
@@ -181,7 +181,7 @@ function openresty.park(waiter)
 	if not waiter.semaphore:wait(reading and LONG or SHORT) then
 		pump()
 	end
-	if waiter.watching and not waiter.done and ngx.worker.exiting() then
+	if waiter.name == "watch" and not waiter.done and ngx.worker.exiting() then
 		parked[waiter] = nil
 		return EXITING, "closed"
 	end

@@ -23,9 +23,9 @@ function silly.current()
 end
 
 ---@async
-function silly.park(waiter)
+function silly.park()
 	task.wait()
-	return coroutines.early(waiter)
+	return coroutines.EARLY
 end
 
 function silly.wake(co)

@@ -15,7 +15,7 @@ local watcher, used, timing
 
 function loop.park(waiter)
 	skynet.wait(waiter)
-	return coroutines.early(waiter)
+	return coroutines.EARLY
 end
 
 function loop.wake(_, waiter)

@@ -4,15 +4,16 @@ local coroutines = require "silly.store.etcd.loops.coroutines"
 
 local standalone = {}
 
-local runtime = coroutines.runtime
+local runtime, EARLY, loaded = coroutines.runtime, coroutines.EARLY, package.loaded
 
 -- The runtime, once it was loaded, and what a caller does that is interrupted.
 local task, give_up ---@type any, function
 
 function standalone.current()
-	local loaded = runtime()
-	if loaded then
-		task = loaded
+	if loaded["silly.task"] ~= task then
+		task = runtime()
+	end
+	if task then
 		return task._inside()
 	end
 end
@@ -20,11 +21,11 @@ end
 ---@async
 function standalone.park(waiter)
 	task._park("WAIT", waiter, give_up) -- without looking again at what `current` has just seen
-	return coroutines.early(waiter)
+	return EARLY
 end
 
 function standalone.wake(co, waiter)
-	task._wake(co, waiter)
+	task._ready(co, waiter)
 end
 
 function standalone.block(core, take)
@@ -50,6 +51,7 @@ end
 function standalone.start(_, pump, forget)
 	give_up = forget
 	task._poll(pump)
+	return true
 end
 
 return standalone
