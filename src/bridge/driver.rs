@@ -5,25 +5,26 @@
 //! thread takes over as soon as somebody sleeps, and when no Lua thread has driven for a while. It lets go when the
 //! last sleeper is woken, which then drives by itself. Lua threads that never wait here never drive.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, unconstrained};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::signals::Blocked;
-use super::wake::Wake;
+use super::wake;
 
 /// An operation, to be run to its end.
 pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -52,7 +53,7 @@ pub(super) struct Driver {
     /// Counts the times that a Lua thread has driven.
     turns: AtomicUsize,
     /// Raised to have the own thread look whether it is needed.
-    bell: Wake,
+    bell: wake::Wake,
 }
 
 /// tokio, and the operations that were submitted. One task of its polls them all, and so is woken without a system
@@ -81,6 +82,12 @@ struct Submitted {
 #[derive(Default)]
 struct Batch {
     tasks: Vec<Task>,
+    /// Those that were not woken since their first poll, by the number of their waker; `None` during that.
+    asleep: HashMap<u64, Option<Task>>,
+    /// The last of these numbers.
+    numbered: u64,
+    /// Of the tokio that there is.
+    tokio: Option<Handle>,
     /// Some thread drives. One that begins to takes what is there already, and need not be woken.
     driven: bool,
 }
@@ -94,19 +101,46 @@ impl Driver {
             sleepers: AtomicUsize::new(0),
             let_go: Notify::new(),
             turns: AtomicUsize::new(0),
-            bell: Wake::new()?,
+            bell: wake::Wake::new()?,
         })
     }
 
     /// Runs `task` on the thread that drives.
     pub(super) fn spawn(&self, task: Task) {
-        let unseen = {
+        self.submitted.push(task);
+    }
+
+    /// The same, of one that is likely to wait at first: it is polled right here, and the thread that drives hears of it
+    /// once it is woken. Mostly that thread does so itself, and saves being woken for a look.
+    pub(super) fn spawn_asleep(&self, mut task: Task) {
+        let (number, tokio) = {
             let mut batch = self.submitted.batch();
-            batch.tasks.push(task);
-            batch.driven && batch.tasks.len() == 1
+            batch.numbered += 1;
+            let number = batch.numbered;
+            batch.asleep.insert(number, None);
+            (number, batch.tokio.clone())
         };
-        if unseen {
-            self.submitted.taker.wake();
+        let waker = Waker::from(Arc::new(Asleep {
+            submitted: self.submitted.clone(),
+            number,
+        }));
+        let polled = {
+            let _context = tokio.as_ref().map(Handle::enter);
+            task.as_mut().poll(&mut Context::from_waker(&waker))
+        };
+        let woken = {
+            let mut batch = self.submitted.batch();
+            match batch.asleep.get_mut(&number) {
+                Some(place) if polled.is_pending() => {
+                    *place = Some(task);
+                    return;
+                }
+                place => place.is_none(),
+            }
+        };
+        match polled {
+            Poll::Pending if woken => self.submitted.push(task),
+            _ => drop(self.submitted.batch().asleep.remove(&number)),
         }
     }
 
@@ -199,10 +233,12 @@ impl Driver {
             operations, runtime, ..
         } = std::mem::replace(&mut *tokio, new);
         let operations = std::mem::take(&mut *operations.lock().unwrap_or_else(PoisonError::into_inner));
+        let asleep = std::mem::take(&mut self.submitted.batch().asleep);
         let _ = catch_unwind(AssertUnwindSafe(|| {
             // What they leave behind is the runtime's.
             let _context = runtime.enter();
             drop(operations);
+            drop(asleep);
         }));
         // Without waiting for a name that is being looked up.
         let _ = catch_unwind(AssertUnwindSafe(|| runtime.shutdown_background()));
@@ -212,6 +248,17 @@ impl Driver {
 impl Submitted {
     fn batch(&self) -> MutexGuard<'_, Batch> {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, task: Task) {
+        let unseen = {
+            let mut batch = self.batch();
+            batch.tasks.push(task);
+            batch.driven && batch.tasks.len() == 1
+        };
+        if unseen {
+            self.taker.wake();
+        }
     }
 
     /// Somebody drives from now on. Called on that thread, inside of tokio, where waking a task is no system call.
@@ -247,6 +294,21 @@ impl Submitted {
     }
 }
 
+/// Wakes a task that is asleep: from then on it is like all others.
+struct Asleep {
+    submitted: Arc<Submitted>,
+    number: u64,
+}
+
+impl Wake for Asleep {
+    fn wake(self: Arc<Self>) {
+        let task = self.submitted.batch().asleep.remove(&self.number).flatten();
+        if let Some(task) = task {
+            self.submitted.push(task);
+        }
+    }
+}
+
 impl Tokio {
     fn new(submitted: &Arc<Submitted>) -> io::Result<Self> {
         // It starts threads for files and names, from whichever thread drives.
@@ -255,6 +317,7 @@ impl Tokio {
             .enable_all()
             .on_thread_start(block_signals)
             .build()?;
+        submitted.batch().tokio = Some(runtime.handle().clone());
         let operations = Operations::default();
         let (submitted, polled) = (submitted.clone(), operations.clone());
         // Unconstrained: else one operation would have to yield for what others have done.

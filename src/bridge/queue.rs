@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::completed::Completed;
+use super::driver::{Driver, Task};
 use super::loopback::Loopback;
 use super::owned::Owned;
 use super::runtime::Runtime;
@@ -76,6 +77,24 @@ impl<T: Send + 'static> Bridge<T> {
         operation: impl Future<Output = T> + Send + 'static,
         panicked: fn() -> T,
     ) -> Result<u64, SubmitError> {
+        self.submit_by(Driver::spawn, operation, panicked)
+    }
+
+    /// The same of one that is likely to wait at first, for what another operation or a stream brings.
+    pub fn submit_asleep(
+        &self,
+        operation: impl Future<Output = T> + Send + 'static,
+        panicked: fn() -> T,
+    ) -> Result<u64, SubmitError> {
+        self.submit_by(Driver::spawn_asleep, operation, panicked)
+    }
+
+    fn submit_by(
+        &self,
+        spawn: fn(&Driver, Task),
+        operation: impl Future<Output = T> + Send + 'static,
+        panicked: fn() -> T,
+    ) -> Result<u64, SubmitError> {
         let completed = self.completed.get().ok_or(SubmitError::Forked)?.clone();
         let id = self.last_id.get() + 1;
         let runtime = Runtime::get()?;
@@ -86,11 +105,13 @@ impl<T: Send + 'static> Bridge<T> {
             result: None,
             panicked,
         };
-        runtime.spawn(Box::pin(async move {
+        // Before anything can complete.
+        self.last_id.set(id);
+        let task = Box::pin(async move {
             let mut pending = pending;
             pending.result = AssertUnwindSafe(operation).catch_unwind().await.ok();
-        }));
-        self.last_id.set(id);
+        });
+        spawn(runtime, task);
         Ok(id)
     }
 

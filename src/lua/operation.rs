@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure;
 use super::table::Push;
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, SubmitError};
 use crate::etcd::{self, Applied, Code};
 
 /// The result of an operation on its way to the Lua thread.
@@ -111,7 +111,23 @@ pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome
 
 /// Submits an operation of the call `name`.
 pub(super) fn run(lua: &Lua, name: &'static str, operation: BoxFuture<'static, Outcome>) -> LuaResult<LuaMultiValue> {
-    match bridge(lua)?.submit(operation, || Box::new(Panicked)) {
+    let submitted = bridge(lua)?.submit(operation, || Box::new(Panicked));
+    begun(lua, name, submitted)
+}
+
+/// The same of one that is likely to wait at first, for what a stream brings.
+pub(super) fn run_asleep(
+    lua: &Lua,
+    name: &'static str,
+    operation: BoxFuture<'static, Outcome>,
+) -> LuaResult<LuaMultiValue> {
+    let submitted = bridge(lua)?.submit_asleep(operation, || Box::new(Panicked));
+    begun(lua, name, submitted)
+}
+
+/// The id of an operation, or why there is none.
+fn begun(lua: &Lua, name: &str, submitted: Result<u64, SubmitError>) -> LuaResult<LuaMultiValue> {
+    match submitted {
         Ok(id) => id.into_lua_multi(lua),
         Err(error) => failure::push(lua, name, &etcd::Error::new(Code::Unavailable, error.to_string())),
     }

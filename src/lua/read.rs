@@ -12,7 +12,7 @@ use mlua::prelude::*;
 
 use super::failure::{self, Invalid};
 use super::fields::seconds;
-use super::operation::{Answer, Outcome, Plain, Unwritten, run};
+use super::operation::{Answer, Outcome, Plain, Unwritten, run_asleep};
 use super::table::{Encode, Push, Table, build};
 use super::value::Value;
 use crate::bridge::Owned;
@@ -138,7 +138,7 @@ where
             let in_time = stream.wait(limit).await;
             Box::new(Waited { name, in_time }) as Outcome
         };
-        run(lua, name, waiting.boxed())
+        run_asleep(lua, name, waiting.boxed())
     }
 
     fn close(&self) {

@@ -62,7 +62,7 @@ fn the_own_thread_drives_on_while_somebody_sleeps() {
     driver.sleep();
     driver.woken();
     let mut let_go = Box::pin(driver.let_go.notified());
-    let context = &mut Context::from_waker(std::task::Waker::noop());
+    let context = &mut Context::from_waker(Waker::noop());
     assert!(let_go.as_mut().poll(context).is_pending(), "one sleeps still");
     driver.woken();
     assert!(let_go.as_mut().poll(context).is_ready());
@@ -71,7 +71,7 @@ fn the_own_thread_drives_on_while_somebody_sleeps() {
 #[test]
 fn a_burst_of_submissions_wakes_the_taker_once() {
     struct Count(AtomicUsize);
-    impl std::task::Wake for Count {
+    impl Wake for Count {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
@@ -111,6 +111,57 @@ fn a_submission_wakes_nobody_where_nobody_drives() {
 }
 
 #[test]
+fn one_that_waits_is_left_alone_until_it_is_woken() {
+    let driver = Driver::new().unwrap();
+    let (done, finished) = tokio::sync::oneshot::channel();
+    let (bring, brought) = tokio::sync::oneshot::channel::<()>();
+    driver.spawn_asleep(Box::pin(async move {
+        brought.await.unwrap();
+        done.send(()).unwrap();
+    }));
+    driver.turn(yield_now());
+    assert!(driver.submitted.batch().tasks.is_empty());
+    assert!(driver.tokio.lock().unwrap().operations.lock().unwrap().is_empty());
+    driver.spawn(Box::pin(async move { bring.send(()).unwrap() }));
+    driver.turn(async move { finished.await.unwrap() });
+    assert!(driver.submitted.batch().asleep.is_empty());
+}
+
+#[test]
+fn one_that_need_not_wait_is_done_at_once() {
+    let driver = Driver::new().unwrap();
+    let ended = Arc::new(());
+    let held = ended.clone();
+    driver.spawn_asleep(Box::pin(async move { drop(held) }));
+    assert_eq!(Arc::strong_count(&ended), 1);
+    assert!(driver.submitted.batch().asleep.is_empty());
+}
+
+#[test]
+fn one_that_is_woken_while_it_is_polled_goes_on() {
+    let driver = Driver::new().unwrap();
+    let (done, finished) = tokio::sync::oneshot::channel();
+    driver.spawn_asleep(Box::pin(async move {
+        yield_once().await;
+        done.send(()).unwrap();
+    }));
+    driver.turn(async move { finished.await.unwrap() });
+}
+
+/// Wakes its task before it waits.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[test]
 fn operations_end_with_a_tokio_that_breaks() {
     struct Breaks;
     impl Drop for Breaks {
@@ -120,11 +171,14 @@ fn operations_end_with_a_tokio_that_breaks() {
     }
     let driver = Driver::new().unwrap();
     let ended = Arc::new(());
-    let held = ended.clone();
-    driver.spawn(Box::pin(async move {
-        let _held = held;
-        pending().await
-    }));
+    for spawn in [Driver::spawn, Driver::spawn_asleep] {
+        let held = ended.clone();
+        let waiting = async move {
+            let _held = held;
+            pending().await
+        };
+        spawn(&driver, Box::pin(waiting));
+    }
     let breaks = Breaks;
     driver.spawn(Box::pin(async move { drop(breaks) }));
     driver.turn(pending());
