@@ -4,12 +4,13 @@
 //! under that id, the response. The calls of the table in `src/etcd/rpc.rs` have that shape by rule.
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use mlua::prelude::*;
 
 use super::failure::{self, Invalid};
 use super::fields::{Decode, Fields};
 use super::lock::session;
-use super::operation::{Answer, Outcome, Plain, Unwritten, run, run_while_wanted};
+use super::operation::{Answer, Outcome, Plain, Unwritten, begin, run, run_while_wanted};
 use super::options;
 use super::table::{Push, Table, build};
 use crate::etcd::{self, Applied, CallOptions, Client, Received, Unary};
@@ -104,9 +105,13 @@ pub(super) fn decode<C: Call>(
         (request, LuaNil) => Fields::new(lua, C::NAME, C::REQUIRED, request),
         (_, more) => Err(Fields::second(lua, C::NAME, more)),
     }?;
-    let request = C::Request::decode(&mut fields)?;
-    let options = options::request::<C>(&mut fields, client)?;
-    let once = if C::ONCE { session(&mut fields, "once")? } else { None };
+    decode_fields::<C>(&mut fields, client)
+}
+
+fn decode_fields<C: Call>(fields: &mut Fields<'_>, client: &Client) -> Result<Decoded<C>, Invalid> {
+    let request = C::Request::decode(fields)?;
+    let options = options::request::<C>(fields, client)?;
+    let once = if C::ONCE { session(fields, "once")? } else { None };
     fields.check()?;
     C::check(&request, &options).map_err(|(field, reason)| fields.field(field, reason))?;
     let once = once.map(|session| client.once(&session)).transpose();
@@ -125,20 +130,36 @@ pub(super) fn submit<C: Call>(
     request: LuaValue,
     more: &LuaValue,
 ) -> LuaResult<LuaMultiValue> {
-    let Decoded {
-        request,
-        options,
-        client,
-    } = match decode::<C>(lua, client, request, more) {
-        Ok(decoded) => decoded,
+    let running = match decode::<C>(lua, client, request, more) {
+        Ok(decoded) => decoded.run(),
         Err(invalid) => return failure::invalid(lua, &invalid),
     };
-    let writes = C::writes(&request);
-    let running = C::run(client, request, options).map(move |result| Box::new(Done::<C> { result, writes }) as Outcome);
-    // Boxed before it is moved about: it holds a whole call.
     match C::WAITS {
-        true => run_while_wanted(lua, C::NAME, running.boxed()),
-        false => run(lua, C::NAME, running.boxed()),
+        true => run_while_wanted(lua, C::NAME, running),
+        false => run(lua, C::NAME, running),
+    }
+}
+
+/// Decodes a request of call `C` that is in these fields, and submits it. Returns the id of the operation, if all is
+/// well.
+pub(super) fn submit_fields<C: Call>(mut fields: Fields<'_>, client: &Client) -> Option<u64> {
+    let running = decode_fields::<C>(&mut fields, client).ok()?.run();
+    begin(fields.lua(), running).ok()?.ok()
+}
+
+impl<C: Call> Decoded<C> {
+    /// The operation. Boxed before it is moved about: it holds a whole call.
+    fn run(self) -> BoxFuture<'static, Outcome> {
+        let Self {
+            request,
+            options,
+            client,
+        } = self;
+        let writes = C::writes(&request);
+        let running = C::run(client, request, options);
+        running
+            .map(move |result| Box::new(Done::<C> { result, writes }) as Outcome)
+            .boxed()
     }
 }
 

@@ -1,27 +1,26 @@
 //! The native half of a client object: a handle on the Rust client, with the calls as methods.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use mlua::prelude::*;
 
 use super::cache::Discover;
-use super::call::{Call, submit};
+use super::call::{self, Call};
 use super::election::{Leader, Observe};
 use super::get::Get;
 use super::lock::{Campaign, Lock};
 use super::registration::Register;
 use super::value::Value;
-use super::{failure, lease, maintenance, stm, txn, watch};
+use super::{failure, lease, maintenance, stm, submit, txn, watch};
 use crate::bridge::Owned;
 use crate::etcd::{CacheRequest, Client, Code, Error, Increment, ScanRequest, SessionRequest, Swap, pb, rpcs};
 
 #[derive(Default)]
 pub(super) struct NativeClient {
     /// None in one that is made for its type alone.
-    handle: Option<Owned<Handle>>,
+    handle: Option<Rc<Owned<Handle>>>,
     endpoints: String,
-    /// Of a namespace, that it was closed: its client lives on.
-    is_left: Cell<bool>,
 }
 
 impl NativeClient {
@@ -31,10 +30,14 @@ impl NativeClient {
 
     fn of(client: Client, is_whole: bool) -> Self {
         let endpoints = client.to_string();
-        Self {
-            handle: Some(Owned::new(Handle { client, is_whole })),
-            endpoints,
+        let handle = Handle {
+            client,
+            is_whole,
             is_left: Cell::new(false),
+        };
+        Self {
+            handle: Some(Rc::new(Owned::new(handle))),
+            endpoints,
         }
     }
 
@@ -48,13 +51,14 @@ impl NativeClient {
     }
 
     fn is_closed(&self) -> bool {
-        self.is_left.get() || self.client().is_none_or(Client::is_closed)
+        self.handle().and_then(Handle::open).is_none_or(Client::is_closed)
     }
 
     fn close(&self) {
         match self.handle() {
-            Some(Handle { client, is_whole: true }) => client.close(),
-            _ => self.is_left.set(true),
+            Some(handle) if handle.is_whole => handle.client.close(),
+            Some(handle) => handle.is_left.set(true),
+            None => {}
         }
     }
 
@@ -79,9 +83,18 @@ const NAMESPACE: &str = "namespace";
 const CLOSED: &str = "the namespace is closed";
 
 /// A client that Lua has forgotten is closed, though operations of it may be under way; a namespace of it is not.
-struct Handle {
+pub(super) struct Handle {
     client: Client,
     is_whole: bool,
+    /// Of a namespace, that it was closed: its client lives on.
+    is_left: Cell<bool>,
+}
+
+impl Handle {
+    /// The client, unless it is that of a namespace which was closed.
+    pub(super) fn open(&self) -> Option<&Client> {
+        (!self.is_left.get()).then_some(&self.client)
+    }
 }
 
 impl Drop for Handle {
@@ -98,40 +111,52 @@ impl LuaUserData for NativeClient {
             ($($service:ident of $handle:ident, $prefix:literal {
                 $($(#[$doc:meta])* $name:ident $required:tt { $request:ident $($row:tt)* })*
             })*) => {
-                $($(add(methods, <pb::$request as Call>::NAME, submit::<pb::$request>);)*)*
+                $($(add(methods, <pb::$request as Call>::NAME, call::submit::<pb::$request>);)*)*
             };
         }
         rpcs!(register);
         // In the place of the row's, since it takes more.
-        add(methods, Get::NAME, submit::<Get>);
-        add(methods, txn::Txn::NAME, submit::<txn::Txn>);
-        add(methods, lease::Grant::NAME, submit::<lease::Grant>);
-        add(methods, lease::Keepalive::NAME, submit::<lease::Keepalive>);
-        add(methods, watch::Watch::NAME, submit::<watch::Watch>);
-        add(methods, ScanRequest::NAME, submit::<ScanRequest>);
-        add(methods, CacheRequest::NAME, submit::<CacheRequest>);
-        add(methods, Discover::NAME, submit::<Discover>);
-        add(methods, Register::NAME, submit::<Register>);
-        add(methods, SessionRequest::NAME, submit::<SessionRequest>);
-        add(methods, Lock::NAME, submit::<Lock>);
-        add(methods, Campaign::NAME, submit::<Campaign>);
-        add(methods, Leader::NAME, submit::<Leader>);
-        add(methods, Observe::NAME, submit::<Observe>);
+        add(methods, Get::NAME, call::submit::<Get>);
+        add(methods, txn::Txn::NAME, call::submit::<txn::Txn>);
+        add(methods, lease::Grant::NAME, call::submit::<lease::Grant>);
+        add(methods, lease::Keepalive::NAME, call::submit::<lease::Keepalive>);
+        add(methods, watch::Watch::NAME, call::submit::<watch::Watch>);
+        add(methods, ScanRequest::NAME, call::submit::<ScanRequest>);
+        add(methods, CacheRequest::NAME, call::submit::<CacheRequest>);
+        add(methods, Discover::NAME, call::submit::<Discover>);
+        add(methods, Register::NAME, call::submit::<Register>);
+        add(methods, SessionRequest::NAME, call::submit::<SessionRequest>);
+        add(methods, Lock::NAME, call::submit::<Lock>);
+        add(methods, Campaign::NAME, call::submit::<Campaign>);
+        add(methods, Leader::NAME, call::submit::<Leader>);
+        add(methods, Observe::NAME, call::submit::<Observe>);
         add(methods, stm::STM, stm::begin);
-        add(methods, Swap::NAME, submit::<Swap>);
-        add(methods, Increment::NAME, submit::<Increment>);
-        add(methods, maintenance::Disarm::NAME, submit::<maintenance::Disarm>);
+        add(methods, Swap::NAME, call::submit::<Swap>);
+        add(methods, Increment::NAME, call::submit::<Increment>);
+        add(methods, maintenance::Disarm::NAME, call::submit::<maintenance::Disarm>);
         add(
             methods,
             maintenance::Defragment::NAME,
-            submit::<maintenance::Defragment>,
+            call::submit::<maintenance::Defragment>,
         );
-        add(methods, maintenance::Compare::NAME, submit::<maintenance::Compare>);
+        add(
+            methods,
+            maintenance::Compare::NAME,
+            call::submit::<maintenance::Compare>,
+        );
         add(
             methods,
             maintenance::TakeSnapshot::NAME,
-            submit::<maintenance::TakeSnapshot>,
+            call::submit::<maintenance::TakeSnapshot>,
         );
+
+        // submitter(waiters, mt) -> a function that submits simple calls, see `submit`; their places are those of `simple()`
+        methods.add_method("submitter", |lua, native, (waiters, mt): (LuaTable, LuaTable)| {
+            let handle = native.handle.as_ref();
+            handle
+                .map(|handle| submit::function(lua, handle, waiters, mt))
+                .transpose()
+        });
 
         // namespace(prefix) -> client | nil, message, info
         methods.add_method(NAMESPACE, |lua, client, prefix: LuaValue| client.namespace(lua, prefix));
@@ -158,9 +183,11 @@ type Submit = fn(&Lua, &Client, LuaValue, &LuaValue) -> LuaResult<LuaMultiValue>
 fn add<M: LuaUserDataMethods<NativeClient>>(methods: &mut M, name: &'static str, submit: Submit) {
     methods.add_method(
         name,
-        move |lua, native, (request, more): (LuaValue, LuaValue)| match native.client() {
-            Some(_) if native.is_left.get() => failure::push(lua, name, &Error::new(Code::Closed, CLOSED)),
-            Some(client) => submit(lua, client, request, &more),
+        move |lua, native, (request, more): (LuaValue, LuaValue)| match native.handle() {
+            Some(handle) => match handle.open() {
+                Some(client) => submit(lua, client, request, &more),
+                None => failure::push(lua, name, &Error::new(Code::Closed, CLOSED)),
+            },
             None => failure::forked(lua, name),
         },
     );

@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use super::client::NativeClient;
 use super::operation::{self, bridge};
 use super::yieldable::IsYieldable;
-use super::{cdata, config, election, failure, json, maintenance, take, update};
+use super::{cdata, config, election, failure, json, maintenance, submit, take, update};
 use crate::bridge::{self, SubmitError};
 use crate::etcd::{Applied, Client, Code, Error, RPCS, random};
 
@@ -90,6 +90,11 @@ impl LuaUserData for Core {
 
         // taker(waiters) -> a function that writes what has completed into its waiter, see `take`
         methods.add_method("taker", |lua, _, waiters: LuaTable| take::function(lua, waiters));
+
+        // simple() -> the names of the calls that a client's `submitter` knows, each in its place
+        methods.add_method("simple", |lua, _, ()| {
+            lua.create_sequence_from(submit::CALLS.iter().map(|(name, _)| *name))
+        });
 
         // giveup(id): nobody waits for this operation any longer
         methods.add_method("giveup", |lua, _, id: u64| {

@@ -41,6 +41,8 @@ pub(super) struct Fields<'a> {
     table: Option<LuaTable>,
     /// What the table itself holds, so that most fields, which are absent, cost no look-up.
     own: Vec<Field>,
+    /// How many of those were not asked for yet.
+    unread: usize,
     inherits: bool,
     /// What has been asked for.
     known: Vec<&'static str>,
@@ -149,6 +151,20 @@ impl<'a> Fields<'a> {
         Self::empty(lua, call, Place::Whole("the request"), &[])
     }
 
+    /// The fields of a request of `call` that are these, and in no table any more.
+    pub(super) fn simple(lua: &'a Lua, call: &'a str, required: &'static [&'static str], own: Vec<Field>) -> Self {
+        let place = Place::Whole("the request");
+        let mut fields = Self::empty(lua, call, place, required);
+        fields.unread = own.len();
+        fields.own = own;
+        fields
+    }
+
+    /// The lua_State that the values are from.
+    pub(super) fn lua(&self) -> &'a Lua {
+        self.lua
+    }
+
     /// The fields of a configuration that `call` takes.
     pub(super) fn configuration(lua: &'a Lua, call: &'a str, conf: LuaValue) -> Result<Self, Invalid> {
         Self::open(lua, call, Place::Whole("the configuration"), &[], Value::new(lua, conf))
@@ -182,9 +198,13 @@ impl<'a> Fields<'a> {
             (Value::Other(LuaValue::Table(table)), _) => {
                 let read = value::read(lua, &table);
                 (fields.own, fields.inherits) = read.map_err(|error| fields.unreadable(&error))?;
+                fields.unread = fields.own.len();
                 fields.table = Some(table);
             }
-            (value, [alone]) if !matches!(value, Value::Nil) => fields.own.push(Field::new(alone, value)),
+            (value, [alone]) if !matches!(value, Value::Nil) => {
+                fields.unread = 1;
+                fields.own.push(Field::new(alone, value));
+            }
             (value, _) => {
                 let invalid = fields.no_table(&value);
                 value.wipe();
@@ -201,6 +221,7 @@ impl<'a> Fields<'a> {
             place,
             table: None,
             own: Vec::new(),
+            unread: 0,
             inherits: false,
             known: Vec::with_capacity(24),
             required,
@@ -247,11 +268,18 @@ impl<'a> Fields<'a> {
     pub(super) fn value(&mut self, name: &'static str) -> Result<Value, Invalid> {
         debug_assert!(!self.known.contains(&name), "{name} was asked for before");
         self.known.push(name);
-        let left = match (self.own.iter_mut().find(|field| field.name.is(name)), &self.table) {
-            (Some(field), _) => match std::mem::replace(&mut field.value, Value::Nil) {
-                Value::Other(left) => left,
-                value => return Ok(value),
-            },
+        let found = match self.unread {
+            0 => None,
+            _ => self.own.iter_mut().find(|field| field.name.is(name)),
+        };
+        let left = match (found, &self.table) {
+            (Some(field), _) => {
+                self.unread -= 1;
+                match std::mem::replace(&mut field.value, Value::Nil) {
+                    Value::Other(left) => left,
+                    value => return Ok(value),
+                }
+            }
             (None, Some(table)) if self.inherits => table.get(name).map_err(|error| self.raised(name, &error))?,
             (None, _) => LuaNil,
         };

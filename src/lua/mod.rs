@@ -1,14 +1,15 @@
 //! The face: Lua tables in, Lua tables out. Everything here runs on the Lua thread.
 //!
 //! A [`call`] decodes its request, submits an `operation` and encodes its response. Those of the table in
-//! `src/etcd/rpc.rs` do so by rule; `get`, `txn`, `lease`, `watch`, `scan` and `cache` have the others, and `read` is how what they return is
-//! read from. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config`
-//! make sense of them, `options` of what every request may say, with a `hint` for who is wrong; `messages` has the requests that are decoded by hand. `table`
-//! writes responses and `wire` those that servers send, `integer` makes numbers exact in both directions, `failure` is the
-//! `nil, message, info` of all of them, `text` shortens what others say. `take` is the short way of what has completed.
-//! `core` and `client` are what the Lua half of the module, in
-//! `lua/silly/store/etcd/`, is built on; `embed` holds that half, `json` serves the standalone runtime, `yieldable`
-//! tells whether a caller can be suspended. `entry` is what Lua calls first; `pin` keeps the library loaded.
+//! `src/etcd/rpc.rs` do so by rule; `get`, `txn`, `lease`, `watch`, `scan` and `cache` have the others, and `read` is how
+//! what they return is read from. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes),
+//! `fields` and `config` make sense of them, `options` of what every request may say, with a `hint` for who is wrong;
+//! `messages` has the requests that are decoded by hand. `table` writes responses and `wire` those that servers send,
+//! `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of them, `text`
+//! shortens what others say. `submit` and `take` are the short ways of simple calls and of what has completed: C
+//! functions that are `held`. `core` and `client` are what the Lua half of the module, in `lua/silly/store/etcd/`, is
+//! built on; `embed` holds that half, `json` serves the standalone runtime, `yieldable` tells whether a caller can be
+//! suspended. `entry` is what Lua calls first; `pin` keeps the library loaded.
 
 mod auth;
 mod cache;
@@ -24,6 +25,7 @@ mod entry;
 mod failure;
 mod fields;
 mod get;
+mod held;
 mod hint;
 mod integer;
 mod json;
@@ -40,6 +42,7 @@ mod read;
 mod registration;
 mod scan;
 mod stm;
+mod submit;
 mod table;
 mod take;
 mod text;

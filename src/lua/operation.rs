@@ -111,8 +111,12 @@ pub(super) fn bridge(lua: &Lua) -> LuaResult<mlua::AppDataRef<'_, Bridge<Outcome
 
 /// Submits an operation of the call `name`.
 pub(super) fn run(lua: &Lua, name: &'static str, operation: BoxFuture<'static, Outcome>) -> LuaResult<LuaMultiValue> {
-    let submitted = bridge(lua)?.submit(operation, || Box::new(Panicked));
-    begun(lua, name, submitted)
+    begun(lua, name, begin(lua, operation)?)
+}
+
+/// Submits an operation. Returns its id.
+pub(super) fn begin(lua: &Lua, operation: BoxFuture<'static, Outcome>) -> LuaResult<Result<u64, SubmitError>> {
+    Ok(bridge(lua)?.submit(operation, || Box::new(Panicked)))
 }
 
 /// The same of one that is likely to wait at first, for what a stream brings.

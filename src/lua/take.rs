@@ -9,51 +9,30 @@ use std::ffi::c_int;
 use mlua::prelude::*;
 use mlua::{WeakLua, ffi};
 
+use super::held;
 use super::operation::{Plain, bridge};
 use super::table;
 
-/// The places of a waiter that are written here; `lua/silly/store/etcd/await.lua` has the others.
-const RESULT: ffi::lua_Integer = 1;
-const DONE: ffi::lua_Integer = 4;
+/// What is where in a waiter; `lua/silly/store/etcd/await.lua` says what that is. The results come first.
+pub(super) mod place {
+    use std::ffi::c_int;
 
-/// What the function has in its first upvalue.
-struct Held {
-    /// None once the collector has called for it, though finalizers may still call the function.
-    lua: Option<WeakLua>,
+    pub(in crate::lua) const RESULT: c_int = 1;
+    pub(in crate::lua) const DONE: c_int = 4;
+    pub(in crate::lua) const ID: c_int = 5;
+    pub(in crate::lua) const OWNER: c_int = 7;
+    pub(in crate::lua) const NAME: c_int = 8;
+    pub(in crate::lua) const LAST: c_int = 9;
 }
 
 /// The function. `waiters` has those of all operations under way, by their ids.
 #[allow(unsafe_code)]
-pub(super) fn function(lua: &Lua, waiters: LuaTable) -> LuaResult<LuaValue> {
-    let mut place = std::ptr::null_mut::<Held>();
-    // SAFETY: room for the few values is made sure of; nothing here has a destructor that an error of Lua's could jump
-    // over, and one value is left. The block has its content before it has the metatable that drops that.
-    let function: LuaValue = unsafe {
-        lua.exec_raw(waiters, |state| {
-            ffi::luaL_checkstack(state, 5, std::ptr::null());
-            place = ffi::lua_newuserdata(state, size_of::<Held>()).cast();
-            place.write(Held { lua: None });
-            ffi::lua_createtable(state, 0, 1);
-            ffi::lua_pushcfunction(state, collect);
-            ffi::lua_setfield(state, -2, c"__gc".as_ptr());
-            ffi::lua_setmetatable(state, -2);
-            ffi::lua_insert(state, 1);
-            ffi::lua_pushcfunction(state, write);
-            ffi::lua_pushcclosure(state, take, 3);
-        })
-    }?;
-    // SAFETY: `function` keeps the block from being collected.
-    unsafe { (*place).lua = Some(lua.weak()) };
-    Ok(function)
-}
-
-/// Called by the collector, once.
-#[allow(unsafe_code)]
-unsafe extern "C-unwind" fn collect(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: the block is what the metatable with this function belongs to, and programs cannot reach either. It stays
-    // as it is then, empty, so that the function may still look at it.
-    unsafe { (*ffi::lua_touserdata(state, 1).cast::<Held>()).lua = None };
-    0
+pub(super) fn function(lua: &Lua, waiters: LuaTable) -> LuaResult<LuaFunction> {
+    // SAFETY: `write` and `take` are called by Lua, with what they expect.
+    unsafe {
+        let write = lua.create_c_function(write)?;
+        held::function(lua, take, lua.weak(), (waiters, write))
+    }
 }
 
 /// `take() -> waiter | nil | false`
@@ -63,8 +42,7 @@ unsafe extern "C-unwind" fn take(state: *mut ffi::lua_State) -> c_int {
     // called in protected mode; no other function of Lua's here does: the places of a waiter and its entry among the
     // waiters are there already. So no destructor is jumped over.
     unsafe {
-        let held = ffi::lua_touserdata(state, ffi::lua_upvalueindex(1)).cast::<Held>();
-        let Some(lua) = (*held).lua.as_ref().and_then(WeakLua::try_upgrade) else {
+        let Some(lua) = held::value(state).and_then(WeakLua::try_upgrade) else {
             return 0;
         };
         loop {
@@ -103,9 +81,9 @@ unsafe extern "C-unwind" fn take(state: *mut ffi::lua_State) -> c_int {
             // Where nobody waits for it any more it is forgotten.
             if ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
                 ffi::lua_insert(state, -2);
-                ffi::lua_rawseti(state, -2, RESULT);
+                ffi::lua_rawseti(state, -2, place::RESULT.into());
                 ffi::lua_pushboolean(state, 1);
-                ffi::lua_rawseti(state, -2, DONE);
+                ffi::lua_rawseti(state, -2, place::DONE.into());
                 ffi::lua_pushinteger(state, id);
                 ffi::lua_pushnil(state);
                 ffi::lua_rawset(state, ffi::lua_upvalueindex(2));

@@ -111,6 +111,9 @@ impl Field {
 /// A longer string is copied only where it is asked for: one string may stand in many fields.
 const SHORT: usize = 1 << 10;
 
+/// So many fields has a simple request at most.
+const FEW: usize = 8;
+
 /// Free slots of the stack while a field is read; Lua's own functions have twenty.
 const SLOTS: c_int = 8;
 
@@ -145,6 +148,32 @@ pub(super) fn read(lua: &Lua, table: &LuaTable) -> LuaResult<(Vec<Field>, bool)>
         field.value = Value::Other(value);
     }
     Ok((fields, inherits))
+}
+
+/// The fields that the table at `index` holds, if it has no metatable and they are few, short and of simple types.
+///
+/// # Safety
+/// `state` runs, has a table there and a few slots.
+#[allow(unsafe_code)]
+pub(super) unsafe fn read_simple(state: *mut ffi::lua_State, index: c_int) -> Option<Vec<Field>> {
+    let mut fields = Vec::with_capacity(FEW);
+    // SAFETY: nothing here raises an error: `lua_next` does so only for a key that is not in the table.
+    unsafe {
+        if ffi::lua_getmetatable(state, index) != 0 {
+            return None;
+        }
+        ffi::lua_pushnil(state);
+        while ffi::lua_next(state, index) != 0 {
+            let value = plain(state, -1);
+            if matches!(value, Value::Nil) || fields.len() == FEW {
+                return None;
+            }
+            ffi::lua_settop(state, -2);
+            let name = Name::of(text(state, -1));
+            fields.push(Field { name, value });
+        }
+    }
+    Some(fields)
 }
 
 /// The string at `index`.

@@ -15,7 +15,8 @@ local loadstring = rawget(_G, "loadstring") -- Lua 5.1's `load` takes no text
 -- Only on Lua 5.1 is the coroutine to resume another than the one that waits.
 local outermost = protect.pcall ~= pcall and protect.outermost
 
--- operation id -> its waiter, a list that starts with the results; src/lua/take.rs writes those and sets DONE.
+-- operation id -> its waiter, a list that starts with the results. src/lua/submit.rs makes those of simple calls, and
+-- src/lua/take.rs writes the results and sets DONE.
 local waiters = {}
 local inflight = 0
 
@@ -266,6 +267,12 @@ local function start(loop, waiter)
 	end
 end
 
+-- What submits the simple calls of a client.
+local function submitter(client)
+	client.submit = client.native:submitter(waiters, waiter_mt)
+	return client.submit
+end
+
 --- Submits an operation and waits for it.
 ---@async
 ---@param owner { loop: silly.store.etcd.loop }  the object whose operation it is; the collector spares it meanwhile
@@ -273,22 +280,26 @@ end
 ---@param name string  of the method that submits the operation; messages start with it
 ---@param request any  the arguments of that method
 ---@param more any
+---@param simple integer?  the place of the method in `core:simple()`; the owner is a client then
 ---@return any, string?, table?
-local function await(owner, native, name, request, more)
+local function await(owner, native, name, request, more, simple)
 	local loop = owner.loop
 	local co, problem = loop.current()
 	local code
 	if not co and problem then
 		return failure(name, "failed_precondition", problem)
 	end
-	-- With room for what `pump` will write: it must not fail for lack of memory. Before the operation is submitted, since
-	-- making it may run finalizers, whose calls take all results that are there.
-	local waiter = setmetatable({ false, false, false, false, false, false, owner, name, false }, waiter_mt)
-	local id, message, info = native[name](native, request, more)
-	if not id then
-		return nil, message, info
+	local waiter = simple and (owner.submit or submitter(owner))(owner, simple, name, request, more)
+	if not waiter then
+		-- With room for what `pump` will write: it must not fail for lack of memory. Before the operation is submitted,
+		-- since making it may run finalizers, whose calls take all results that are there.
+		waiter = setmetatable({ false, false, false, false, false, false, owner, name, false }, waiter_mt)
+		local id, message, info = native[name](native, request, more)
+		if not id then
+			return nil, message, info
+		end
+		waiter[ID], waiters[id] = id, waiter
 	end
-	waiter[ID], waiters[id] = id, waiter
 	inflight = inflight + 1
 	if not co then
 		problem = blocked(loop, waiter)

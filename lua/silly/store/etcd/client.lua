@@ -30,6 +30,7 @@ local getmetatable = getmetatable
 ---@class silly.store.etcd.client
 ---@field native silly.store.etcd.native.client
 ---@field loop silly.store.etcd.loop
+---@field submit? fun(owner: table, place: integer, name: string, req: any, more: any): table?  its simple calls
 ---@field whole silly.store.etcd.client?  of which it is a namespace; keeps that from being collected
 ---@field registrations table<silly.store.etcd.registration, true?>  those that were not closed
 local client = {}
@@ -40,14 +41,20 @@ local mt, check = object.kind("client", client, function(self)
 	return self.native:endpoints(), self.native:closed() and "closed" or nil
 end)
 
+local simple = {}
+for place, name in ipairs(core:simple()) do
+	simple[name] = place
+end
+
 for _, name in ipairs(core:calls()) do
+	local place = simple[name]
 	if not name:find(".", 1, true) then
 		---@async
 		client[name] = function(self, req, more)
 			if getmetatable(self) ~= mt then
 				check(self, name)
 			end
-			return await(self, self.native, name, req, more)
+			return await(self, self.native, name, req, more, place)
 		end
 	end
 end

@@ -18,6 +18,10 @@ function core:next() end
 ---@return fun(): table|false|nil
 function core:taker(waiters) end
 
+--- The names of the calls that a client's `submitter` knows, each in its place.
+---@return string[]
+function core:simple() end
+
 --- Milliseconds since 1970.
 ---@return integer
 function core:now() end
@@ -98,6 +102,12 @@ local client = {}
 ---@return any tries  or a message
 ---@return any prefetches  or an info
 function client:stm(req, more) end
+
+--- What submits calls of this client whose requests are simple: returns the waiter, nil for the others.
+---@param waiters table<integer, table>
+---@param mt metatable  of waiters
+---@return fun(owner: table, place: integer, name: string, req: any, more: any): table?
+function client:submitter(waiters, mt) end
 
 ---@param prefix any
 ---@return silly.store.etcd.native.client? inner

@@ -12,6 +12,7 @@ local task, give_up ---@type any, function
 function standalone.current()
 	if loaded["silly.task"] ~= task then
 		task = runtime()
+		standalone.wake = task and task._ready
 	end
 	if task then
 		return task._inside()
@@ -24,9 +25,8 @@ function standalone.park(waiter)
 	return EARLY
 end
 
-function standalone.wake(co, waiter)
-	task._ready(co, waiter)
-end
+-- Nobody is to be woken before there is a runtime.
+function standalone.wake() end
 
 function standalone.block(core, take)
 	core:wait()
