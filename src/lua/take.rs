@@ -1,5 +1,5 @@
-//! What has completed, by the shortest way there is: a C function with the waiters in its upvalues. By a method of mlua's
-//! it takes twice as long, and every call comes this way.
+//! What has completed, by the shortest way there is: a C function with the waiters in its upvalues. By a method of
+//! mlua's it takes twice as long, and every call comes this way.
 //!
 //! In: nothing. Out: a waiter that is done now, with its results; nil where nothing has completed; false where
 //! `core:next()` is to be asked. On the Lua thread.
