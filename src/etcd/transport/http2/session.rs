@@ -687,7 +687,9 @@ impl Session {
         let Some(exchange) = self.streams.get_mut(&stream).filter(|exchange| exchange.is_open()) else {
             return Ok(false);
         };
-        let wrong = if fields.is_too_large() {
+        let wrong = if fields.is_malformed() || exchange.has_begun && fields.status.is_some() {
+            Some("the server sent a malformed head")
+        } else if fields.is_too_large() {
             Some("the server sent a head larger than allowed")
         } else if exchange.has_begun && !ends {
             Some("the server sent a second head")

@@ -23,15 +23,22 @@ pub(crate) struct Fields {
     pub(crate) grpc_message: Option<Bytes>,
     /// The bytes of all fields, as HTTP/2 counts them.
     size: usize,
+    is_malformed: bool,
 }
 
 impl Fields {
+    /// Has it fields that no response may have, or the status at a place that is not the first?
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.is_malformed
+    }
+
     /// Is it longer than what is accepted? Then it may lack fields.
     pub(crate) fn is_too_large(&self) -> bool {
         self.size > LIST
     }
 
     fn add(&mut self, field: &Field) {
+        self.is_malformed |= field.name == Name::Wrong || field.name == Name::Status && self.size > 0;
         self.size += field.size;
         let place = match field.name {
             Name::Status => &mut self.status,
@@ -39,7 +46,7 @@ impl Fields {
             Name::GrpcEncoding => &mut self.grpc_encoding,
             Name::GrpcStatus => &mut self.grpc_status,
             Name::GrpcMessage => &mut self.grpc_message,
-            Name::Other => return,
+            Name::Other | Name::Wrong => return,
         };
         if place.is_none() && self.size <= LIST {
             *place = Some(field.value.clone());
@@ -56,6 +63,8 @@ enum Name {
     GrpcStatus,
     GrpcMessage,
     Other,
+    /// Has no place in a response.
+    Wrong,
 }
 
 impl Name {
@@ -66,6 +75,9 @@ impl Name {
             b"grpc-encoding" => Self::GrpcEncoding,
             b"grpc-status" => Self::GrpcStatus,
             b"grpc-message" => Self::GrpcMessage,
+            [] | [b':', ..] => Self::Wrong,
+            b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => Self::Wrong,
+            name if name.iter().any(u8::is_ascii_uppercase) => Self::Wrong,
             _ => Self::Other,
         }
     }
@@ -84,7 +96,11 @@ struct Field {
 
 impl Field {
     fn new(name: Name, length: usize, value: &[u8]) -> Self {
-        let kept = if name == Name::Other { &[] } else { value };
+        let kept = if matches!(name, Name::Other | Name::Wrong) {
+            &[]
+        } else {
+            value
+        };
         Self {
             name,
             length,
@@ -129,6 +145,10 @@ impl Decoder {
                 fields.add(&field);
                 self.insert(field);
             } else if first & RESIZED.0 != 0 {
+                // Before the fields, and not among them.
+                if fields.size > 0 {
+                    return Err(Malformed);
+                }
                 let limit = integer(&mut rest, RESIZED.1)?;
                 self.spared = TABLE.checked_sub(limit).ok_or(Malformed)?;
                 self.shrink(limit);

@@ -5,6 +5,13 @@ use http::{HeaderMap, HeaderValue};
 use super::decoder::Malformed;
 use super::*;
 
+#[test]
+fn a_table_is_resized_before_the_fields() {
+    let sizes = [&b"\x20\x3f\xe1\x1f".repeat(1000)[..], b"\x88"].concat();
+    let fields = Decoder::default().decode(&sizes).unwrap();
+    assert_eq!(fields.status, Some("200".into()));
+}
+
 /// C.5 and C.6: three responses with a table of 256 bytes, plain and packed.
 #[test]
 fn examples_of_the_rfc() {
@@ -80,6 +87,8 @@ fn what_cannot_be_read_is_refused() {
         b"\x40\x84\xff\xff\xff\xff\x01v",
         b"\x7f",
         b"\x3f\xe2\x1f",
+        // A new size behind a field.
+        b"\x88\x20",
     ] {
         assert_eq!(Decoder::default().decode(block), Err(Malformed), "{block:x?}");
     }

@@ -429,11 +429,25 @@ fn who_breaks_the_rules_of_the_connection_ends_it() {
 #[test]
 fn who_breaks_the_rules_of_a_stream_ends_that() {
     let head = frame(HEADERS, END_HEADERS, 1, OK);
-    let cases: [(&str, Vec<u8>); 6] = [
+    let cases: [(&str, Vec<u8>); 11] = [
         ("a body without a head", frame(DATA, 0, 1, b"data")),
         ("no status", frame(HEADERS, END_HEADERS, 1, TRAILERS)),
         ("two heads", [head.clone(), head.clone()].concat()),
         ("a window by nothing", frame(WINDOW_UPDATE, 0, 1, &[0; 4])),
+        ("two statuses", frame(HEADERS, END_HEADERS, 1, &[0x88, 0x88])),
+        (
+            "a status behind a field",
+            frame(HEADERS, END_HEADERS, 1, b"\0\x01a\x01b\x88"),
+        ),
+        ("a field of requests", frame(HEADERS, END_HEADERS, 1, &[0x88, 0x83])),
+        (
+            "a field of HTTP/1",
+            frame(HEADERS, END_HEADERS, 1, b"\x88\0\x0aconnection\x05close"),
+        ),
+        (
+            "trailers with a status",
+            [head.clone(), frame(HEADERS, END_HEADERS | END_STREAM, 1, OK)].concat(),
+        ),
         (
             "a window that overflows",
             frame(WINDOW_UPDATE, 0, 1, &BITS.to_be_bytes()),
