@@ -26,7 +26,7 @@ use crate::etcd::transport::state::State;
 
 /// The room for what is read at once: more where the last time filled it.
 const READ: usize = 16 << 10;
-const READ_AT_MOST: usize = 256 << 10;
+pub(super) const READ_AT_MOST: usize = 64 << 10;
 
 /// The first byte of what a TLS server says to someone who does not speak TLS.
 const TLS_ALERT: u8 = 21;
@@ -236,7 +236,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 /// However it ends, by a panic too, those who wait hear of it.
 impl<S> Drop for Line<S> {
     fn drop(&mut self) {
-        self.shared.session().end(CLOSED);
+        let mut session = self.shared.session();
+        session.end(CLOSED);
+        // Nobody writes it any more, and some of it may be secret.
+        session.output = Output::default();
     }
 }
 

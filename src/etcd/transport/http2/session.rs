@@ -6,7 +6,7 @@
 //! that. Memory is bounded whatever comes: by the windows, by the limits of heads, and by that of frames that bring
 //! nothing. Called under the lock of [`Shared`](super::Shared), on any thread.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use super::frame::{
     PADDED, PING, PRIORITIZED, PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE, number, write,
 };
 use super::hpack::{Constant, Decoder, Encoder, Fields, LIST, Metadata};
+use super::line::READ_AT_MOST;
 use super::output::{Body, Output};
 use super::window::{self, Window};
 use crate::etcd::transport::deadline::Deadline;
@@ -46,8 +47,15 @@ const USELESS: u32 = 10_000;
 /// So many bytes of answers to SETTINGS and PING may wait to be written before no more is read.
 const ANSWERS: usize = 16 << 10;
 
+/// So many bytes may wait for a server that takes none, where as many are of requests that were given up meanwhile.
+const STALE: usize = 1 << 20;
+
 /// Pieces of a body that are not longer together are joined where they wait.
 const JOINED: usize = 16 << 10;
+
+/// A shorter piece for which nobody waits is copied: it would keep all that was read with it, which is as much as
+/// [`READ_AT_MOST`].
+const SHARED: usize = READ_AT_MOST / 8;
 
 /// In SETTINGS: an identifier of two bytes and a value of four.
 const SETTING: usize = 6;
@@ -61,6 +69,11 @@ const NO_SETTINGS: &str = "the server did not begin with its settings";
 
 /// What every ping of the client carries.
 const OPAQUE: [u8; 8] = *b"etcd-lua";
+
+const NO_WINDOW: Wrong = (
+    Reason::FLOW_CONTROL_ERROR,
+    "the server wants a window of a size that there is not",
+);
 
 /// How an exchange has broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,11 +114,16 @@ pub(crate) struct Session {
     window: i64,
     initial_window: i64,
     largest: usize,
-    /// The streams whose bodies wait for the window of the connection.
-    blocked: VecDeque<u32>,
+    /// The streams whose bodies wait for the window of the connection, and not for their own. There are none while it
+    /// is open.
+    blocked: BTreeSet<u32>,
     /// Bytes of answers to SETTINGS and PING that were not written.
     answers: usize,
     useless: u32,
+    /// So many streams were given up whose end may come still.
+    late: u32,
+    /// Bytes of streams that were given up since output was taken last.
+    stale: usize,
     /// How many pings were answered, and whether one was not.
     pongs: u64,
     is_pinged: bool,
@@ -113,6 +131,8 @@ pub(crate) struct Session {
     has_begun: bool,
     /// The last stream that the server takes, once it goes away.
     last: Option<u32>,
+    /// The server has complained about pings, and was heard once.
+    is_calm: bool,
     /// Nobody will open a stream any more.
     is_closing: bool,
     /// Why nothing more comes or goes.
@@ -149,9 +169,11 @@ struct Exchange {
     unsent: VecDeque<Body>,
     /// Waits for the window.
     sender: Option<Waker>,
-    /// Nothing will be sent behind `unsent`, and the end of the request was sent.
+    /// Nothing will be sent behind `unsent`, and nothing at all: the end was sent, or is not wanted.
     is_last: bool,
     is_sent: bool,
+    /// Bytes of the request that are in the output, or were.
+    written: usize,
 }
 
 impl Session {
@@ -172,13 +194,16 @@ impl Session {
             window: WINDOW,
             initial_window: WINDOW,
             largest: LARGEST,
-            blocked: VecDeque::new(),
+            blocked: BTreeSet::new(),
             answers: 0,
             useless: 0,
+            late: 0,
+            stale: 0,
             pongs: 0,
             is_pinged: false,
             has_begun: false,
             last: None,
+            is_calm: false,
             is_closing: false,
             ended: None,
         };
@@ -250,6 +275,7 @@ impl Session {
         }
         if !output.has_remaining() {
             self.answers = 0;
+            self.stale = 0;
             std::mem::swap(&mut self.output, output);
         }
     }
@@ -273,14 +299,15 @@ impl Session {
         deadline: Option<Deadline>,
     ) -> Option<u32> {
         let id = self.next;
-        if self.ended.is_some() || self.last.is_some() || id > BITS {
+        if self.ended.is_some() || self.last.is_some() || id > BITS || self.is_stuck() {
             return None;
         }
         self.next += 2;
-        self.streams.insert(id, Exchange::new(self.initial_window, deadline));
-        self.due = self.due.into_iter().chain(deadline.map(|deadline| deadline.end)).min();
         self.head.clear();
         self.encoder.encode(path, metadata, &mut self.head);
+        let exchange = Exchange::new(self.initial_window, self.head.len(), deadline);
+        self.streams.insert(id, exchange);
+        self.due = self.due.into_iter().chain(deadline.map(|deadline| deadline.end)).min();
         let out = self.output.frames();
         let mut kind = HEADERS;
         let mut pieces = self.head.chunks(self.largest).peekable();
@@ -293,11 +320,14 @@ impl Session {
         Some(id)
     }
 
-    /// Sends a piece of a request's body, with the `last` its end, as the server's windows open.
+    /// Sends a piece of a request's body, with the `last` its end, as the server's windows open. What it does not want
+    /// any more is dropped: its response, which is complete, says why.
     pub(crate) fn send(&mut self, id: u32, body: Body, last: bool) -> Result<(), Broken> {
         let exchange = self.streams.get_mut(&id).ok_or_else(gone)?;
         if let Some(broken) = &exchange.broken {
             return Err(broken.clone());
+        } else if exchange.is_sent {
+            return Ok(());
         }
         exchange.is_last |= last;
         let window = exchange.window.min(self.window).min(self.largest as i64);
@@ -318,13 +348,16 @@ impl Session {
         if let Some(broken) = &exchange.broken {
             return Poll::Ready(Err(broken.clone()));
         }
+        if exchange.is_sent {
+            return Poll::Ready(Ok(usize::MAX));
+        }
         let window = exchange.window.min(whole);
         if exchange.unsent.is_empty() && window > 0 {
             return Poll::Ready(Ok(window as usize));
         }
         exchange.sender = Some(cx.waker().clone());
-        if !self.blocked.contains(&id) {
-            self.blocked.push_back(id);
+        if exchange.window > 0 {
+            self.blocked.insert(id);
         }
         Poll::Pending
     }
@@ -346,7 +379,7 @@ impl Session {
         }
         let next = exchange.pieces.pop_front().unwrap_or_default();
         let piece = std::mem::replace(&mut exchange.piece, next);
-        if !exchange.is_complete
+        if exchange.is_open()
             && let Some(more) = exchange.room.give_back(piece.len())
         {
             write(self.output.frames(), WINDOW_UPDATE, 0, id, &more.to_be_bytes());
@@ -373,8 +406,10 @@ impl Session {
         let unread = exchange.piece.len() + exchange.pieces.iter().map(BytesMut::len).sum::<usize>();
         if exchange.broken.is_none() && !(exchange.is_complete && exchange.is_sent) {
             self.write_reset(id, Reason::CANCEL);
+            self.late = self.late.saturating_add(u32::from(!exchange.is_complete));
         }
-        self.forget_unblocked(id);
+        self.stale += exchange.written + HEAD;
+        self.blocked.remove(&id);
         self.give_back(unread);
         if self.is_over() {
             self.tell_writer();
@@ -399,6 +434,11 @@ impl Session {
     /// How often the server has answered a ping.
     pub(crate) fn pongs(&self) -> u64 {
         self.pongs
+    }
+
+    /// Does the server take nothing any more? Then what is given up would pile up.
+    fn is_stuck(&self) -> bool {
+        self.stale > STALE && self.output.remaining() > STALE
     }
 
     fn exchange(&mut self, id: u32) -> Result<&mut Exchange, Broken> {
@@ -427,8 +467,8 @@ impl Session {
             let room = exchange.window.min(self.window).clamp(0, self.largest as i64) as usize;
             let length = body.bytes.len().min(room);
             if length == 0 && !body.bytes.is_empty() {
-                if !self.blocked.contains(&id) {
-                    self.blocked.push_back(id);
+                if exchange.window > 0 {
+                    self.blocked.insert(id);
                 }
                 return;
             }
@@ -446,17 +486,11 @@ impl Session {
         }
     }
 
-    /// A stream has its place among those that are blocked for as long as it has something to send.
-    fn forget_unblocked(&mut self, id: u32) {
-        let waits = |exchange: &Exchange| !exchange.unsent.is_empty();
-        if !self.blocked.is_empty() && !self.streams.get(&id).is_some_and(waits) {
-            self.blocked.retain(|blocked| *blocked != id);
-        }
-    }
-
-    /// Some window has opened.
-    fn flush_all(&mut self) {
-        for id in std::mem::take(&mut self.blocked) {
+    /// The window of the connection has opened, maybe.
+    fn flush_blocked(&mut self) {
+        while self.window > 0
+            && let Some(id) = self.blocked.pop_first()
+        {
             self.flush(id);
         }
     }
@@ -635,7 +669,7 @@ impl Session {
         piece.advance(unpadded.start);
         let Some(exchange) = self.streams.get_mut(&head.stream).filter(|exchange| exchange.is_open()) else {
             self.give_back(taken);
-            return Ok(false);
+            return Ok(head.has(END_STREAM) && self.ends_late());
         };
         if !exchange.has_begun {
             self.give_back(taken);
@@ -660,8 +694,9 @@ impl Session {
         if is_useful {
             exchange.wake();
         }
-        if let Some(more) = more {
+        if let Some(more) = more.filter(|_| !head.has(END_STREAM)) {
             write(self.output.frames(), WINDOW_UPDATE, 0, head.stream, &more.to_be_bytes());
+            self.tell_writer();
         }
         self.give_back(padding);
         Ok(is_useful)
@@ -685,7 +720,7 @@ impl Session {
         // Also that of a stream that is forgotten: what it says may be referred to later.
         let fields = self.decoder.decode(block).map_err(malformed)?;
         let Some(exchange) = self.streams.get_mut(&stream).filter(|exchange| exchange.is_open()) else {
-            return Ok(false);
+            return Ok(ends && self.ends_late());
         };
         let wrong = if fields.is_malformed() || exchange.has_begun && fields.status.is_some() {
             Some("the server sent a malformed head")
@@ -724,37 +759,42 @@ impl Session {
         }
     }
 
+    /// Is what has come the end of a stream that was given up? Each ends once: it is no flood, however many there are.
+    fn ends_late(&mut self) -> bool {
+        let late = self.late.checked_sub(1);
+        self.late = late.unwrap_or(0);
+        late.is_some()
+    }
+
     /// Says whether there was something to reset.
     fn reset_by_server(&mut self, id: u32, reason: Reason) -> bool {
-        let Some(exchange) = self.streams.get_mut(&id).filter(|exchange| exchange.is_open()) else {
-            // What came is complete. The rest of the request is not wanted.
-            if let Some(exchange) = self.streams.get_mut(&id) {
-                exchange.unsent.clear();
-                exchange.is_sent = true;
-            }
-            return false;
+        let Some(exchange) = self.streams.get_mut(&id) else {
+            return self.ends_late();
         };
+        let was_open = exchange.is_open();
         let broken = match reason {
             // Once a response has begun, the request was taken, whatever the server says.
             Reason::REFUSED_STREAM if !exchange.has_begun => Broken::Refused,
             reason => Broken::Cut(format!("the server reset the stream: {reason}").into()),
         };
         exchange.break_off(&broken);
-        true
+        was_open
     }
 
     fn settings(&mut self, payload: &[u8]) -> Result<bool, Wrong> {
         if !payload.len().is_multiple_of(SETTING) {
             return Err((Reason::FRAME_SIZE_ERROR, "the server sent half a setting"));
         }
+        let (mut window, mut streams) = (None, None);
         for setting in payload.chunks_exact(SETTING) {
             let (name, value) = setting.split_at(2);
             let value = number(value).unwrap_or(0);
             match u16::from_be_bytes([name[0], name[1]]) {
                 HEADER_TABLE_SIZE => self.encoder.resize(value as usize),
                 ENABLE_PUSH if value != 0 => return Err((Reason::PROTOCOL_ERROR, "the server wants to be pushed to")),
-                MAX_CONCURRENT_STREAMS => self.state.gate.limit(value as usize),
-                INITIAL_WINDOW_SIZE => self.resize_windows(value.into())?,
+                MAX_CONCURRENT_STREAMS => streams = Some(value as usize),
+                INITIAL_WINDOW_SIZE if value > BITS => return Err(NO_WINDOW),
+                INITIAL_WINDOW_SIZE => window = Some(value.into()),
                 MAX_FRAME_SIZE if !(LARGEST..1 << 24).contains(&(value as usize)) => {
                     return Err((
                         Reason::PROTOCOL_ERROR,
@@ -766,25 +806,34 @@ impl Session {
             }
         }
         self.answer(SETTINGS, &[]);
-        self.flush_all();
+        // Of two the last counts. Each would cost a look at all streams, or at all that wait for one.
+        if let Some(streams) = streams {
+            self.state.gate.limit(streams);
+        }
+        if let Some(window) = window {
+            self.resize_windows(window)?;
+        }
         Ok(!std::mem::replace(&mut self.has_begun, true))
     }
 
     /// Also those of the streams that there are become so much larger or smaller.
     fn resize_windows(&mut self, window: i64) -> Result<(), Wrong> {
-        let wrong = (
-            Reason::FLOW_CONTROL_ERROR,
-            "the server wants a window of a size that there is not",
-        );
         let more = window - self.initial_window;
         self.initial_window = window;
-        let windows = self.streams.values_mut().map(|exchange| &mut exchange.window);
-        let mut largest = window;
-        for window in windows {
-            *window += more;
-            largest = largest.max(*window);
+        let mut waiting = Vec::new();
+        for (id, exchange) in &mut self.streams {
+            exchange.window += more;
+            if exchange.window > window::LARGEST {
+                return Err(NO_WINDOW);
+            } else if exchange.is_waiting() && more > 0 {
+                waiting.push(*id);
+            }
         }
-        if largest > window::LARGEST { Err(wrong) } else { Ok(()) }
+        waiting.sort_unstable();
+        for id in waiting {
+            self.flush(id);
+        }
+        Ok(())
     }
 
     fn goaway(&mut self, payload: &[u8]) -> Result<bool, Wrong> {
@@ -792,7 +841,10 @@ impl Session {
             return Err((Reason::FRAME_SIZE_ERROR, "the server sent a frame of a wrong size"));
         };
         let (last, reason) = (last & BITS, Reason(reason));
-        if reason == Reason::ENHANCE_YOUR_CALM && payload[GOAWAY_LENGTH..].starts_with(TOO_MANY_PINGS) {
+        if reason == Reason::ENHANCE_YOUR_CALM
+            && payload[GOAWAY_LENGTH..].starts_with(TOO_MANY_PINGS)
+            && !std::mem::replace(&mut self.is_calm, true)
+        {
             self.state.liveness.calm_down();
         }
         self.state.liveness.retire();
@@ -823,15 +875,15 @@ impl Session {
             } else if self.window > window::LARGEST {
                 return wrong(Reason::FLOW_CONTROL_ERROR);
             }
-            let is_useful = !self.blocked.is_empty();
-            self.flush_all();
+            let is_useful = self.window > 0 && !self.blocked.is_empty();
+            self.flush_blocked();
             return Ok(is_useful);
         }
         let Some(exchange) = self.streams.get_mut(&id).filter(|exchange| exchange.broken.is_none()) else {
             return Ok(false);
         };
-        exchange.window += i64::from(more);
-        if more == 0 || exchange.window > window::LARGEST {
+        let window = exchange.window + i64::from(more);
+        if more == 0 || window > window::LARGEST {
             self.reset(
                 id,
                 Reason::FLOW_CONTROL_ERROR,
@@ -839,17 +891,17 @@ impl Session {
             );
             return Ok(true);
         }
-        let is_useful = self.blocked.contains(&id);
+        let is_useful = exchange.is_waiting() && exchange.window <= 0 && window > 0;
+        exchange.window = window;
         if is_useful {
             self.flush(id);
-            self.forget_unblocked(id);
         }
         Ok(is_useful)
     }
 }
 
 impl Exchange {
-    fn new(window: i64, deadline: Option<Deadline>) -> Self {
+    fn new(window: i64, written: usize, deadline: Option<Deadline>) -> Self {
         Self {
             deadline,
             head: None,
@@ -866,19 +918,29 @@ impl Exchange {
             sender: None,
             is_last: false,
             is_sent: false,
+            written,
         }
     }
 
     fn push(&mut self, piece: BytesMut) {
         let last = self.pieces.back_mut().unwrap_or(&mut self.piece);
-        if last.is_empty() {
-            *last = piece;
-        } else if last.len() + piece.len() <= JOINED {
+        if !last.is_empty() && last.len() + piece.len() <= JOINED {
             // Each piece costs something, however small.
             last.extend_from_slice(&piece);
+            return;
+        }
+        let lies = self.reader.is_none() && piece.len() < SHARED;
+        let piece = if lies { piece[..].into() } else { piece };
+        if last.is_empty() {
+            *last = piece;
         } else {
             self.pieces.push_back(piece);
         }
+    }
+
+    /// Does something wait for the windows to open?
+    fn is_waiting(&self) -> bool {
+        !self.unsent.is_empty() || self.sender.is_some()
     }
 
     /// May more come?
@@ -907,6 +969,7 @@ impl Exchange {
     /// Nothing more comes or goes. What is complete stays so.
     fn break_off(&mut self, broken: &Broken) {
         self.unsent.clear();
+        self.is_sent = true;
         if self.is_open() {
             self.broken = Some(broken.clone());
         }
@@ -922,6 +985,7 @@ fn write_data(output: &mut Output, window: &mut i64, exchange: &mut Exchange, id
     let length = body.bytes.len();
     exchange.is_sent = exchange.is_last && exchange.unsent.is_empty();
     exchange.window -= length as i64;
+    exchange.written += length;
     *window -= length as i64;
     let head = FrameHead {
         length,

@@ -1,6 +1,7 @@
 //! However a server's bytes are cut, the same comes out; and what breaks the rules ends a stream or the connection.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
 
 use bytes::Bytes;
 
@@ -433,7 +434,6 @@ fn who_breaks_the_rules_of_a_stream_ends_that() {
         ("a body without a head", frame(DATA, 0, 1, b"data")),
         ("no status", frame(HEADERS, END_HEADERS, 1, TRAILERS)),
         ("two heads", [head.clone(), head.clone()].concat()),
-        ("a window by nothing", frame(WINDOW_UPDATE, 0, 1, &[0; 4])),
         ("two statuses", frame(HEADERS, END_HEADERS, 1, &[0x88, 0x88])),
         (
             "a status behind a field",
@@ -448,6 +448,7 @@ fn who_breaks_the_rules_of_a_stream_ends_that() {
             "trailers with a status",
             [head.clone(), frame(HEADERS, END_HEADERS | END_STREAM, 1, OK)].concat(),
         ),
+        ("a window by nothing", frame(WINDOW_UPDATE, 0, 1, &[0; 4])),
         (
             "a window that overflows",
             frame(WINDOW_UPDATE, 0, 1, &BITS.to_be_bytes()),
@@ -531,4 +532,151 @@ fn small_pieces_that_wait_are_joined() {
     client.receive(&frame(DATA, 0, id, b"x").repeat(100_000));
     assert!(client.session.streams[&id].pieces.len() < 10);
     assert_eq!(client.outcome(id).body.len(), 100_000);
+}
+
+/// Sends the head of a response, and a body of so many bytes.
+fn body(id: u32, length: usize) -> Vec<u8> {
+    let whole = frame(DATA, 0, id, &[0; LARGEST]).repeat(length / LARGEST);
+    [frame(HEADERS, END_HEADERS, id, OK), whole].concat()
+}
+
+#[test]
+fn what_is_not_wanted_any_more_is_not_sent() {
+    let mut client = Client::begun(&setting(INITIAL_WINDOW_SIZE, 10));
+    let id = client.session.open("/", &Metadata::default(), None).unwrap();
+    client.send(id, &[0; 100], false);
+    client.written();
+    client.receive(&response(id, b"enough"));
+    client.receive(&frame(RST_STREAM, 0, id, &[0; 4]));
+    client.receive(&frame(WINDOW_UPDATE, 0, id, &100_u32.to_be_bytes()));
+    client.send(id, b"", true);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(client.session.poll_window(id, &mut cx).is_ready());
+    assert_eq!(client.outcome(id).body, b"enough");
+    client.session.forget(id);
+    assert!(client.written().is_empty());
+}
+
+#[test]
+fn who_waits_to_send_hears_of_the_end() {
+    let resets = frame(RST_STREAM, 0, 1, &[0; 4]);
+    for end in [
+        resets.clone(),
+        [response(1, b""), resets].concat(),
+        frame(PING, 0, 1, &[0; 8]),
+    ] {
+        let mut client = Client::begun(&setting(INITIAL_WINDOW_SIZE, 0));
+        let id = client.session.open("/", &Metadata::default(), None).unwrap();
+        let heard = Arc::new(Heard::default());
+        let waker = heard.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        assert!(client.session.poll_window(id, &mut cx).is_pending());
+        client.receive(&end);
+        assert!(heard.0.load(Ordering::Relaxed));
+        assert!(client.session.poll_window(id, &mut cx).is_ready());
+    }
+}
+
+#[derive(Default)]
+struct Heard(AtomicBool);
+
+impl Wake for Heard {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_stream_that_was_reset_gets_no_larger_window() {
+    let mut client = Client::begun(&[]);
+    let id = client.open(b"get");
+    client.receive(&body(id, STREAM_WINDOW));
+    client.receive(&frame(RST_STREAM, 0, id, &8_u32.to_be_bytes()));
+    client.written();
+    assert_eq!(client.outcome(id).body.len(), STREAM_WINDOW);
+    assert!(client.written().is_empty());
+}
+
+#[test]
+fn the_last_word_is_one() {
+    let mut client = Client::begun(&[]);
+    client.receive(&frame(PING, 0, 1, &[0; 8]));
+    client.session.leave();
+    let words: Vec<_> = client.written().iter().map(|(head, _)| head.kind).collect();
+    assert_eq!(words, [GOAWAY]);
+}
+
+#[test]
+fn late_responses_of_many_are_no_flood() {
+    let mut client = Client::begun(&[]);
+    let ids: Vec<_> = (0..USELESS).map(|_| client.open(b"get")).collect();
+    for id in &ids {
+        client.session.forget(*id);
+        client.written();
+    }
+    for id in &ids {
+        client.receive(&response(*id, b"late"));
+    }
+    assert_eq!(client.last_word(), None);
+    // Each ends once.
+    for id in &ids {
+        client.receive(&response(*id, b"late"));
+    }
+    assert_eq!(client.last_word(), Some(11));
+}
+
+#[test]
+fn a_window_that_opens_in_vain_brings_nothing() {
+    let mut client = Client::begun(&setting(INITIAL_WINDOW_SIZE, 1 << 20));
+    let id = client.open(&[0; 100_000]);
+    for _ in 0..=USELESS {
+        client.receive(&frame(WINDOW_UPDATE, 0, id, &1_u32.to_be_bytes()));
+    }
+    assert_eq!(client.last_word(), Some(11));
+}
+
+#[test]
+fn what_ended_a_stream_does_not_end_the_connection_later() {
+    let mut client = Client::begun(&[]);
+    let id = client.open(b"put");
+    client.receive(&frame(WINDOW_UPDATE, 0, id, &BITS.to_be_bytes()));
+    client.receive(&frame(SETTINGS, 0, 0, &setting(INITIAL_WINDOW_SIZE, 70_000)));
+    assert_eq!(client.session.ended(), None);
+}
+
+#[test]
+fn of_two_settings_the_last_counts_and_each_is_checked() {
+    let two = |first, last| [setting(INITIAL_WINDOW_SIZE, first), setting(INITIAL_WINDOW_SIZE, last)].concat();
+    let mut client = Client::begun(&two(1000, 3));
+    client.open(b"12345");
+    let sent: Vec<_> = client.written().into_iter().map(|(head, _)| head.length).collect();
+    assert_eq!(sent[1..], [3]);
+    client.receive(&frame(SETTINGS, 0, 0, &two(u32::MAX, 3)));
+    assert_eq!(client.last_word(), Some(3));
+}
+
+#[test]
+fn a_server_that_takes_nothing_gets_no_more_requests() {
+    let mut client = Client::begun(&setting(INITIAL_WINDOW_SIZE, BITS));
+    client.receive(&frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes()));
+    client.written();
+    let mut opened = 0;
+    while let Some(id) = client.session.open("/", &Metadata::default(), None) {
+        client.send(id, &[0; 1 << 10], true);
+        client.session.forget(id);
+        opened += 1;
+        assert!(opened < 10_000);
+    }
+    assert!(opened > 1000);
+    // It has taken it.
+    client.written();
+    client.open(b"put");
+}
+
+#[test]
+fn a_complaint_is_heard_once() {
+    let mut client = Client::begun(&[]);
+    let complaint = frame(GOAWAY, 0, 0, b"\0\0\0\x01\0\0\0\x0btoo_many_pings");
+    client.receive(&complaint.repeat(5));
+    assert_eq!(client.pace.interval().as_secs(), 20);
 }
