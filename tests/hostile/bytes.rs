@@ -9,7 +9,7 @@ use silly_etcd::etcd::{Applied, CallOptions, Code};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::cases::{cases, http2};
+use super::cases::{cases, floods, http2};
 use super::server::{Bytes, Then, hostile};
 use super::support::clock::{run, until};
 use super::support::frames;
@@ -27,8 +27,17 @@ const OPTIONS: CallOptions = CallOptions {
 
 #[test]
 fn h1_whatever_a_server_sends_calls_end_and_a_good_server_is_found() {
+    bear(cases());
+}
+
+#[test]
+fn h1_whatever_floods_a_client_calls_end_and_a_good_server_is_found() {
+    bear(floods());
+}
+
+fn bear(cases: Vec<(&'static str, Bytes)>) {
     run(async {
-        for (name, bytes) in cases() {
+        for (name, bytes) in cases {
             let server = hostile(bytes).await;
             let etcd = Cluster::start(1, answer).await;
             let measured = memory::measure();

@@ -24,9 +24,10 @@ pub(crate) fn http2(rest: Vec<u8>) -> Vec<u8> {
     [frames::settings(None), rest].concat()
 }
 
-/// Everything that a server of this test sends, with its name.
+/// What a server sends at most once, with its name.
 pub(crate) fn cases() -> Vec<(&'static str, Bytes)> {
-    let one = 1_u32.to_be_bytes();
+    let most = (u32::MAX >> 1).to_be_bytes();
+    let entry = entry();
     let garbage = [
         ("an end", vec![]),
         ("SETTINGS, then an end", http2(vec![])),
@@ -66,6 +67,32 @@ pub(crate) fn cases() -> Vec<(&'static str, Bytes)> {
         ("DATA of a stream that nobody opened", frames::data(9, b"data")),
         ("WINDOW_UPDATE by nothing", frame(WINDOW_UPDATE, 0, 0, &[0; 4])),
         ("PING of half its length", frame(PING, 0, 0, &[0; 4])),
+        (
+            "a window of the connection that overflows",
+            frame(WINDOW_UPDATE, 0, 0, &most),
+        ),
+        ("a window of a stream that overflows", frame(WINDOW_UPDATE, 0, 1, &most)),
+        (
+            "a window that overflows by SETTINGS",
+            [
+                frame(WINDOW_UPDATE, 0, 1, &(u32::MAX >> 2).to_be_bytes()),
+                frames::settings(Some((INITIAL_WINDOW_SIZE, u32::MAX >> 1))),
+            ]
+            .concat(),
+        ),
+        ("a new table size behind a field", frame(HEADERS, 4, 1, &[0x88, 0x20])),
+        (
+            "a number without an end",
+            frame(HEADERS, 4, 1, &[&[0xff][..], &[0x80; 1000]].concat()),
+        ),
+        (
+            "a packed string without an end",
+            frame(HEADERS, 4, 1, &[&b"\x40\xff\x81\x7d"[..], &[0xff; 16_000]].concat()),
+        ),
+        (
+            "an entry that is referred to thousands of times",
+            frame(HEADERS, 4, 1, &[&entry[..], &[0xbe; 12_000]].concat()),
+        ),
     ];
     let silence = [
         ("nothing", vec![], None),
@@ -92,6 +119,38 @@ pub(crate) fn cases() -> Vec<(&'static str, Bytes)> {
             Some(frame(HEADERS, 4, 1, &[0x88; 100])[..50].to_vec()),
         ),
     ];
+    let mut cases = Vec::new();
+    let mut add = |name, first, answer, then| cases.push((name, Bytes { first, answer, then }));
+    for (name, first) in garbage {
+        add(name, first, None, Then::End);
+    }
+    for (name, answer) in answers {
+        add(name, http2(vec![]), Some(answer), Then::End);
+    }
+    for (name, first, answer) in silence {
+        add(name, first, answer, Then::Silence);
+    }
+    add(
+        "a byte a second",
+        vec![],
+        None,
+        Then::Trickle(http2(frames::headers(1))),
+    );
+    cases
+}
+
+/// Status 200, and a field of 4 KiB that has the number 62 from then on.
+fn entry() -> Vec<u8> {
+    [&b"\x88\x40\x01a\x7f\xa1\x1e"[..], &[b'x'; 4000]].concat()
+}
+
+/// What a server sends without end.
+pub(crate) fn floods() -> Vec<(&'static str, Bytes)> {
+    let one = 1_u32.to_be_bytes();
+    let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    // A frame full of settings that take each other back.
+    let setting = |value: u32| [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &value.to_be_bytes()].concat();
+    let changing = [setting(0), setting(65_535)].concat().repeat(1300);
     let floods = [
         ("zeros", vec![], None, vec![0; 4096]),
         ("ones", vec![], None, vec![0xff; 4096]),
@@ -150,31 +209,83 @@ pub(crate) fn cases() -> Vec<(&'static str, Bytes)> {
             frames::data(1, &[]),
         ),
         (
+            "HEADERS of a stream that is gone",
+            http2(vec![]),
+            Some(reset.clone()),
+            frame(HEADERS, 4, 1, &[0x88; 16_000]),
+        ),
+        (
+            "CONTINUATION of a stream that is gone",
+            http2(vec![]),
+            Some([reset.clone(), frame(HEADERS, 0, 1, &[0x88])].concat()),
+            frame(CONTINUATION, 0, 1, b"\0\x01a\x01b"),
+        ),
+        (
+            "HEADERS in two frames",
+            http2(vec![]),
+            Some(vec![]),
+            [frame(HEADERS, 0, 1, &[0x88]), frame(CONTINUATION, 4, 1, &[])].concat(),
+        ),
+        (
+            "an entry that is referred to again and again",
+            http2(vec![]),
+            Some(frame(HEADERS, 4, 1, &entry())),
+            frame(HEADERS, 4, 1, &[0xbe; 16_000]),
+        ),
+        (
+            "table sizes in a row",
+            http2(vec![]),
+            Some(vec![]),
+            frame(HEADERS, 4, 1, &[0x20; 16_000]),
+        ),
+        (
+            "DATA of a stream that is gone",
+            http2(vec![]),
+            Some(reset),
+            frames::data(1, &[0; 1000]),
+        ),
+        (
+            "DATA of one byte",
+            http2(vec![]),
+            Some([frames::headers(1), frames::data(1, b"\0\0\0\xff\xff")].concat()),
+            frames::data(1, b"x"),
+        ),
+        (
+            "DATA beyond all windows",
+            http2(vec![]),
+            Some(frames::headers(1)),
+            frames::data(1, &[0; 16_384]),
+        ),
+        (
+            "a window that opens for ever",
+            frames::settings(Some((INITIAL_WINDOW_SIZE, 0))),
+            None,
+            frame(WINDOW_UPDATE, 0, 0, &one),
+        ),
+        (
             "empty messages",
             http2(vec![]),
             Some(frames::headers(1)),
             frames::data(1, &[0; 5]),
         ),
     ];
+    // Of a server that reads nothing.
+    let deaf = [
+        (
+            "SETTINGS, unread",
+            frames::settings(Some((INITIAL_WINDOW_SIZE, 65_535))),
+        ),
+        ("SETTINGS of many, unread", frame(SETTINGS, 0, 0, &changing)),
+        ("PING, unread", frame(PING, 0, 0, &[0; 8])),
+        ("WINDOW_UPDATE by nothing, unread", frame(WINDOW_UPDATE, 0, 1, &[0; 4])),
+    ];
     let mut cases = Vec::new();
     let mut add = |name, first, answer, then| cases.push((name, Bytes { first, answer, then }));
-    for (name, first) in garbage {
-        add(name, first, None, Then::End);
-    }
-    for (name, answer) in answers {
-        add(name, http2(vec![]), Some(answer), Then::End);
-    }
-    for (name, first, answer) in silence {
-        add(name, first, answer, Then::Silence);
-    }
     for (name, first, answer, flood) in floods {
         add(name, first, answer, Then::Flood(flood));
     }
-    add(
-        "a byte a second",
-        vec![],
-        None,
-        Then::Trickle(http2(frames::headers(1))),
-    );
+    for (name, flood) in deaf {
+        add(name, http2(vec![]), None, Then::Deaf(flood));
+    }
     cases
 }

@@ -17,6 +17,7 @@ mod memory;
 mod protobuf;
 mod server;
 mod size;
+mod streams;
 
 use silly_etcd::etcd::Error;
 use silly_etcd::etcd::pb::PutRequest;

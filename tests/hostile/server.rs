@@ -20,6 +20,8 @@ pub(crate) enum Then {
     End,
     /// The same again and again.
     Flood(Vec<u8>),
+    /// Likewise, and nothing more is read.
+    Deaf(Vec<u8>),
     /// A byte a second.
     Trickle(Vec<u8>),
 }
@@ -43,6 +45,7 @@ pub(crate) async fn hostile(bytes: Bytes) -> SocketAddr {
 async fn send(socket: TcpStream, bytes: Bytes) {
     let (mut from, mut to) = socket.into_split();
     let requested = Notify::new();
+    let is_deaf = matches!(bytes.then, Then::Deaf(_));
     let sending = async {
         to.write_all(&bytes.first).await?;
         if let Some(answer) = bytes.answer {
@@ -52,7 +55,7 @@ async fn send(socket: TcpStream, bytes: Bytes) {
         match bytes.then {
             Then::Silence => {}
             Then::End => return Ok(()),
-            Then::Flood(bytes) => loop {
+            Then::Flood(bytes) | Then::Deaf(bytes) => loop {
                 to.write_all(&bytes).await?;
             },
             Then::Trickle(bytes) => {
@@ -70,6 +73,9 @@ async fn send(socket: TcpStream, bytes: Bytes) {
     let length = from.read(&mut bytes).await.unwrap_or(0);
     frames.read(&bytes[..length]);
     let reading = async {
+        if is_deaf {
+            std::future::pending::<()>().await;
+        }
         while let Ok(length @ 1..) = from.read(&mut bytes).await {
             if frames.read(&bytes[..length]).iter().any(|frame| frame.kind == HEADERS) {
                 requested.notify_one();
@@ -80,4 +86,25 @@ async fn send(socket: TcpStream, bytes: Bytes) {
         _ = sending => {}
         () = reading => {}
     }
+}
+
+/// A server that answers each request, by the id of its stream, with these bytes.
+pub(crate) async fn answering(answer: impl Fn(u32) -> Vec<u8> + Clone + Send + 'static) -> SocketAddr {
+    let serve = move |_, mut socket: TcpStream| {
+        let answer = answer.clone();
+        async move {
+            let mut frames = frames::Reader::new();
+            let mut bytes = [0; 4096];
+            // The client may break the connection as it likes.
+            let _ = socket.write_all(&frames::settings(None)).await;
+            while let Ok(length @ 1..) = socket.read(&mut bytes).await {
+                for head in frames.read(&bytes[..length]) {
+                    if head.kind == HEADERS {
+                        let _ = socket.write_all(&answer(head.stream)).await;
+                    }
+                }
+            }
+        }
+    };
+    listen(ports(1).await, serve)[0]
 }
