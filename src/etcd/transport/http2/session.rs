@@ -382,8 +382,7 @@ impl Session {
         if exchange.is_open()
             && let Some(more) = exchange.room.give_back(piece.len())
         {
-            write(self.output.frames(), WINDOW_UPDATE, 0, id, &more.to_be_bytes());
-            self.tell_writer();
+            self.write(WINDOW_UPDATE, 0, id, &more.to_be_bytes());
         }
         self.give_back(piece.len());
         Poll::Ready(Ok(Some(piece)))
@@ -425,8 +424,7 @@ impl Session {
     /// Asks the server for a sign of life, unless it was asked. Returns how often it has given one.
     pub(crate) fn ping(&mut self) -> u64 {
         if !std::mem::replace(&mut self.is_pinged, true) {
-            write(self.output.frames(), PING, 0, 0, &OPAQUE);
-            self.tell_writer();
+            self.write(PING, 0, 0, &OPAQUE);
         }
         self.pongs
     }
@@ -448,14 +446,20 @@ impl Session {
     /// So much of what came was read, or never will be.
     fn give_back(&mut self, bytes: usize) {
         if let Some(more) = self.room.give_back(bytes) {
-            write(self.output.frames(), WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
-            self.tell_writer();
+            self.write(WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
         }
     }
 
     fn write_reset(&mut self, id: u32, reason: Reason) {
-        write(self.output.frames(), RST_STREAM, 0, id, &reason.0.to_be_bytes());
-        self.tell_writer();
+        self.write(RST_STREAM, 0, id, &reason.0.to_be_bytes());
+    }
+
+    /// Writes a frame, if anything goes still.
+    fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        if self.ended.is_none() {
+            write(self.output.frames(), kind, flags, stream, payload);
+            self.tell_writer();
+        }
     }
 
     /// Writes what a stream has to send, as far as the windows allow.
@@ -547,11 +551,8 @@ impl Session {
     }
 
     fn fail(&mut self, (reason, text): Wrong) {
-        if self.ended.is_some() {
-            return;
-        }
         let payload = [0_u32.to_be_bytes(), reason.0.to_be_bytes()].concat();
-        write(self.output.frames(), GOAWAY, 0, 0, &payload);
+        self.write(GOAWAY, 0, 0, &payload);
         self.end(text);
     }
 
@@ -650,9 +651,8 @@ impl Session {
     }
 
     fn answer(&mut self, kind: u8, payload: &[u8]) {
-        write(self.output.frames(), kind, ACK, 0, payload);
+        self.write(kind, ACK, 0, payload);
         self.answers += HEAD + payload.len();
-        self.tell_writer();
     }
 
     fn data(&mut self, head: FrameHead, mut piece: BytesMut) -> Result<bool, Wrong> {
@@ -695,8 +695,7 @@ impl Session {
             exchange.wake();
         }
         if let Some(more) = more.filter(|_| !head.has(END_STREAM)) {
-            write(self.output.frames(), WINDOW_UPDATE, 0, head.stream, &more.to_be_bytes());
-            self.tell_writer();
+            self.write(WINDOW_UPDATE, 0, head.stream, &more.to_be_bytes());
         }
         self.give_back(padding);
         Ok(is_useful)
@@ -879,7 +878,8 @@ impl Session {
             self.flush_blocked();
             return Ok(is_useful);
         }
-        let Some(exchange) = self.streams.get_mut(&id).filter(|exchange| exchange.broken.is_none()) else {
+        let counts = |exchange: &&mut Exchange| exchange.is_open() || !exchange.is_sent;
+        let Some(exchange) = self.streams.get_mut(&id).filter(counts) else {
             return Ok(false);
         };
         let window = exchange.window + i64::from(more);

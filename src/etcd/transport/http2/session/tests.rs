@@ -558,6 +558,17 @@ fn what_is_not_wanted_any_more_is_not_sent() {
 }
 
 #[test]
+fn a_stream_is_reset_once() {
+    let mut client = Client::begun(&[]);
+    let id = client.session.open("/", &Metadata::default()).unwrap();
+    client.receive(&response(id, b"early"));
+    client.written();
+    client.receive(&frame(WINDOW_UPDATE, 0, id, &[0; 4]).repeat(10));
+    client.session.forget(id);
+    assert_eq!(client.written().len(), 1);
+}
+
+#[test]
 fn who_waits_to_send_hears_of_the_end() {
     let resets = frame(RST_STREAM, 0, 1, &[0; 4]);
     for end in [
