@@ -5,6 +5,7 @@
 pub use super::cache::fuzz::drive as cache;
 pub use super::contender::fuzz::drive as contender;
 pub use super::received::fuzz::drive as messages;
+pub use super::transport::http2::fuzz::drive as http2;
 pub use super::watches::fuzz::drive as watches;
 
 /// What is left of the bytes; zeros behind them.
@@ -43,5 +44,6 @@ mod tests {
         run("watches", watches);
         run("cache", cache);
         run("contender", contender);
+        run("http2", http2);
     }
 }

@@ -19,4 +19,6 @@ pub(super) use hpack::{Constant, Fields};
 pub(super) use line::{Line, Shared};
 pub(crate) use output::Body;
 pub(super) use session::Broken;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::etcd) use session::fuzz;
 pub(super) use stream::Stream;

@@ -333,6 +333,7 @@ impl Session {
         let window = exchange.window.min(self.window).min(self.largest as i64);
         if exchange.unsent.is_empty() && body.bytes.len() as i64 <= window {
             write_data(&mut self.output, &mut self.window, exchange, id, body);
+            exchange.wake_sender();
         } else {
             exchange.unsent.push_back(body);
             self.flush(id);
@@ -402,7 +403,7 @@ impl Session {
         let Some(exchange) = self.streams.remove(&id) else {
             return;
         };
-        let unread = exchange.piece.len() + exchange.pieces.iter().map(BytesMut::len).sum::<usize>();
+        let unread = exchange.unread().map(BytesMut::len).sum();
         if exchange.broken.is_none() && !(exchange.is_complete && exchange.is_sent) {
             self.write_reset(id, Reason::CANCEL);
             self.late = self.late.saturating_add(u32::from(!exchange.is_complete));
@@ -485,9 +486,7 @@ impl Session {
             }
             write_data(&mut self.output, &mut self.window, exchange, id, piece);
         }
-        if let Some(sender) = exchange.sender.take() {
-            sender.wake();
-        }
+        exchange.wake_sender();
     }
 
     /// The window of the connection has opened, maybe.
@@ -922,6 +921,12 @@ impl Exchange {
         }
     }
 
+    /// The pieces of the body that were not read.
+    fn unread(&self) -> impl Iterator<Item = &BytesMut> {
+        let first = Some(&self.piece).filter(|piece| !piece.is_empty());
+        first.into_iter().chain(&self.pieces)
+    }
+
     fn push(&mut self, piece: BytesMut) {
         let last = self.pieces.back_mut().unwrap_or(&mut self.piece);
         if !last.is_empty() && last.len() + piece.len() <= JOINED {
@@ -966,6 +971,12 @@ impl Exchange {
         }
     }
 
+    fn wake_sender(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            sender.wake();
+        }
+    }
+
     /// Nothing more comes or goes. What is complete stays so.
     fn break_off(&mut self, broken: &Broken) {
         self.unsent.clear();
@@ -974,9 +985,7 @@ impl Exchange {
             self.broken = Some(broken.clone());
         }
         self.wake();
-        if let Some(sender) = self.sender.take() {
-            sender.wake();
-        }
+        self.wake_sender();
     }
 }
 
@@ -1036,5 +1045,7 @@ impl Hasher for Spread {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::etcd) mod fuzz;
 #[cfg(test)]
 mod tests;

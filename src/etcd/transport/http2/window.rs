@@ -39,6 +39,12 @@ impl Window {
         self.left += self.read;
         u32::try_from(std::mem::take(&mut self.read)).ok()
     }
+
+    /// Is all of it accounted for, where so much was not read yet?
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn holds(&self, unread: usize) -> bool {
+        self.left + self.read + unread == self.size
+    }
 }
 
 #[cfg(test)]

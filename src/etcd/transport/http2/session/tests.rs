@@ -560,7 +560,7 @@ fn what_is_not_wanted_any_more_is_not_sent() {
 #[test]
 fn a_stream_is_reset_once() {
     let mut client = Client::begun(&[]);
-    let id = client.session.open("/", &Metadata::default()).unwrap();
+    let id = client.session.open("/", &Metadata::default(), None).unwrap();
     client.receive(&response(id, b"early"));
     client.written();
     client.receive(&frame(WINDOW_UPDATE, 0, id, &[0; 4]).repeat(10));
