@@ -25,11 +25,11 @@ const SMALL: usize = 512;
 /// So many tables of a list are made by one call.
 const BATCH: usize = 8;
 
-/// Gives the lua_State two functions for each message: one takes its fields and returns its table, the other does that
-/// for so many at once, and puts them into a list behind the first `n`.
+/// Gives the lua_State two functions for each message: one takes its fields and returns its table; the other, of those that
+/// stand in lists, does that for so many at once, and puts them into a list behind the first `n`.
 pub(super) fn prepare(lua: &Lua) -> LuaResult<()> {
     let mut text = "return {\n".to_owned();
-    for Descriptor { fields, .. } in DESCRIPTORS {
+    for Descriptor { place, fields, .. } in DESCRIPTORS {
         let names = |of: usize| (0..fields.len()).map(move |at| format!("a{of}_{at}"));
         let table = |of: usize| {
             let fields = fields.iter().zip(names(of));
@@ -40,7 +40,10 @@ pub(super) fn prepare(lua: &Lua) -> LuaResult<()> {
         let all: Vec<_> = (1..=BATCH).flat_map(names).collect();
         let entries: Vec<_> = (1..=BATCH).map(|of| format!("list[n+{of}]={}", table(of))).collect();
         text += &format!("function({}) return {} end,\n", one.join(","), table(0));
-        text += &format!("function(list,n,{}) {} end,\n", all.join(","), entries.join(" "));
+        text += &match is_listed(*place) {
+            true => format!("function(list,n,{}) {} end,\n", all.join(","), entries.join(" ")),
+            false => "false,\n".to_owned(),
+        };
     }
     text += "}";
     let constructors: LuaTable = lua.load(text).set_name("=silly.store.etcd").eval()?;
@@ -51,6 +54,15 @@ pub(super) fn prepare(lua: &Lua) -> LuaResult<()> {
             ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, key());
         })
     }
+}
+
+/// Does the message in this place stand in a list of some other?
+fn is_listed(place: usize) -> bool {
+    let mut fields = DESCRIPTORS.iter().flat_map(|descriptor| descriptor.fields);
+    fields.any(|field| match field.kind {
+        Kind::Message(inner) => field.many.is_some() && inner.place == place,
+        _ => false,
+    })
 }
 
 fn key() -> *const c_void {
