@@ -203,7 +203,7 @@ end
 -- Waits until the waiter is done. Returns why the call ends, if it does so before that, and with which code. From Lua
 -- 5.4 on a coroutine that is closed while it waits gives up too.
 local closed = _VERSION >= "Lua 5.4"
-local park = assert((loadstring or load)(([[
+local source = ([[
 	local DONE = ...
 	return function(loop, waiter)
 		local guarded CLOSE = waiter
@@ -213,7 +213,8 @@ local park = assert((loadstring or load)(([[
 		until waiter[DONE] or problem
 		return not waiter[DONE] and problem, code
 	end
-]]):gsub("CLOSE", closed and "<close>" or "")))(DONE)
+]]):gsub("CLOSE", closed and "<close>" or "")
+local park = assert((loadstring or load)(source))(DONE)
 
 if closed then
 	waiter_mt.__close = give_up
@@ -275,7 +276,8 @@ end
 
 --- Submits an operation and waits for it.
 ---@async
----@param owner { loop: silly.store.etcd.loop }  the object whose operation it is; the collector spares it meanwhile
+---@param owner { loop: silly.store.etcd.loop, submit: function? }  the object whose operation it is; the collector
+--- spares it meanwhile
 ---@param native userdata  its native half
 ---@param name string  of the method that submits the operation; messages start with it
 ---@param request any  the arguments of that method
