@@ -93,6 +93,8 @@ pub(crate) async fn answering(answer: impl Fn(u32) -> Vec<u8> + Clone + Send + '
     let serve = move |_, mut socket: TcpStream| {
         let answer = answer.clone();
         async move {
+            // The operating system does not know that the test's clock is fast.
+            socket.set_nodelay(true).unwrap();
             let mut frames = frames::Reader::new();
             let mut bytes = [0; 4096];
             // The client may break the connection as it likes.

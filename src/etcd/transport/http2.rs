@@ -22,3 +22,6 @@ pub(super) use session::Broken;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(in crate::etcd) use session::fuzz;
 pub(super) use stream::Stream;
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::frame::{
     ACK, BITS, CONTINUATION, DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, GOAWAY, HEAD, HEADER_TABLE_SIZE, HEADERS,
@@ -49,6 +50,9 @@ const ANSWERS: usize = 16 << 10;
 
 /// So many bytes may wait for a server that takes none, where as many are of requests that were given up meanwhile.
 const STALE: usize = 1 << 20;
+
+/// What a head has beside its secrets at the most: those of a program are limited to less.
+const ROOM: usize = 32 << 10;
 
 /// Pieces of a body that are not longer together are joined where they wait.
 const JOINED: usize = 16 << 10;
@@ -99,7 +103,7 @@ pub(crate) struct Session {
     is_told: bool,
     encoder: Encoder,
     /// The head of a request that is being written.
-    head: Vec<u8>,
+    head: Zeroizing<Vec<u8>>,
     decoder: Decoder,
     streams: Streams,
     /// No deadline of a stream is earlier.
@@ -184,7 +188,7 @@ impl Session {
             writer: None,
             is_told: false,
             encoder: Encoder::new(constant),
-            head: Vec::new(),
+            head: Zeroizing::default(),
             decoder: Decoder::default(),
             streams: Streams::default(),
             due: None,
@@ -304,16 +308,32 @@ impl Session {
         }
         self.next += 2;
         self.head.clear();
+        let secret = metadata.secret();
+        if secret > 0 {
+            // It grows no more, which would leave a copy behind.
+            self.head.reserve(secret + ROOM);
+        }
         self.encoder.encode(path, metadata, &mut self.head);
         let exchange = Exchange::new(self.initial_window, self.head.len(), deadline);
         self.streams.insert(id, exchange);
         self.due = self.due.into_iter().chain(deadline.map(|deadline| deadline.end)).min();
-        let out = self.output.frames();
         let mut kind = HEADERS;
         let mut pieces = self.head.chunks(self.largest).peekable();
         while let Some(piece) = pieces.next() {
-            let flags = if pieces.peek().is_none() { END_HEADERS } else { 0 };
-            write(out, kind, flags, id, piece);
+            let head = FrameHead {
+                length: piece.len(),
+                kind,
+                flags: if pieces.peek().is_none() { END_HEADERS } else { 0 },
+                stream: id,
+            };
+            head.write(self.output.frames());
+            match secret {
+                0 => self.output.frames().extend_from_slice(piece),
+                _ => self.output.body(Body {
+                    bytes: Bytes::from_owner(Zeroizing::new(piece.to_vec())),
+                    is_secret: true,
+                }),
+            }
             kind = CONTINUATION;
         }
         self.tell_writer();
@@ -735,7 +755,7 @@ impl Session {
             self.reset(stream, Reason::PROTOCOL_ERROR, wrong);
             return Ok(true);
         }
-        let is_interim = |status: &bytes::Bytes| status.len() == 3 && status.starts_with(b"1");
+        let is_interim = |status: &Bytes| status.len() == 3 && status.starts_with(b"1");
         if exchange.has_begun {
             exchange.trailers = Some(fields);
         } else if fields.status.as_ref().is_some_and(is_interim) && !ends {
@@ -1046,6 +1066,7 @@ impl Hasher for Spread {
 }
 
 #[cfg(any(test, feature = "fuzzing"))]
+#[allow(clippy::unwrap_used, reason = "a fuzzer may panic")]
 pub(in crate::etcd) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use http::{HeaderMap, HeaderValue};
+use zeroize::Zeroizing;
 
 use super::{INDEXED, INSERTED, KNOWN, LENGTH, NEVER, OVERHEAD, PLAIN, RESIZED, TABLE};
 
@@ -25,11 +26,21 @@ pub(crate) struct Metadata<'a> {
     pub(crate) more: Option<&'a HeaderMap>,
 }
 
+impl Metadata<'_> {
+    /// The bytes of the values that are secret.
+    pub(crate) fn secret(&self) -> usize {
+        let fields = self.fields.iter().flatten().map(|(_, value)| *value);
+        let more = self.more.into_iter().flat_map(HeaderMap::values);
+        let secret = fields.chain(more).filter(|value| value.is_sensitive());
+        secret.map(HeaderValue::len).sum()
+    }
+}
+
 /// A head that needs nothing but the table as it is.
 struct Kept {
     path: &'static str,
     fields: [Option<(&'static str, HeaderValue)>; 2],
-    block: Vec<u8>,
+    block: Zeroizing<Vec<u8>>,
 }
 
 impl Kept {
@@ -85,7 +96,7 @@ impl Encoder {
             self.kept.push(Kept {
                 path,
                 fields: metadata.fields.map(own),
-                block: out[start..].to_vec(),
+                block: Zeroizing::new(out[start..].to_vec()),
             });
         }
     }
