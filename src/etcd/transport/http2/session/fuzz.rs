@@ -2,8 +2,6 @@
 //! is well-formed and within the server's windows, memory is bounded, nobody who can go on sleeps, and a response that
 //! was complete is never lost. An honest server also gets all that was sent, and its responses arrive.
 
-#![allow(clippy::unwrap_used, reason = "a fuzzer is to panic")]
-
 mod peer;
 
 use std::collections::BTreeMap;
