@@ -13,10 +13,10 @@ use super::lock::session;
 use super::operation::{Answer, Outcome, Plain, Unwritten, begin, run, run_while_wanted};
 use super::options;
 use super::table::{Push, Table, build};
-use crate::etcd::{self, Applied, CallOptions, Client, Received, Unary};
+use crate::etcd::{self, Applied, CallOptions, Client, Unary};
 
 /// One call of the API.
-pub(super) trait Call: Send + 'static {
+pub(super) trait Call: Sized + Send + 'static {
     /// Its name in Lua, which stands at the start of its messages.
     const NAME: &'static str;
     /// The fields that a request must have. Where it is one, that may stand in the request's place.
@@ -58,8 +58,11 @@ pub(super) trait Call: Send + 'static {
         options: CallOptions,
     ) -> impl Future<Output = etcd::Result<Self::Response>> + Send;
 
-    /// Writes the response.
-    fn encode(lua: &Lua, response: Self::Response) -> LuaResult<LuaValue>;
+    /// Writes the response; by hand where it is more than `PUSH` can push.
+    fn encode(lua: &Lua, response: Self::Response) -> LuaResult<LuaValue> {
+        const { assert!(Self::PUSH.is_some(), "a call needs one of the two") };
+        build(lua, &Pushed::<Self>(&response))
+    }
 }
 
 impl<R: Unary + Decode> Call for R {
@@ -78,10 +81,6 @@ impl<R: Unary + Decode> Call for R {
 
     fn run(client: Client, request: R, options: CallOptions) -> impl Future<Output = etcd::Result<R::Response>> + Send {
         request.run(client, options)
-    }
-
-    fn encode(lua: &Lua, response: R::Response) -> LuaResult<LuaValue> {
-        build(lua, &Received::from(response))
     }
 }
 
@@ -191,12 +190,25 @@ impl<C: Call> Answer for Done<C> {
     }
 }
 
-// SAFETY: `PUSH` promises it.
+// SAFETY: `Pushed` is.
 #[allow(unsafe_code)]
 unsafe impl<C: Call> Push for Done<C> {
     fn push(&self, table: &mut Table) {
-        if let (Some(push), Ok(response)) = (C::PUSH, &self.result) {
-            push(response, table);
+        if let Ok(response) = &self.result {
+            Pushed::<C>(response).push(table);
+        }
+    }
+}
+
+/// The response of call `C`, for one that has `PUSH`.
+struct Pushed<'a, C: Call>(&'a C::Response);
+
+// SAFETY: `PUSH` promises it.
+#[allow(unsafe_code)]
+unsafe impl<C: Call> Push for Pushed<'_, C> {
+    fn push(&self, table: &mut Table) {
+        if let Some(push) = C::PUSH {
+            push(self.0, table);
         }
     }
 }

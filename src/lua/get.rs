@@ -3,12 +3,10 @@
 //!
 //! In: the request of the row, and `values`. Out: the response as it came, written as it was asked for.
 
-use mlua::prelude::*;
-
 use super::call::Call;
 use super::failure::Invalid;
 use super::fields::{Decode, Fields};
-use super::table::{Encode, Push, Table, build};
+use super::table::{Encode, Push, Table};
 use crate::etcd::pb::{RangeRequest, RangeResponse, ResponseHeader};
 use crate::etcd::wire::{self, Value};
 use crate::etcd::{CallOptions, Client, Received, Result, Unary};
@@ -52,14 +50,6 @@ impl Call for Get {
     async fn run(client: Client, request: Self::Request, options: CallOptions) -> Result<Self::Response> {
         let (request, form) = request;
         Ok((client.get_received(request, &options).await?, form))
-    }
-
-    fn encode(lua: &Lua, response: Self::Response) -> LuaResult<LuaValue> {
-        let (response, form) = response;
-        match form {
-            Form::Pairs => build(lua, &response),
-            form => build(lua, &Short::new(&response, form)),
-        }
     }
 }
 

@@ -5,18 +5,16 @@
 
 use std::ffi::c_void;
 
-use mlua::prelude::*;
-
 use super::call::Call;
 use super::failure::Invalid;
 use super::fields::{Decode, Fields};
 use super::messages::key_range;
-use super::table::{Table, build};
+use super::table::Table;
 use super::value::Value;
 use crate::etcd::pb::compare::{CompareTarget, TargetUnion};
 use crate::etcd::pb::request_op::Request;
 use crate::etcd::pb::{Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse};
-use crate::etcd::{CallOptions, Client, Received, Result};
+use crate::etcd::{CallOptions, Client, Result};
 
 /// How deep txns may lie in each other. protobuf reads no response that is nested deeper than this needs.
 const MAX_DEPTH: usize = 40;
@@ -51,10 +49,6 @@ impl Call for Txn {
 
     async fn run(client: Client, request: TxnRequest, options: CallOptions) -> Result<TxnResponse> {
         client.txn(request, &options).await
-    }
-
-    fn encode(lua: &Lua, response: TxnResponse) -> LuaResult<LuaValue> {
-        build(lua, &Received::from(response))
     }
 }
 
