@@ -11,7 +11,6 @@ local core = require "silly.store.etcd.core"
 local cocreate, coresume, coyield = coroutine.create, coroutine.resume, coroutine.yield
 local corunning, costatus = coroutine.running, coroutine.status
 local coroutines = require "silly.store.etcd.loops.coroutines"
-local isyieldable = coroutines.isyieldable
 local outermost = require("silly.store.etcd.protect").outermost
 
 ---@class silly.task
@@ -76,11 +75,7 @@ function task._inside()
 	if not running or co ~= running and outermost(co) ~= running then
 		return nil
 	end
-	local able, problem = isyieldable()
-	if able then
-		return running
-	end
-	return nil, problem
+	return coroutines.able(running)
 end
 
 --- Internal: like task._inside, for functions that have to suspend the task.
@@ -217,9 +212,7 @@ end
 function task._ready(co, what)
 	local self = tasks[co]
 	if self and self.what == what then
-		self.status, self.what = "READY", nil
-		tail = tail + 1
-		ready[tail] = co
+		task._enqueue(co)
 	end
 end
 
@@ -318,11 +311,8 @@ function task.status(co)
 end
 
 local function step(co)
-	local self = tasks[co]
+	local self = alive(co)
 	if not self then
-		return
-	elseif costatus(co) == "dead" then
-		finish(co, self, true)
 		return
 	end
 	local value = self.value
