@@ -8,7 +8,7 @@
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -21,9 +21,9 @@ use super::address::Address;
 use super::deadline::Deadline;
 use super::dial::{lookup, race};
 use super::error::ConnectError;
-use super::gate::{Gate, Purpose};
+use super::gate::Purpose;
 use super::http2::{Broken, Constant, Line, Metadata, Shared, Stream};
-use super::liveness::{Liveness, Pace};
+use super::liveness::Pace;
 use super::permit::Permit;
 use super::state::State;
 use super::tls::Tls;
@@ -70,13 +70,7 @@ impl Connection {
             authority: address.authority(),
             fields: identity.clone(),
         };
-        let state = || {
-            Arc::new(State {
-                liveness: Liveness::new(pace.clone()),
-                gate: Gate::new(),
-                is_verified: AtomicBool::new(false),
-            })
-        };
+        let state = || Arc::new(State::new(pace.clone()));
         let (http2, state, peer) = match address {
             Address::Tcp { host, port } => {
                 let addresses = lookup(host, *port, last).await?;

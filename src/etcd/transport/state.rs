@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicBool;
 
 use super::gate::Gate;
-use super::liveness::Liveness;
+use super::liveness::{Liveness, Pace};
 
 /// The state of a connection.
 pub(super) struct State {
@@ -15,6 +15,15 @@ pub(super) struct State {
 }
 
 impl State {
+    /// That of a connection to a server that wants to be pinged at this pace.
+    pub(super) fn new(pace: Pace) -> Self {
+        Self {
+            liveness: Liveness::new(pace),
+            gate: Gate::new(),
+            is_verified: AtomicBool::new(false),
+        }
+    }
+
     /// Is the connection to take no more requests: it has ended, has been given up, or has all its streams taken for
     /// long?
     pub(super) fn is_closed(&self) -> bool {

@@ -74,6 +74,8 @@ const NO_SETTINGS: &str = "the server did not begin with its settings";
 /// What every ping of the client carries.
 const OPAQUE: [u8; 8] = *b"etcd-lua";
 
+const WRONG_SIZE: Wrong = (Reason::FRAME_SIZE_ERROR, "the server sent a frame of a wrong size");
+
 const NO_WINDOW: Wrong = (
     Reason::FLOW_CONTROL_ERROR,
     "the server wants a window of a size that there is not",
@@ -263,7 +265,7 @@ impl Session {
                 exchange.break_off(&Broken::Late(deadline.length()));
                 late.push(*id);
             } else {
-                self.due = Some(self.due.map_or(deadline.end, |due| due.min(deadline.end)));
+                self.due = self.due.into_iter().chain([deadline.end]).min();
             }
         }
         for id in late {
@@ -589,7 +591,8 @@ impl Session {
     /// May such a frame come now?
     fn check(&self, head: FrameHead) -> Result<(), Wrong> {
         let protocol = |text| Err((Reason::PROTOCOL_ERROR, text));
-        if self.block.is_some() != (head.kind == CONTINUATION) {
+        let begun = self.block.as_ref().map(|block| block.stream);
+        if begun != (head.kind == CONTINUATION).then_some(head.stream) {
             return protocol("the server mixed the frames of a head with others");
         }
         // What a server says against pings counts, also where it begins with that.
@@ -617,9 +620,7 @@ impl Session {
             _ => None,
         };
         match fixed {
-            Some(length) if length != head.length => {
-                Err((Reason::FRAME_SIZE_ERROR, "the server sent a frame of a wrong size"))
-            }
+            Some(length) if length != head.length => Err(WRONG_SIZE),
             _ => Ok(()),
         }
     }
@@ -647,8 +648,8 @@ impl Session {
                 Ok(false)
             }
             CONTINUATION => match self.block.take() {
-                Some(block) if block.stream == head.stream => self.continuation(block, head, payload),
-                _ => protocol("the server mixed the frames of a head with others"),
+                Some(block) => self.continuation(block, head, payload),
+                None => Ok(false),
             },
             RST_STREAM => Ok(self.reset_by_server(head.stream, Reason(number(payload).unwrap_or(0)))),
             SETTINGS if head.has(ACK) => Ok(false),
@@ -856,7 +857,7 @@ impl Session {
 
     fn goaway(&mut self, payload: &[u8]) -> Result<bool, Wrong> {
         let (Some(last), Some(reason)) = (number(payload), payload.get(4..).and_then(number)) else {
-            return Err((Reason::FRAME_SIZE_ERROR, "the server sent a frame of a wrong size"));
+            return Err(WRONG_SIZE);
         };
         let (last, reason) = (last & BITS, Reason(reason));
         if reason == Reason::ENHANCE_YOUR_CALM
@@ -885,13 +886,13 @@ impl Session {
     }
 
     fn window_update(&mut self, id: u32, more: u32) -> Result<bool, Wrong> {
-        let wrong = |reason| Err((reason, "the server opened a window by nothing, or too far"));
+        const WRONG: &str = "the server opened a window by nothing, or too far";
         if id == 0 {
             self.window += i64::from(more);
             if more == 0 {
-                return wrong(Reason::PROTOCOL_ERROR);
+                return Err((Reason::PROTOCOL_ERROR, WRONG));
             } else if self.window > window::LARGEST {
-                return wrong(Reason::FLOW_CONTROL_ERROR);
+                return Err((Reason::FLOW_CONTROL_ERROR, WRONG));
             }
             let is_useful = self.window > 0 && !self.blocked.is_empty();
             self.flush_blocked();
@@ -903,11 +904,7 @@ impl Session {
         };
         let window = exchange.window + i64::from(more);
         if more == 0 || window > window::LARGEST {
-            self.reset(
-                id,
-                Reason::FLOW_CONTROL_ERROR,
-                "the server opened a window by nothing, or too far",
-            );
+            self.reset(id, Reason::FLOW_CONTROL_ERROR, WRONG);
             return Ok(true);
         }
         let is_useful = exchange.is_waiting() && exchange.window <= 0 && window > 0;

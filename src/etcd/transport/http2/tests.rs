@@ -4,7 +4,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,8 +18,7 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::*;
-use crate::etcd::transport::gate::Gate;
-use crate::etcd::transport::liveness::{Liveness, Pace};
+use crate::etcd::transport::liveness::Pace;
 use crate::etcd::transport::state::State;
 
 /// A pipe that reads and writes at most so many bytes at once, and now and then none.
@@ -222,11 +220,7 @@ async fn run(seed: u64) {
     let (ours, theirs) = duplex(random.choice([1, 1000, 1 << 16]).unwrap().max(most / 4));
     let chopped = |pipe, random| Chopped { pipe, most, random };
     tokio::spawn(serve(chopped(theirs, random.fork()), random.fork()));
-    let state = Arc::new(State {
-        liveness: Liveness::new(Pace::default()),
-        gate: Gate::new(),
-        is_verified: AtomicBool::new(false),
-    });
+    let state = Arc::new(State::new(Pace::default()));
     let constant = Constant {
         scheme: "http",
         authority: "localhost".to_owned(),

@@ -3,17 +3,11 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use std::sync::atomic::AtomicBool;
-
 use super::*;
-use crate::etcd::transport::liveness::{Liveness, Pace};
+use crate::etcd::transport::liveness::Pace;
 
 fn connection(limit: usize) -> Arc<State> {
-    let state = State {
-        liveness: Liveness::new(Pace::default()),
-        gate: Gate::new(),
-        is_verified: AtomicBool::new(false),
-    };
+    let state = State::new(Pace::default());
     state.gate.limit(limit);
     Arc::new(state)
 }

@@ -14,8 +14,7 @@ use http::{HeaderMap, HeaderValue};
 use self::peer::{LARGEST_WINDOW, Peer, Settings, pattern};
 use super::*;
 use crate::etcd::fuzz::Input;
-use crate::etcd::transport::gate::Gate;
-use crate::etcd::transport::liveness::{Liveness, Pace};
+use crate::etcd::transport::liveness::Pace;
 
 /// Runs the steps that `data` stands for.
 pub fn drive(data: &[u8]) {
@@ -106,11 +105,7 @@ struct World {
 
 impl World {
     fn new(is_honest: bool) -> Self {
-        let state = Arc::new(State {
-            liveness: Liveness::new(Pace::default()),
-            gate: Gate::new(),
-            is_verified: AtomicBool::new(false),
-        });
+        let state = Arc::new(State::new(Pace::default()));
         let mut fields = HeaderMap::new();
         fields.insert("content-type", HeaderValue::from_static("application/grpc"));
         let constant = Constant {

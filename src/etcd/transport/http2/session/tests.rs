@@ -7,8 +7,7 @@ use bytes::Bytes;
 
 use super::super::frame::write;
 use super::*;
-use crate::etcd::transport::gate::Gate;
-use crate::etcd::transport::liveness::{Liveness, Pace};
+use crate::etcd::transport::liveness::Pace;
 
 /// The heads of a response and of its end, as HPACK has them without a table.
 const OK: &[u8] = &[0x88];
@@ -44,11 +43,7 @@ impl Client {
 
     fn new() -> Self {
         let pace = Pace::default();
-        let state = Arc::new(State {
-            liveness: Liveness::new(pace.clone()),
-            gate: Gate::new(),
-            is_verified: AtomicBool::new(false),
-        });
+        let state = Arc::new(State::new(pace.clone()));
         let constant = Constant {
             scheme: "http",
             authority: "localhost".to_owned(),
@@ -114,6 +109,16 @@ impl Client {
         number(&goaway.1[4..])
     }
 
+    /// What of a body has come and was not read.
+    fn body(&mut self, id: u32) -> Vec<u8> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut body = Vec::new();
+        while let Poll::Ready(Ok(Some(piece))) = self.session.poll_data(id, &mut cx) {
+            body.extend(piece);
+        }
+        body
+    }
+
     /// What a stream has brought: status, body, whether there are trailers.
     fn outcome(&mut self, id: u32) -> Outcome {
         let mut cx = Context::from_waker(Waker::noop());
@@ -123,9 +128,7 @@ impl Client {
             Poll::Ready(Err(broken)) => outcome.broken = Some(broken),
             Poll::Ready(Ok(head)) => outcome.status = head.status,
         }
-        while let Poll::Ready(Ok(Some(piece))) = self.session.poll_data(id, &mut cx) {
-            outcome.body.extend(piece);
-        }
+        outcome.body = self.body(id);
         match self.session.poll_trailers(id, &mut cx) {
             Poll::Pending => {}
             Poll::Ready(Err(broken)) => outcome.broken = Some(broken),
@@ -274,7 +277,7 @@ fn what_was_read_may_be_sent_again() {
     let mut came = 0;
     for _ in 0..1000 {
         client.receive(&frame(DATA, PADDED, id, &[&[200], &[0; 16_000][..]].concat()));
-        came += client.outcome_body(id);
+        came += client.body(id).len();
     }
     assert_eq!(came, 15_800 * 1000);
     assert!(client.session.ended().is_none());
@@ -291,17 +294,6 @@ fn what_was_read_may_be_sent_again() {
         opened[0] > all - CONNECTION_WINDOW && opened[1] > all - STREAM_WINDOW,
         "{opened:?}"
     );
-}
-
-impl Client {
-    fn outcome_body(&mut self, id: u32) -> usize {
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut bytes = 0;
-        while let Poll::Ready(Ok(Some(piece))) = self.session.poll_data(id, &mut cx) {
-            bytes += piece.len();
-        }
-        bytes
-    }
 }
 
 #[test]
