@@ -81,7 +81,10 @@ struct Submitted {
 
 #[derive(Default)]
 struct Batch {
+    /// Not polled yet.
     tasks: Vec<Task>,
+    /// Polled once, and woken.
+    woken: Vec<Task>,
     /// Those that were not woken since their first poll, by the number of their waker; `None` during that.
     asleep: HashMap<u64, Option<Task>>,
     /// The last of these numbers.
@@ -95,8 +98,10 @@ struct Batch {
 impl Driver {
     pub(super) fn new() -> io::Result<Self> {
         let submitted = Arc::<Submitted>::default();
+        let tokio = Tokio::new(&submitted)?;
+        submitted.renew(&tokio);
         Ok(Self {
-            tokio: Mutex::new(Tokio::new(&submitted)?),
+            tokio: Mutex::new(tokio),
             submitted,
             sleepers: AtomicUsize::new(0),
             let_go: Notify::new(),
@@ -128,19 +133,20 @@ impl Driver {
             let _context = tokio.as_ref().map(Handle::enter);
             task.as_mut().poll(&mut Context::from_waker(&waker))
         };
-        let woken = {
-            let mut batch = self.submitted.batch();
-            match batch.asleep.get_mut(&number) {
-                Some(place) if polled.is_pending() => {
-                    *place = Some(task);
-                    return;
-                }
-                place => place.is_none(),
+        let mut batch = self.submitted.batch();
+        let is_woken = match batch.asleep.get_mut(&number) {
+            Some(place) if polled.is_pending() => {
+                *place = Some(task);
+                return;
             }
+            place => place.is_none(),
         };
-        match polled {
-            Poll::Pending if woken => self.submitted.push(task),
-            _ => drop(self.submitted.batch().asleep.remove(&number)),
+        batch.asleep.remove(&number);
+        // What it waits for may have gone with the tokio that it began on.
+        let is_lost = batch.tokio.as_ref().map(Handle::id) != tokio.as_ref().map(Handle::id);
+        drop(batch);
+        if polled.is_pending() && is_woken && !is_lost {
+            self.submitted.push_woken(task);
         }
     }
 
@@ -233,15 +239,21 @@ impl Driver {
             operations, runtime, ..
         } = std::mem::replace(&mut *tokio, new);
         let operations = std::mem::take(&mut *operations.lock().unwrap_or_else(PoisonError::into_inner));
-        let asleep = std::mem::take(&mut self.submitted.batch().asleep);
+        let begun = self.submitted.renew(&tokio);
         let _ = catch_unwind(AssertUnwindSafe(|| {
             // What they leave behind is the runtime's.
             let _context = runtime.enter();
             drop(operations);
-            drop(asleep);
+            drop(begun);
         }));
         // Without waiting for a name that is being looked up.
         let _ = catch_unwind(AssertUnwindSafe(|| runtime.shutdown_background()));
+    }
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.woken.is_empty()
     }
 }
 
@@ -250,11 +262,27 @@ impl Submitted {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins with a new tokio. Returns what has begun with the one before.
+    fn renew(&self, tokio: &Tokio) -> (Vec<Task>, HashMap<u64, Option<Task>>) {
+        let mut batch = self.batch();
+        batch.tokio = Some(tokio.runtime.handle().clone());
+        (std::mem::take(&mut batch.woken), std::mem::take(&mut batch.asleep))
+    }
+
     fn push(&self, task: Task) {
+        self.push_to(task, |batch| &mut batch.tasks);
+    }
+
+    fn push_woken(&self, task: Task) {
+        self.push_to(task, |batch| &mut batch.woken);
+    }
+
+    fn push_to(&self, task: Task, list: fn(&mut Batch) -> &mut Vec<Task>) {
         let unseen = {
             let mut batch = self.batch();
-            batch.tasks.push(task);
-            batch.driven && batch.tasks.len() == 1
+            let is_first = batch.is_empty();
+            list(&mut batch).push(task);
+            batch.driven && is_first
         };
         if unseen {
             self.taker.wake();
@@ -266,7 +294,7 @@ impl Submitted {
         let waiting = {
             let mut batch = self.batch();
             batch.driven = true;
-            !batch.tasks.is_empty()
+            !batch.is_empty()
         };
         if waiting {
             self.taker.wake();
@@ -282,13 +310,16 @@ impl Submitted {
     ) -> Poll<()> {
         // Before the look: who comes after it wakes us.
         self.taker.register(context.waker());
-        let tasks = std::mem::take(&mut self.batch().tasks);
-        if !tasks.is_empty() && tick.as_mut().poll(context).is_ready() {
+        let (new, woken) = {
+            let mut batch = self.batch();
+            (std::mem::take(&mut batch.tasks), std::mem::take(&mut batch.woken))
+        };
+        if !(new.is_empty() && woken.is_empty()) && tick.as_mut().poll(context).is_ready() {
             tick.as_mut().reset(Instant::now() + TICK);
             let _ = tick.poll(context);
         }
         let mut operations = operations.lock().unwrap_or_else(PoisonError::into_inner);
-        operations.extend(tasks);
+        operations.extend(new.into_iter().chain(woken));
         while let Poll::Ready(Some(())) = operations.poll_next_unpin(context) {}
         Poll::Pending
     }
@@ -304,7 +335,7 @@ impl Wake for Asleep {
     fn wake(self: Arc<Self>) {
         let task = self.submitted.batch().asleep.remove(&self.number).flatten();
         if let Some(task) = task {
-            self.submitted.push(task);
+            self.submitted.push_woken(task);
         }
     }
 }
@@ -317,7 +348,6 @@ impl Tokio {
             .enable_all()
             .on_thread_start(block_signals)
             .build()?;
-        submitted.batch().tokio = Some(runtime.handle().clone());
         let operations = Operations::default();
         let (submitted, polled) = (submitted.clone(), operations.clone());
         // Unconstrained: else one operation would have to yield for what others have done.

@@ -148,6 +148,26 @@ fn one_that_is_woken_while_it_is_polled_goes_on() {
     driver.turn(async move { finished.await.unwrap() });
 }
 
+#[test]
+fn one_that_was_woken_ends_with_the_tokio_that_it_began_on() {
+    let driver = Driver::new().unwrap();
+    let ended = Arc::new(());
+    let held = ended.clone();
+    let (bring, brought) = tokio::sync::oneshot::channel::<()>();
+    driver.spawn_asleep(Box::pin(async move {
+        let _held = held;
+        let _ = brought.await;
+        pending().await
+    }));
+    bring.send(()).unwrap();
+    let (done, finished) = tokio::sync::oneshot::channel();
+    driver.spawn(Box::pin(async move { done.send(()).unwrap() }));
+    driver.turn(async { panic!("on purpose") });
+    assert_eq!(Arc::strong_count(&ended), 1, "it has ended");
+    // One that had not begun goes on with the next.
+    driver.turn(async move { finished.await.unwrap() });
+}
+
 /// Wakes its task before it waits.
 async fn yield_once() {
     let mut yielded = false;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
@@ -32,6 +33,7 @@ pub(super) const READ_AT_MOST: usize = 64 << 10;
 const TLS_ALERT: u8 = 21;
 
 const CLOSED: &str = "the server closed the connection";
+const ORPHANED: &str = "the runtime that served the connection has broken";
 
 /// A session, on any thread.
 pub(crate) struct Shared {
@@ -39,11 +41,23 @@ pub(crate) struct Shared {
     session: Mutex<Session>,
     /// The server has answered a ping.
     pong: Notify,
+    /// What the connection's task runs on.
+    runtime: runtime::Id,
 }
 
 impl Shared {
     pub(super) fn session(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session, for a new stream. A runtime that broke may keep the connection's task for ever, and nobody would
+    /// hear what becomes of a stream then.
+    pub(super) fn session_served(&self) -> MutexGuard<'_, Session> {
+        let mut session = self.session();
+        if self.runtime != Handle::current().id() {
+            session.end(ORPHANED);
+        }
+        session
     }
 
     /// Nobody will open another stream. The connection ends with the last that there is.
@@ -90,6 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         let shared = Shared {
             session: Mutex::new(Session::new(constant, state.clone())),
             pong: Notify::new(),
+            runtime: Handle::current().id(),
         };
         let mut line = Self {
             socket,

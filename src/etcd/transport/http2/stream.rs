@@ -24,7 +24,7 @@ impl Stream {
         metadata: &Metadata<'_>,
         deadline: Option<Deadline>,
     ) -> Option<Self> {
-        let id = shared.session().open(path, metadata, deadline)?;
+        let id = shared.session_served().open(path, metadata, deadline)?;
         let shared = shared.clone();
         Some(Self { shared, id })
     }

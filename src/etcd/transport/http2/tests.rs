@@ -13,7 +13,7 @@ use futures_util::future::{join, join_all};
 use h2::server::{Builder, SendResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -212,6 +212,16 @@ async fn exchange(shared: Arc<Shared>, number: u64, mut random: Rng, size: usize
     }
 }
 
+async fn begin<S: AsyncRead + AsyncWrite + Unpin>(socket: S) -> Line<S> {
+    let state = Arc::new(State::new(Pace::default()));
+    let constant = Constant {
+        scheme: "http",
+        authority: "localhost".to_owned(),
+        fields: HeaderMap::new(),
+    };
+    Line::begin(socket, constant, &state).await.unwrap()
+}
+
 async fn run(seed: u64) {
     let mut random = Rng::with_seed(seed);
     let most = random.choice([1, 9, 100, 5000, 1 << 20]).unwrap();
@@ -220,15 +230,7 @@ async fn run(seed: u64) {
     let (ours, theirs) = duplex(random.choice([1, 1000, 1 << 16]).unwrap().max(most / 4));
     let chopped = |pipe, random| Chopped { pipe, most, random };
     tokio::spawn(serve(chopped(theirs, random.fork()), random.fork()));
-    let state = Arc::new(State::new(Pace::default()));
-    let constant = Constant {
-        scheme: "http",
-        authority: "localhost".to_owned(),
-        fields: HeaderMap::new(),
-    };
-    let line = Line::begin(chopped(ours, random.fork()), constant, &state)
-        .await
-        .unwrap();
+    let line = begin(chopped(ours, random.fork())).await;
     let shared = line.shared();
     let served = tokio::spawn(line.serve());
     for round in 0..2 {
@@ -241,14 +243,31 @@ async fn run(seed: u64) {
     served.await.unwrap();
 }
 
+fn paused() -> Runtime {
+    let mut builder = runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().unwrap()
+}
+
+#[test]
+fn a_connection_whose_runtime_has_broken_takes_no_requests() {
+    let (one, other) = (paused(), paused());
+    let line = one.block_on(async {
+        let (ours, theirs) = duplex(1000);
+        tokio::spawn(async { h2::server::handshake(theirs).await.map(drop) });
+        begin(ours).await
+    });
+    // The runtime keeps the line, and nobody serves it.
+    let shared = line.shared();
+    let open = async || Stream::open(&shared, "/", &Metadata::default(), None).is_some();
+    assert!(one.block_on(open()));
+    assert!(!other.block_on(open()));
+    assert!(!one.block_on(open()), "it has ended for all");
+}
+
 #[test]
 fn everything_arrives_however_it_is_cut() {
     for seed in 0..25 {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = paused();
         // The clock jumps there when nobody has anything to do.
         let ran = runtime.block_on(async { tokio::spawn(timeout(Duration::from_secs(60), run(seed))).await });
         assert!(matches!(ran, Ok(Ok(()))), "seed {seed}: {ran:?}");
