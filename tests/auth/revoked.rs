@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use silly_etcd::etcd::pb::watch_request::RequestUnion;
 use silly_etcd::etcd::pb::{
-    Event, KeyValue, RangeRequest, WatchCreateRequest, WatchRequest, WatchResponse, mvccpb::event::EventType,
+    Event, KeyValue, RangeRequest, RangeResponse, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse,
+    mvccpb::event::EventType,
 };
 use silly_etcd::etcd::{Code, Readable, Watcher};
 
 use super::support::clock::{run, until};
 use super::support::{Call, Cluster, ONCE};
-use super::{client, let_in};
+use super::{client, let_in, permit};
 
 const WATCHES: u8 = 40;
 
@@ -27,9 +29,10 @@ async fn serve(mut call: Call, revoked: Arc<AtomicBool>) {
         "Authenticate" => let_in(call),
         "Range" => {
             let request = call.request::<RangeRequest>().await.unwrap();
-            match forbidden(&request.key) {
-                true => call.finish("7", "etcdserver: permission denied"),
-                false => call.finish("11", "etcdserver: mvcc: required revision is a future revision"),
+            match request.revision {
+                _ if forbidden(&request.key) => call.finish("7", "etcdserver: permission denied"),
+                i64::MAX => permit(call),
+                revision => call.reply(&unchanged(request.key, revision)),
             }
         }
         _ => {
@@ -58,6 +61,22 @@ async fn serve(mut call: Call, revoked: Arc<AtomicBool>) {
                 }
             }
         }
+    }
+}
+
+/// What a store has that is the same as before, and has gone on since.
+fn unchanged(key: Bytes, mod_revision: i64) -> RangeResponse {
+    RangeResponse {
+        header: Some(ResponseHeader {
+            revision: 1_000_000,
+            ..ResponseHeader::default()
+        }),
+        kvs: vec![KeyValue {
+            key,
+            mod_revision,
+            ..KeyValue::default()
+        }],
+        ..RangeResponse::default()
     }
 }
 

@@ -119,23 +119,46 @@ fn a_watch_ends_where_the_store_has_gone_back() {
 }
 
 #[test]
+fn a_store_that_is_written_on_while_it_is_asked_has_gone_back() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (watcher, _stream) = resumed(&client, &mut calls).await;
+        let (mut call, _) = question(&mut calls).await;
+        call.finish("11", "etcdserver: mvcc: required revision is a future revision");
+        question(&mut calls).await.0.reply(&store(SEEN, Some(SEEN)));
+        assert_eq!(
+            end(&watcher).await.to_string(),
+            "compacted: the store went back to before revision 46 and was written on to 46"
+        );
+    });
+}
+
+#[test]
 fn of_a_witness_that_cannot_be_read_what_there_is_now_decides() {
     run(async {
         for (code, text) in [
             ("11", "etcdserver: mvcc: required revision has been compacted"),
             ("7", "etcdserver: permission denied"),
         ] {
-            for (revision, put, same) in [
-                (SEEN, None, true),
-                (SEEN + 9, Some(SEEN + 1), true),
-                (SEEN + 9, Some(SEEN - 1), false),
-                (SEEN - 1, None, false),
+            let other_value = {
+                let mut other = store(SEEN + 9, Some(SEEN));
+                other.kvs[0].value = "other".into();
+                other
+            };
+            for (now, same) in [
+                (store(SEEN, None), true),
+                (store(SEEN + 9, Some(SEEN + 1)), true),
+                (store(SEEN + 9, Some(SEEN)), true),
+                (store(SEEN + 9, Some(SEEN - 1)), false),
+                (store(SEEN - 1, None), false),
+                (other_value, false),
             ] {
                 let (etcd, mut calls) = Cluster::manual(1).await;
                 let client = etcd.client(ONCE);
                 let (watcher, _stream) = resumed(&client, &mut calls).await;
                 question(&mut calls).await.0.finish(code, text);
-                question(&mut calls).await.0.reply(&store(revision, put));
+                question(&mut calls).await.0.reply(&now);
                 match same {
                     true => assert_eq!(read(&watcher).await, [SEEN + 1], "{text}"),
                     false => assert_eq!(end(&watcher).await.code, Code::Compacted, "{text}"),

@@ -18,27 +18,30 @@ const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 /// stands. Where the witness was compacted or there is none, a store that was written on past what was seen may pass
 /// for the one before.
 pub(super) async fn gone_back(line: &Line, history: &History, key: Bytes) -> Result<Option<i64>, Failure> {
+    let mut is_behind = false;
     if let Some(witness) = &history.witness {
         let then = RangeRequest {
             key: witness.key.clone(),
             revision: witness.revision,
             ..RangeRequest::default()
         };
-        if let Some(answer) = read(line, then).await? {
-            let same = answer.kvs.first().is_some_and(|kv| witness.is(kv));
-            let now = answer.revision();
-            return Ok((!same || now < history.newest).then_some(now));
+        match read(line, then).await? {
+            Read::Found(answer) => {
+                let same = answer.kvs.first().is_some_and(|kv| witness.is(kv));
+                let now = answer.revision();
+                return Ok((!same || now < history.newest).then_some(now));
+            }
+            // It may be written on to there at any moment.
+            Read::Failed(code) => is_behind = code == Code::OutOfRange,
         }
         let now = RangeRequest {
             key: witness.key.clone(),
-            keys_only: true,
             ..RangeRequest::default()
         };
-        if let Some(answer) = read(line, now).await? {
-            // It can only have been put later.
-            let older = answer.kvs.first().is_some_and(|kv| kv.mod_revision < witness.revision);
+        if let Read::Found(answer) = read(line, now).await? {
+            let other = answer.kvs.first().is_some_and(|kv| !witness.may_precede(kv));
             let now = answer.revision();
-            return Ok((older || now < history.newest).then_some(now));
+            return Ok((is_behind || other || now < history.newest).then_some(now));
         }
     }
     let request = RangeRequest {
@@ -46,17 +49,25 @@ pub(super) async fn gone_back(line: &Line, history: &History, key: Bytes) -> Res
         count_only: true,
         ..RangeRequest::default()
     };
-    let answer = read(line, request).await?;
-    let now = answer.map(|answer| answer.revision());
-    Ok(now.filter(|now| *now < history.newest))
+    Ok(match read(line, request).await? {
+        Read::Found(answer) => Some(answer.revision()).filter(|now| is_behind || *now < history.newest),
+        // What it stands at is not to be had.
+        Read::Failed(_) => is_behind.then_some(history.newest),
+    })
 }
 
-/// Reads; `None` where the store has decided that it cannot be read: compacted, in the future, or denied.
-async fn read(line: &Line, request: RangeRequest) -> Result<Option<RangeResponse>, Failure> {
+/// What became of a read.
+enum Read {
+    Found(RangeResponse),
+    /// The store has decided that it cannot be read: compacted, in the future, or denied.
+    Failed(Code),
+}
+
+async fn read(line: &Line, request: RangeRequest) -> Result<Read, Failure> {
     let decided = [Code::Compacted, Code::OutOfRange, Code::PermissionDenied];
     match line.call::<RangeResponse>(RANGE, &request).await {
-        Ok(answer) => Ok(Some(answer)),
-        Err(failure) if is_word(&failure, &decided) => Ok(None),
+        Ok(answer) => Ok(Read::Found(answer)),
+        Err(failure) if is_word(&failure, &decided) => Ok(Read::Failed(failure.error.code)),
         Err(failure) => Err(failure),
     }
 }

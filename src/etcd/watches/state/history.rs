@@ -44,6 +44,11 @@ impl Witness {
     pub(in super::super) fn is(&self, kv: &KeyValue) -> bool {
         *self == Self::new(kv)
     }
+
+    /// May the key, once put so, be like this now? It can only have been put later.
+    pub(in super::super) fn may_precede(&self, kv: &KeyValue) -> bool {
+        kv.mod_revision > self.revision || self.is(kv)
+    }
 }
 
 fn hash(value: &[u8]) -> u64 {
