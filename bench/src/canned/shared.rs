@@ -106,6 +106,15 @@ impl Shared {
                 self.make_events(request.limit).await;
                 self.empty()
             }
+            // A watch that resumes asks whether the history is still the same.
+            key if request.revision > 0 => rpc::RangeResponse {
+                kvs: vec![kv(
+                    String::from_utf8_lossy(key).into_owned(),
+                    data::SMALL,
+                    request.revision,
+                )],
+                ..self.empty()
+            },
             _ => self.empty(),
         }
     }
