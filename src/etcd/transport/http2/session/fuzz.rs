@@ -6,14 +6,17 @@ mod peer;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Wake;
+use std::task::{Context, Poll, Wake};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
 
 use self::peer::{LARGEST_WINDOW, Peer, Settings, pattern};
 use super::*;
 use crate::etcd::fuzz::Input;
+use crate::etcd::transport::http2::frame::*;
+use crate::etcd::transport::http2::hpack::Metadata;
+use crate::etcd::transport::http2::output::Body;
 use crate::etcd::transport::liveness::Pace;
 
 /// Runs the steps that `data` stands for.

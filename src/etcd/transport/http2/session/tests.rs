@@ -1,12 +1,14 @@
 //! However a server's bytes are cut, the same comes out; and what breaks the rules ends a stream or the connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Wake;
+use std::task::{Context, Poll, Wake};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use super::super::frame::write;
 use super::*;
+use crate::etcd::transport::http2::frame::*;
+use crate::etcd::transport::http2::hpack::Metadata;
+use crate::etcd::transport::http2::output::Body;
 use crate::etcd::transport::liveness::Pace;
 
 /// The heads of a response and of its end, as HPACK has them without a table.
@@ -82,7 +84,7 @@ impl Client {
     }
 
     /// The frames that were written since the last time.
-    fn written(&mut self) -> Vec<(FrameHead, Vec<u8>)> {
+    fn written(&mut self) -> Vec<(Head, Vec<u8>)> {
         let mut output = Output::default();
         self.session.take_output(&mut output, Waker::noop());
         while output.has_remaining() {
@@ -94,7 +96,7 @@ impl Client {
             self.written.drain(..PREFACE.len());
         }
         let mut frames = Vec::new();
-        while let Some(head) = FrameHead::read(&self.written) {
+        while let Some(head) = Head::read(&self.written) {
             let payload = self.written[HEAD..HEAD + head.length].to_vec();
             self.written.drain(..HEAD + head.length);
             frames.push((head, payload));
