@@ -61,6 +61,8 @@
 ---@field name? string what the program calls itself towards the servers, before `silly-etcd/VERSION`
 ---@field min_version? string the oldest version that a server may have, such as "3.5"
 ---@field max_request? integer bytes that a request may have; default 2 MiB
+---@field level? "error"|"warn"|"info" how much must matter what `client:records` tells; default "warn"
+---@field slow? number seconds; a call that takes as long is told there; default none
 ---@field namespace? string a prefix that all keys have in the store and not in the program
 ---@field tls? silly.store.etcd.tls encrypts the connections; default: only those to `https://`
 ---@field loop? silly.store.etcd.loop.name|silly.store.etcd.loop who suspends the callers; default: as `etcd.use` chose
@@ -827,6 +829,11 @@ function etcd.newclient(conf) end
 ---@return silly.store.etcd.conf
 function etcd.fromenv() end
 
+--- What all clients of this lua_State count that were not closed, as the text that Prometheus reads.
+---@nodiscard
+---@return string text
+function etcd.metrics() end
+
 --- Chooses the loop of the clients that are made from now on in this lua_State. Without it that is the one of the host,
 --- found by itself at the first client. Throws when there is no such loop, or when its host is not there.
 ---@param name silly.store.etcd.loop.name|silly.store.etcd.loop the name of a built-in loop, or one's own
@@ -840,6 +847,84 @@ function etcd.go(f, ...) end
 
 --- Lua's pcall; on Lua 5.1 one in which a caller can be suspended, on every loop.
 etcd.pcall = pcall
+
+--- How long things took.
+---@class silly.store.etcd.histogram
+---@field count integer how many there were
+---@field sum number the seconds of all together
+---@field buckets { le: number, count: integer }[] how many took no longer than `le` seconds
+
+--- What a client counts: numbers, or tables of them by their labels.
+---@class silly.store.etcd.stats
+-- docs: stats
+---@field calls_total table<string, table<string, integer>> calls that have ended, by what has come of them
+---@field call_seconds table<string, silly.store.etcd.histogram> how long calls took, all attempts and pauses together
+---@field calls_inflight table<string, integer> calls under way
+---@field attempts_total table<string, table<string, integer>> attempts of calls, by why they were made
+---@field writes_unknown_total table<string, integer> failed writes that may have happened
+---@field connections_total table<string, table<string, integer>> attempts to connect, by what has come of them
+---@field connected table<string, integer> whether there is a connection
+---@field connection_rtt_seconds table<string, number> the round trip of the connection, as it was measured last
+---@field bytes_total table<string, table<string, integer>> bytes of HTTP/2 that were sent and received
+---@field logins_total table<string, integer> logins, by what has come of them
+---@field leases integer leases that are renewed
+---@field lease_margin_seconds? number how long the lease still lives that ends first, if no renewal is answered
+---@field renewals_total integer renewals that were answered
+---@field leases_lost_total table<string, integer> leases that were renewed and are lost
+---@field watches table<string, integer> watches
+---@field events_total integer events that watches have received
+---@field watch_resumes_total integer watches that went on after a break or a pause
+---@field watch_ends_total table<string, integer> watches that have ended by themselves
+---@field watch_backlog_bytes integer bytes of events that nobody has read yet
+---@field locks_held integer locks and leaderships that are held
+---@field lock_wait_seconds silly.store.etcd.histogram how long was waited for those that were got
+---@field locks_lost_total table<string, integer> locks and leaderships that were lost, not given up
+---@field cache_keys table<string, integer> keys in a cache
+---@field cache_revision table<string, integer> the revision that a cache has all of
+---@field cache_lag_seconds table<string, number> for how long a cache has been stale; 0 while it is current
+---@field cache_loads_total table<string, integer> how often a cache was loaded as a whole
+---@field registrations integer registrations that are kept
+---@field registrations_lost_total integer how often a registration was not there any more
+---@field lua_queue integer results that wait for the Lua thread
+---@field lua_wakeups_total integer how often the Lua thread was told of results
+-- docs: end
+
+--- Something that has happened to a client.
+---@class silly.store.etcd.record
+---@field level "error"|"warn"|"info" how much it matters
+---@field event string what it is, a word for programs
+---@field time number when it happened, in seconds since 1970
+---@field message string one line for a person
+---@field endpoint string? the server that it is about
+---@field code silly.store.etcd.code? of a failure
+---@field call string? the call that it is about
+---@field key string? the key that it is about, its first 100 bytes
+---@field seconds number? how long it took, or lasted
+---@field repeated integer so often the same came again before this, and was not told
+---@field missed integer so many records before this one were missed, since the reader was late
+
+--- What reads the records of a client.
+---@class silly.store.etcd.records
+local records = {}
+
+--- Waits until something happens.
+---@async
+---@nodiscard
+---@param seconds number? at the most; nil, "timeout" is returned then
+---@return silly.store.etcd.record? record nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.record
+---@return_overload nil, string, silly.store.etcd.info
+function records:read(seconds) end
+
+--- Iterates over the same. It ends when the client is closed, or the records are.
+---@nodiscard
+---@return async fun(): silly.store.etcd.record?
+function records:entries() end
+
+--- Reads no more. May be called again.
+function records:close() end
 
 --- A client. Requests are never changed; a call never throws, but for one without `self`.
 ---@class silly.store.etcd.client
@@ -1095,6 +1180,30 @@ function client:observe(req) end
 ---@return_overload silly.store.etcd.stm.response
 ---@return_overload nil, string, silly.store.etcd.info
 function client:stm(req) end
+
+--- What the client counts, and what it has now. Asks no server.
+---@nodiscard
+---@return silly.store.etcd.stats? stats nil in a process that was forked off
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.stats
+---@return_overload nil, string, silly.store.etcd.info
+function client:stats() end
+
+--- The same as the text that Prometheus reads.
+---@nodiscard
+---@return string text
+function client:metrics() end
+
+--- What happens to the client from now on, to be read: connections that are lost, watches that are cut off, locks that
+--- are gone, calls that are slow. Asks no server.
+---@nodiscard
+---@return silly.store.etcd.records? records nil in a process that was forked off
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.records
+---@return_overload nil, string, silly.store.etcd.info
+function client:records() end
 
 --- A client whose keys all lie under a prefix in this one's, and which shares all else with it.
 ---@nodiscard

@@ -208,7 +208,7 @@ describe("the definitions", function()
 		local source = file:read("*a")
 		file:close()
 		local expected = { timeout = true }
-		for code in source:gmatch('Self::%w+ => "([%w_]+)",\n') do
+		for code in source:match('\ncodes! {(.-)\n}\n'):gmatch('\n    %u%w+ "([%w_]+)"') do
 			expected[code] = true
 		end
 		assert.are.same(names(expected), names(codes))

@@ -1,4 +1,4 @@
-//! `make docs`: writes what the schema says of requests and responses into the definitions of types, the pages of the
+//! `make docs`: writes what the schema says of requests and responses, and what clients count, into the definitions of types, the pages of the
 //! reference and a list for specs, between marks: `docs: NAME` and `docs: end`, each a comment on a line of its own.
 //!
 //! In: `proto/` with its comments, the table of calls, the files that have marks. Out: the same files. With `--check`
@@ -6,6 +6,7 @@
 
 mod definitions;
 mod messages;
+mod metrics;
 mod pages;
 mod requests;
 #[path = "../../codegen/schema.rs"]
@@ -62,6 +63,12 @@ fn fill(text: &str, messages: &Messages) -> Result<String> {
             "classes" => filled += &definitions::classes(messages)?,
             "calls" => filled += &definitions::calls(messages, None)?,
             service @ ("auth" | "cluster" | "maintenance") => filled += &definitions::calls(messages, Some(service))?,
+            "stats" => filled += &metrics::fields(),
+            "metrics" => {
+                filled.push('\n');
+                filled += &metrics::table();
+                filled.push('\n');
+            }
             "requests" => filled += &requests::requests(messages)?,
             message => {
                 filled += &pages::table(messages, message)?;

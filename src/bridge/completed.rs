@@ -38,6 +38,8 @@ struct Results<T> {
     loopback: Option<Loopback>,
     /// There was a signal, through the loopback where there is one, and the queue was not emptied since.
     rung: bool,
+    /// How often there was a signal to somebody who slept, or to the host.
+    wakeups: u64,
 }
 
 /// What the Lua thread is doing.
@@ -72,6 +74,7 @@ impl<T> Completed<T> {
             raised: 0,
             loopback: None,
             rung: false,
+            wakeups: 0,
         };
         Ok(Self {
             results: Mutex::new(results),
@@ -111,6 +114,12 @@ impl<T> Completed<T> {
 
     pub(super) fn leave(&self, id: u64, result: T) {
         self.results().queue.push_front((id, result));
+    }
+
+    /// How many results wait, and how often the Lua thread was told of some.
+    pub(super) fn load(&self) -> (usize, u64) {
+        let results = self.results();
+        (results.queue.len(), results.wakeups)
     }
 
     /// Signals as if there was a result.
@@ -210,6 +219,12 @@ impl<T> Completed<T> {
 impl<T> Results<T> {
     fn push(&mut self, id: u64, result: T) -> Signal {
         self.queue.push_back((id, result));
+        let signal = self.signal_of_push();
+        self.wakeups += u64::from(signal.raise || signal.ring.is_some());
+        signal
+    }
+
+    fn signal_of_push(&mut self) -> Signal {
         match self.lua {
             LuaThread::Busy => self.signal(),
             LuaThread::Drives => Signal {

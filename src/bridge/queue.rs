@@ -163,6 +163,11 @@ impl<T: Send + 'static> Bridge<T> {
         Ok(introduction)
     }
 
+    /// How many results wait to be taken, and how often the Lua thread was told of some.
+    pub fn load(&self) -> (usize, u64) {
+        self.completed.get().map_or((0, 0), |completed| completed.load())
+    }
+
     /// Signals as if there was a result.
     pub fn poke(&self) {
         if let Some(completed) = self.completed.get() {

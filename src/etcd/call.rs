@@ -15,13 +15,16 @@ use super::config::CallOptions;
 use super::endpoint::Route;
 use super::error::{Applied, Attempts, Code, Error, Result};
 use super::failure::Failure;
+use super::journal::{Level, Record, shortened};
 use super::pb::{self, Response};
 use super::received::Receive;
 use super::servers::{Authorized, Servers};
+use super::stats::{Method, Running};
 use super::transport::deadline::Deadline;
-use super::transport::grpc::{HalfClose, pack, unary_message};
+use super::transport::grpc::{HEAD, HalfClose, pack, unary_message};
 use super::transport::http2::Body;
 use super::transport::liveness::DOUBT_LIMIT;
+use super::wire::{Fields, Value};
 
 /// How often in a row something may go out again at once to the same server without getting any further: a token can
 /// wear out between two attempts, and a connection can close, hardly more often.
@@ -117,11 +120,32 @@ impl<R: Receive + Send> Slot for R {
 /// What a call has to say.
 struct Request<'a> {
     kind: Kind,
-    method: &'static str,
+    method: Method,
     message: Body,
     /// The bytes of the message itself.
     size: usize,
     options: &'a CallOptions,
+}
+
+impl Request<'_> {
+    /// What is told of it: its key, if it has one, and no value.
+    fn record(&self, event: &'static str, message: &str) -> Record {
+        let has_key = matches!(self.method.name, "put" | "get" | "delete");
+        Record {
+            call: Some(self.method.name),
+            key: self.key().filter(|_| has_key),
+            ..Record::new(event, message)
+        }
+    }
+
+    /// The first field of its message.
+    fn key(&self) -> Option<Bytes> {
+        let message = self.message.bytes.get(HEAD..)?;
+        match Fields::new(message).next()? {
+            (1, Value::Bytes(key)) => Some(shortened(key)),
+            _ => None,
+        }
+    }
 }
 
 impl Servers {
@@ -129,7 +153,7 @@ impl Servers {
     pub(crate) fn call<R: Receive + Default + Send>(
         &self,
         kind: Kind,
-        method: &'static str,
+        method: Method,
         message: impl pb::Request,
         options: &CallOptions,
     ) -> impl Future<Output = Result<Answered<R>>> {
@@ -177,6 +201,40 @@ impl Servers {
     }
 
     async fn run(&self, request: &Request<'_>, response: &mut dyn Slot) -> Result<(Moment, Applied)> {
+        let deadline = deadline_of(request.options);
+        let running = self.stats.call(request.method, deadline.began);
+        match self.run_counted(request, response, deadline, &running).await {
+            Ok(done) => {
+                let took = running.succeed();
+                self.stats.up();
+                self.stats.took(took, || {
+                    let endpoint = self.endpoints.route(request.options.endpoint).endpoint();
+                    request.record("slow", "the call took long").at(&endpoint.name)
+                });
+                Ok(done)
+            }
+            Err(error) => {
+                if error.applied == Applied::Maybe {
+                    running.unknown.one();
+                }
+                let took = running.fail(&error);
+                self.stats.took(took, || Record {
+                    code: Some(error.code),
+                    endpoint: error.endpoint.clone(),
+                    ..request.record("slow", &error.message)
+                });
+                Err(error)
+            }
+        }
+    }
+
+    async fn run_counted(
+        &self,
+        request: &Request<'_>,
+        response: &mut dyn Slot,
+        mut deadline: Deadline,
+        running: &Running<'_>,
+    ) -> Result<(Moment, Applied)> {
         let Request { kind, options, .. } = *request;
         self.allows(request.size)?;
         // A call of several steps may come here late.
@@ -185,7 +243,6 @@ impl Servers {
             return Err(Error::new(Code::DeadlineExceeded, text));
         }
         let mut route = self.endpoints.route(options.endpoint);
-        let mut deadline = deadline_of(options);
         let began = deadline.began;
         let (mut retries, mut repairs) = (0, 0);
         let mut past = Past::default();
@@ -214,6 +271,10 @@ impl Servers {
             {
                 repairs = if failure.progress { 0 } else { repairs + 1 };
                 past.repaired();
+                match failure.retry {
+                    Retry::Login => running.login.one(),
+                    _ => running.reconnect.one(),
+                }
                 continue;
             }
             repairs = 0;
@@ -223,10 +284,25 @@ impl Servers {
                     retries += 1;
                     Some(backoff::at_least(options.retry_sleep))
                 }
+                Retry::Elsewhere | Retry::Reconnect | Retry::Later if past.hope => {
+                    self.stats.down(&failure.error);
+                    return Err(past.error(request, failure.error, began));
+                }
                 _ => return Err(past.error(request, failure.error, began)),
             };
+            match pause {
+                Some(_) => self.stats.down(&failure.error),
+                None => self.stats.journal.tell(Level::Info, || Record {
+                    call: Some(request.method.name),
+                    ..Record::of("failover", &failure.error)
+                }),
+            }
             if let Err(error) = self.pause(pause.unwrap_or_default(), options, failure.error).await {
                 return Err(past.error(request, error, began));
+            }
+            match pause {
+                Some(_) => running.retry.one(),
+                None => running.failover.one(),
             }
             deadline = deadline_of(options);
         }
@@ -259,7 +335,7 @@ impl Servers {
         };
         let connection = &authorized.connection;
         let answers = connection.answers();
-        let (method, half_close) = (request.method, request.kind.half_close());
+        let (method, half_close) = (request.method.path, request.kind.half_close());
         let answer = unary_message(connection, method, half_close, deadline, response.limit(), message).await;
         let cause = match answer.and_then(|message| response.fill(message)) {
             Ok(cluster) => {
@@ -369,7 +445,7 @@ impl Past {
         // Not a proxy that knows no such page.
         if error.code == Code::Unimplemented
             && error.from_server
-            && let Some(release) = pb::since(request.method)
+            && let Some(release) = pb::since(request.method.path)
         {
             error.message += &format!(" (etcd has it from {release} on)");
             error.from_server = false;

@@ -14,12 +14,14 @@ use super::config::{CallOptions, Config};
 use super::endpoint::Endpoints;
 use super::error::{Code, Error, Result};
 use super::guard::Guard;
+use super::journal::Records;
 use super::leases::Keeper;
 use super::login::Login;
 use super::namespace::Namespace;
 use super::once::Once;
 use super::servers::{Servers, identity};
 use super::session::Session;
+use super::stats::Stats;
 use super::transport::address::Address;
 use super::transport::tls::Tls;
 use super::watches::Hub;
@@ -55,9 +57,11 @@ impl Client {
         let tls = config.tls.map(|tls| Arc::new(Tls::new(tls)));
         let identity = identity(config.name.as_deref(), headers.as_deref());
         let closed = CancellationToken::new();
+        let stats = Arc::new(Stats::new(config.level, config.slow));
         let servers = Arc::new(Servers {
-            endpoints: Endpoints::new(config.endpoints, tls, &identity.into(), &closed),
+            endpoints: Endpoints::new(config.endpoints, tls, &identity.into(), &closed, &stats),
             login: Arc::new(Login::new(config.credentials)),
+            stats,
             max_request: config.max_request,
             min_version: config.min_version,
             closed,
@@ -138,6 +142,11 @@ impl Client {
     /// Are its connections encrypted?
     pub fn is_encrypted(&self) -> bool {
         self.parts.is_encrypted
+    }
+
+    /// What reads what happens to it, from now on.
+    pub fn records(&self) -> Records {
+        self.servers().stats.journal.read(&self.servers().closed)
     }
 
     /// Ends everything that is under way; later calls fail with [`Code::Closed`](super::Code::Closed). Leases live on

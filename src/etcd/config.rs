@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::journal::Level;
 use super::login::Credentials;
 use super::transport::address::Address;
 use super::transport::tls::TlsConfig;
@@ -31,6 +32,10 @@ pub struct Config {
     pub min_version: Option<Version>,
     /// The bytes that a request may have. Default: [`MAX_REQUEST`].
     pub max_request: usize,
+    /// What matters less is not told to those who read records.
+    pub level: Level,
+    /// How long a call may take that is not told of. Default: as long as it likes.
+    pub slow: Option<Duration>,
     /// What all its keys have in front, and Lua does not see. Default: nothing.
     pub namespace: Bytes,
 }
@@ -47,6 +52,8 @@ impl Config {
             name: None,
             min_version: None,
             max_request: MAX_REQUEST,
+            level: Level::default(),
+            slow: None,
             namespace: Bytes::new(),
         }
     }

@@ -26,6 +26,7 @@ use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Holder, Result};
 use super::guard::Guard;
 use super::holding::{Holding, Losses};
+use super::journal::{Level, Record, shortened};
 use super::leases::Renewals;
 use super::pb::mvccpb::event::EventType;
 use super::pb::watch_create_request::FilterType;
@@ -33,6 +34,7 @@ use super::pb::{Event, KeyValue, LeaseGrantRequest, Response as _, ResponseHeade
 use super::random;
 use super::readable::Readable;
 use super::session::Session;
+use super::stats::Stats;
 pub use place::Mode;
 use place::{Entry, Place, Queue, Rival, Standing};
 
@@ -163,6 +165,7 @@ impl Client {
             state: state.clone(),
             queue: queue.clone(),
             options: options.clone(),
+            began,
         };
         tokio::spawn(task.run(request, stop.clone()));
         // Until it is held it is given up when its caller has gone.
@@ -371,6 +374,7 @@ struct Task {
     state: Arc<watch::Sender<State>>,
     queue: Queue,
     options: CallOptions,
+    began: Instant,
 }
 
 /// The lease of a place.
@@ -420,14 +424,33 @@ fn seconds(ttl: i64) -> Duration {
 }
 
 /// However the task ends, by a panic too, those who wait for it hear of it.
-struct Ending(Arc<watch::Sender<State>>);
+struct Ending {
+    state: Arc<watch::Sender<State>>,
+    stats: Arc<Stats>,
+}
+
+impl Ending {
+    fn end(&self, error: Error) {
+        self.state.send_modify(|state| {
+            if state.ended.is_none() && state.held.is_some() {
+                self.stats.locks.ended.one();
+                if error.code != Code::Closed {
+                    self.stats.locks_lost.one(error.code);
+                    self.stats.journal.tell(Level::Error, || Record {
+                        key: state.held.as_ref().map(|held| shortened(&held.key)),
+                        ..Record::of("lock_lost", &error)
+                    });
+                }
+            }
+            state.ended.get_or_insert(error);
+        });
+    }
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.send_modify(|state| {
-            state
-                .ended
-                .get_or_insert_with(|| Error::new(Code::Internal, "a bug in this library"));
+        self.end(Error::new(Code::Internal, "a bug in this library"));
+        self.state.send_modify(|state| {
             state.gone.get_or_insert(Ok(()));
         });
     }
@@ -435,11 +458,14 @@ impl Drop for Ending {
 
 impl Task {
     async fn run(self, request: ContendRequest, stop: CancellationToken) {
-        let _ending = Ending(self.state.clone());
+        let ending = Ending {
+            state: self.state.clone(),
+            stats: self.client.servers().stats.clone(),
+        };
         // Though nobody waits for it any more: a lease that was granted must be known to be ended.
         let (mut place, tenure) = match self.begin(request).await {
             Ok(begun) => begun,
-            Err(error) => return self.end(error),
+            Err(error) => return ending.end(error),
         };
         let holding = Holding::new(self.client.clone(), tenure.lease(), tenure.under());
         let error = tokio::select! {
@@ -451,16 +477,10 @@ impl Task {
             error = self.serve(&mut place, &tenure, &holding) => error,
         };
         holding.end(error.clone());
-        self.end(error);
+        ending.end(error);
         let state = self.state.clone();
         let gone = self.leave(place, tenure).await;
         state.send_modify(|state| state.gone = Some(gone));
-    }
-
-    fn end(&self, error: Error) {
-        self.state.send_modify(|state| {
-            state.ended.get_or_insert(error);
-        });
     }
 
     /// Sees to a lease, and to a place that is not in the queue yet.
@@ -556,6 +576,11 @@ impl Task {
     fn hold(&self, place: &Place, tenure: &Tenure, header: Option<ResponseHeader>, holding: &Arc<Holding>) {
         self.state.send_if_modified(|state| {
             let is_new = state.held.is_none();
+            if is_new {
+                let stats = &self.client.servers().stats;
+                stats.locks.begun.one();
+                stats.lock_wait.note(self.began.elapsed());
+            }
             state.held.get_or_insert_with(|| Held {
                 header,
                 key: place.key().clone(),

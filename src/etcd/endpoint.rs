@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::backoff;
 use super::cause::Cause;
 use super::failure::Failure;
+use super::journal::{Level, Record};
 use super::random;
+use super::stats::{Stats, Traffic};
 use super::transport::address::Address;
 use super::transport::liveness::Pace;
 use super::transport::tls::Tls;
@@ -55,6 +57,8 @@ pub(crate) struct Endpoint {
     cluster_id: AtomicU64,
     /// How often it may be pinged.
     pace: Pace,
+    /// What went over its connections; the same for all that stand for this server.
+    pub(crate) traffic: Arc<Traffic>,
     /// Has it said that it cannot stream a range? The same for all that stand for this server.
     streams_no_range: Arc<AtomicBool>,
 }
@@ -72,9 +76,16 @@ struct Slot {
 }
 
 impl Endpoint {
-    fn new(address: Address, tls: Option<Arc<Tls>>, identity: Arc<HeaderMap>, closed: CancellationToken) -> Self {
+    fn new(
+        address: Address,
+        tls: Option<Arc<Tls>>,
+        identity: Arc<HeaderMap>,
+        closed: CancellationToken,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let name = Arc::<str>::from(address.to_string());
         Self {
-            name: address.to_string().into(),
+            name: name.clone(),
             address,
             tls,
             identity,
@@ -82,6 +93,7 @@ impl Endpoint {
             slot: Mutex::default(),
             cluster_id: AtomicU64::new(0),
             pace: Pace::default(),
+            traffic: Arc::new(Traffic::new(name, stats)),
             streams_no_range: Arc::default(),
         }
     }
@@ -90,8 +102,9 @@ impl Endpoint {
     pub(crate) fn apart(&self, closed: &CancellationToken) -> Self {
         let (address, tls, identity) = (self.address.clone(), self.tls.clone(), self.identity.clone());
         Self {
+            traffic: self.traffic.clone(),
             streams_no_range: self.streams_no_range.clone(),
-            ..Self::new(address, tls, identity, closed.clone())
+            ..Self::new(address, tls, identity, closed.clone(), self.traffic.stats.clone())
         }
     }
 
@@ -103,6 +116,13 @@ impl Endpoint {
     /// It knows no such method, and is not asked for it again.
     pub(crate) fn streams_no_range(&self) {
         self.streams_no_range.store(true, Ordering::Relaxed);
+    }
+
+    /// The connection to this server, if there is one that lives.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        let slot = self.slot();
+        let connection = slot.connecting.as_ref()?.peek()?.as_ref().ok()?;
+        (!connection.is_closed()).then(|| connection.clone())
     }
 
     /// The connection to this server, if there is one that lives and need not be asked first.
@@ -158,10 +178,11 @@ impl Endpoint {
 
     fn open(&self, failures: u32, last: Option<SocketAddr>) -> Connecting {
         let (address, tls, pace) = (self.address.clone(), self.tls.clone(), self.pace.clone());
-        let (identity, closed) = (self.identity.clone(), self.closed.clone());
+        let (identity, closed, traffic) = (self.identity.clone(), self.closed.clone(), self.traffic.clone());
         let opening = async move {
-            let opening = Connection::open(&address, tls.as_deref(), last, &pace, &identity, &closed);
-            match timeout(ATTEMPT_LIMIT, opening).await {
+            let opening = Connection::open(&address, tls.as_deref(), last, &pace, &traffic, &identity, &closed);
+            let began = Instant::now();
+            let opened = match timeout(ATTEMPT_LIMIT, opening).await {
                 Ok(Ok(connection)) => Ok(connection),
                 Ok(Err(error)) => Err(Refusal {
                     error,
@@ -169,7 +190,15 @@ impl Endpoint {
                 }),
                 // That took its time already.
                 Err(_) => Err(Refusal::now("no connection was made")),
+            };
+            traffic.connections.note(opened.is_ok());
+            match &opened {
+                Ok(_) => traffic.tell(Level::Info, || {
+                    Record::new("connected", "there is a connection").after(began.elapsed())
+                }),
+                Err(refusal) => traffic.tell(Level::Warn, || refusal.record(&traffic.name)),
             }
+            opened
         };
         // A task of its own, so that it comes to an end whether or not anyone waits for it; by its limit at the latest.
         let opening =
@@ -217,6 +246,11 @@ impl Slot {
 }
 
 impl Refusal {
+    fn record(&self, endpoint: &Arc<str>) -> Record {
+        let failure = Failure::new(endpoint, &Cause::Unreachable(self.error.clone()));
+        Record::of("unreachable", &failure.error)
+    }
+
     /// One that need not be believed for long.
     fn now(text: &str) -> Self {
         Self {
@@ -241,13 +275,15 @@ impl Endpoints {
         tls: Option<Arc<Tls>>,
         identity: &Arc<HeaderMap>,
         closed: &CancellationToken,
+        stats: &Arc<Stats>,
     ) -> Self {
+        let endpoint = |address| {
+            let (tls, identity) = (tls.clone(), identity.clone());
+            Arc::new(Endpoint::new(address, tls, identity, closed.clone(), stats.clone()))
+        };
         let current = AtomicUsize::new(random::below(addresses.len()));
         Self {
-            list: addresses
-                .into_iter()
-                .map(|address| Arc::new(Endpoint::new(address, tls.clone(), identity.clone(), closed.clone())))
-                .collect(),
+            list: addresses.into_iter().map(endpoint).collect(),
             current,
             cluster_id: AtomicU64::new(0),
         }
@@ -305,6 +341,11 @@ impl Endpoints {
             untried: if only.is_some() { 0 } else { count - 1 },
             stays: only.is_some(),
         }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> &[Arc<Endpoint>] {
+        &self.list
     }
 
     /// How many there are.

@@ -135,89 +135,77 @@ pub enum Applied {
     Maybe,
 }
 
-/// The class of a failure: the gRPC status codes, and the few that gRPC has no word for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
-    /// The server gave the call up.
-    Cancelled,
-    /// The server failed in a way that it has no code for.
-    Unknown,
-    /// The request is wrong: judged here, or by the server.
-    InvalidArgument,
-    /// No response within the attempt's deadline.
-    DeadlineExceeded,
-    /// What was named does not exist, a lease mostly.
-    NotFound,
-    /// What was to be created exists.
-    AlreadyExists,
-    /// The user may not do this.
-    PermissionDenied,
-    /// A limit of the server: space, size, number of requests.
-    ResourceExhausted,
-    /// The server's state forbids it.
-    FailedPrecondition,
-    /// The server broke the call off.
-    Aborted,
-    /// A revision or a number outside of what exists.
-    OutOfRange,
-    /// The server is too old for this call.
-    Unimplemented,
-    /// The server or the connection broke its own rules.
-    Internal,
-    /// No server could be reached, or the one that was cannot serve now.
-    Unavailable,
-    /// The server's data is damaged.
-    DataLoss,
-    /// The token is missing or worn out.
-    Unauthenticated,
-    /// The client, the watch or the stream was closed.
-    Closed,
-    /// The revision asked for is no longer there.
-    Compacted,
-    /// The lease is gone.
-    LeaseExpired,
-    /// The TLS handshake failed.
-    Tls,
-    /// The server's response makes no sense.
-    Protocol,
-    /// A file of this machine could not be written.
-    Io,
-    /// Somebody else holds it, for all the time that was waited.
-    Locked,
-    /// It was held and is not any more: its key is gone.
-    Lost,
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident $name:literal)*) => {
+        /// The class of a failure: the gRPC status codes, and the few that gRPC has no word for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl Code {
+            /// All of them, each at its own place.
+            pub(crate) const ALL: &[Self] = &[$(Self::$code),*];
+
+            /// The name that programs compare: lower case, words joined by underscores.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// The name that programs compare: lower case, words joined by underscores.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cancelled => "cancelled",
-            Self::Unknown => "unknown",
-            Self::InvalidArgument => "invalid_argument",
-            Self::DeadlineExceeded => "deadline_exceeded",
-            Self::NotFound => "not_found",
-            Self::AlreadyExists => "already_exists",
-            Self::PermissionDenied => "permission_denied",
-            Self::ResourceExhausted => "resource_exhausted",
-            Self::FailedPrecondition => "failed_precondition",
-            Self::Aborted => "aborted",
-            Self::OutOfRange => "out_of_range",
-            Self::Unimplemented => "unimplemented",
-            Self::Internal => "internal",
-            Self::Unavailable => "unavailable",
-            Self::DataLoss => "data_loss",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Closed => "closed",
-            Self::Compacted => "compacted",
-            Self::LeaseExpired => "lease_expired",
-            Self::Tls => "tls",
-            Self::Protocol => "protocol",
-            Self::Io => "io",
-            Self::Locked => "locked",
-            Self::Lost => "lost",
-        }
-    }
+codes! {
+    /// The server gave the call up.
+    Cancelled "cancelled"
+    /// The server failed in a way that it has no code for.
+    Unknown "unknown"
+    /// The request is wrong: judged here, or by the server.
+    InvalidArgument "invalid_argument"
+    /// No response within the attempt's deadline.
+    DeadlineExceeded "deadline_exceeded"
+    /// What was named does not exist, a lease mostly.
+    NotFound "not_found"
+    /// What was to be created exists.
+    AlreadyExists "already_exists"
+    /// The user may not do this.
+    PermissionDenied "permission_denied"
+    /// A limit of the server: space, size, number of requests.
+    ResourceExhausted "resource_exhausted"
+    /// The server's state forbids it.
+    FailedPrecondition "failed_precondition"
+    /// The server broke the call off.
+    Aborted "aborted"
+    /// A revision or a number outside of what exists.
+    OutOfRange "out_of_range"
+    /// The server is too old for this call.
+    Unimplemented "unimplemented"
+    /// The server or the connection broke its own rules.
+    Internal "internal"
+    /// No server could be reached, or the one that was cannot serve now.
+    Unavailable "unavailable"
+    /// The server's data is damaged.
+    DataLoss "data_loss"
+    /// The token is missing or worn out.
+    Unauthenticated "unauthenticated"
+    /// The client, the watch or the stream was closed.
+    Closed "closed"
+    /// The revision asked for is no longer there.
+    Compacted "compacted"
+    /// The lease is gone.
+    LeaseExpired "lease_expired"
+    /// The TLS handshake failed.
+    Tls "tls"
+    /// The server's response makes no sense.
+    Protocol "protocol"
+    /// A file of this machine could not be written.
+    Io "io"
+    /// Somebody else holds it, for all the time that was waited.
+    Locked "locked"
+    /// It was held and is not any more: its key is gone.
+    Lost "lost"
 }
 
 impl From<tonic::Code> for Code {

@@ -15,7 +15,9 @@ use zeroize::Zeroizing;
 use super::cause::{Cause, Retry};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
+use super::journal::{Level, Record};
 use super::pb::{AuthenticateRequest, AuthenticateResponse};
+use super::stats::Traffic;
 use super::transport::connection::Connection;
 use super::transport::deadline::Deadline;
 use super::transport::grpc::{HalfClose, pack, unary};
@@ -104,7 +106,7 @@ impl Login {
                 Attempt {
                     began: Instant::now(),
                     endpoint: endpoint.name.clone(),
-                    login: begin(credentials, connection.clone()),
+                    login: begin(credentials, connection.clone(), endpoint.traffic.clone()),
                 }
             });
             attempt.login.clone()
@@ -161,8 +163,21 @@ impl Login {
 
 /// A login as a task of its own, so that it comes to an end whether or not anyone waits for it; by its limit at the
 /// latest.
-fn begin(credentials: Arc<Credentials>, connection: Connection) -> Authentication {
-    let ended = tokio::spawn(login(credentials, connection));
+fn begin(credentials: Arc<Credentials>, connection: Connection, traffic: Arc<Traffic>) -> Authentication {
+    let ended = tokio::spawn(async move {
+        let is_asked = matches!(*credentials, Credentials::Password { .. });
+        let ended = login(credentials, connection).await;
+        if is_asked {
+            traffic.stats.logins.note(ended.is_ok());
+            match &ended {
+                Ok(_) => traffic.tell(Level::Info, || Record::new("login", "there is a token")),
+                Err(cause) => traffic.tell(Level::Warn, || {
+                    Record::of("login_failed", &Failure::login(&traffic.name, cause).error)
+                }),
+            }
+        }
+        ended
+    });
     ended
         .map(|ended| ended.unwrap_or_else(|error| Err(Cause::Malformed(error.to_string()))))
         .boxed()

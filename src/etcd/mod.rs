@@ -24,8 +24,10 @@ mod failure;
 pub mod fuzz;
 mod guard;
 mod holding;
+mod journal;
 mod leases;
 mod login;
+mod metrics;
 mod namespace;
 mod once;
 mod part;
@@ -37,6 +39,7 @@ mod registration;
 mod rpc;
 mod servers;
 mod session;
+mod stats;
 mod stm;
 mod stream;
 mod transport;
@@ -55,8 +58,10 @@ pub use contender::{ContendRequest, Contender, Mode, Resume, Under};
 pub use election::{Led, Observer};
 pub use error::{Applied, Attempts, Code, Done, Error, Holder, Result};
 pub use holding::{Loss, Losses};
+pub use journal::{Level, Record, Records};
 pub use leases::Renewals;
 pub use login::Credentials;
+pub use metrics::{Family, METRICS, Number, Sample, lua_samples, text};
 pub use range::KeyRange;
 pub use readable::Readable;
 #[cfg(all(feature = "lua", debug_assertions))]
@@ -70,6 +75,7 @@ pub use rpc::{
     RPCS, Rpc, Scan, ScanRequest, Snapshot, SnapshotTo, Swap, Swapped, Unary,
 };
 pub use session::{Session, SessionLease, SessionRequest};
+pub use stats::Spread;
 pub use stm::{Committed, Isolation, Transaction};
 pub use transport::address::Address;
 pub use transport::tls::{Pem, TlsConfig, Unusable};

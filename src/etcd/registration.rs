@@ -21,6 +21,7 @@ use super::backoff;
 use super::client::Client;
 use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Result};
+use super::journal::{Level, Record, shortened};
 use super::leases::Renewals;
 use super::pb::mvccpb::event::EventType;
 use super::pb::{Event, LeaseGrantRequest, ResponseHeader, WatchCreateRequest};
@@ -28,6 +29,7 @@ use super::random;
 use super::readable::Readable;
 use super::rpc::{Change, Swap};
 use super::session::FAREWELL;
+use super::stats::Stats;
 use super::watches::Watcher;
 
 /// After the loss of its lease an entry waits for as long at most, at random: many may have lost theirs together.
@@ -209,14 +211,17 @@ impl State {
         }
     }
 
-    /// Notes whether the entry is there.
-    fn stand(&mut self, registered: bool, taken: bool) {
+    /// Notes whether the entry is there. Says whether it is lost with that.
+    fn stand(&mut self, registered: bool, taken: bool) -> bool {
         let status = &mut self.status;
-        if (status.registered, status.taken) != (registered, taken) {
-            status.since = SystemTime::now();
-            status.losses += u64::from(replace(&mut status.registered, registered));
-            status.taken = taken;
+        if (status.registered, status.taken) == (registered, taken) {
+            return false;
         }
+        status.since = SystemTime::now();
+        status.taken = taken;
+        let is_lost = replace(&mut status.registered, registered);
+        status.losses += u64::from(is_lost);
+        is_lost
     }
 }
 
@@ -381,11 +386,15 @@ struct Task {
 }
 
 /// However the task ends, by a panic too, those who wait for it hear of it.
-struct Ending(Arc<watch::Sender<State>>);
+struct Ending {
+    state: Arc<watch::Sender<State>>,
+    stats: Arc<Stats>,
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.send_modify(|state| {
+        self.stats.registrations.ended.one();
+        self.state.send_modify(|state| {
             state.is_ended = true;
             state.status.registered = false;
             state.is_gone = true;
@@ -411,7 +420,12 @@ impl Task {
     async fn run(mut self, stop: CancellationToken) {
         let state = self.state.clone();
         let client = self.client.clone();
-        let _ending = Ending(state.clone());
+        let stats = client.servers().stats.clone();
+        stats.registrations.begun.one();
+        let _ending = Ending {
+            state: state.clone(),
+            stats,
+        };
         let mut lease = None;
         // What is under way when the client is closed says itself what may have come of it.
         let closed = stop.run_until_cancelled(self.serve(&mut lease)).await;
@@ -467,7 +481,7 @@ impl Task {
     fn fail(&self, error: Error, is_lost: bool) {
         self.state.send_modify(|state| {
             if is_lost {
-                state.stand(false, state.status.taken);
+                self.stand_as(state, false, state.status.taken, Some(&error));
             }
             state.status.message = Some(error.to_string());
             state.problem = Some(error);
@@ -505,6 +519,27 @@ impl Task {
             if hurried > 1 {
                 sleep(backoff::pause(hurried)).await;
             }
+        }
+    }
+
+    /// Notes whether the entry is there, and tells of it where that is news.
+    fn stand_as(&self, state: &mut State, registered: bool, taken: bool, problem: Option<&Error>) {
+        let stats = &self.client.servers().stats;
+        let was_registered = state.status.registered;
+        if state.stand(registered, taken) {
+            stats.registrations_lost.one();
+        }
+        let record = |event| {
+            let record = problem.map_or_else(|| Record::new(event, ""), |error| Record::of(event, error));
+            Record {
+                key: Some(shortened(&self.key)),
+                ..record
+            }
+        };
+        match (was_registered, registered) {
+            (true, false) => stats.journal.tell(Level::Warn, || record("registration_lost")),
+            (false, true) => stats.journal.tell(Level::Info, || record("registered")),
+            _ => {}
         }
     }
 
@@ -602,7 +637,7 @@ impl Task {
 
     fn stand(&self, registered: bool, taken: bool, problem: Option<Error>) {
         self.state.send_modify(|state| {
-            state.stand(registered, taken);
+            self.stand_as(state, registered, taken, problem.as_ref());
             state.status.message = problem.as_ref().map(ToString::to_string);
             state.problem = problem;
         });

@@ -17,6 +17,7 @@ use super::error::Result;
 use super::namespace::{Enter, Leave};
 use super::pb;
 use super::received::Receive;
+use super::stats::Method;
 use futures_util::TryFutureExt;
 
 pub use kv::{Change, Increment, Incremented, Scan, ScanRequest, Swap, Swapped};
@@ -213,6 +214,13 @@ pub struct Rpc {
 }
 
 impl Rpc {
+    const fn method(&self) -> Method {
+        Method {
+            name: self.name,
+            path: self.path,
+        }
+    }
+
     /// May it change something?
     pub fn writes(&self) -> bool {
         !self.kind.reads()
@@ -304,7 +312,7 @@ impl Client {
         request: R,
         options: &CallOptions,
     ) -> impl Future<Output = Result<A>> {
-        let call = self.servers().call(kind, R::RPC.path, request, options);
+        let call = self.servers().call(kind, R::RPC.method(), request, options);
         call.map_ok(|answered| answered.response)
     }
 }

@@ -14,6 +14,7 @@ use super::error::{Applied, Code};
 use super::failure::Failure;
 use super::login::{Login, Token};
 use super::pb::{StatusRequest, StatusResponse};
+use super::stats::Stats;
 use super::transport::connection::Connection;
 use super::transport::deadline::Deadline;
 use super::transport::grpc::{HalfClose, headers, pack, unary};
@@ -42,6 +43,7 @@ const API: &str = "3.7";
 pub(crate) struct Servers {
     pub(crate) endpoints: Endpoints,
     pub(crate) login: Arc<Login>,
+    pub(crate) stats: Arc<Stats>,
     /// The oldest version that a server may have.
     pub(crate) min_version: Option<Version>,
     /// The bytes that a request may have.
@@ -81,6 +83,7 @@ impl Servers {
         Self {
             endpoints: self.endpoints.apart(&closed),
             login: self.login.clone(),
+            stats: self.stats.clone(),
             min_version: self.min_version,
             max_request: self.max_request,
             closed,

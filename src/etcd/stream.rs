@@ -109,6 +109,7 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
                 hope = Some(failure.clone());
             }
             if !route.advance() {
+                servers.stats.down(&hope.as_ref().unwrap_or(&failure).error);
                 stream.stranded(hope.as_ref().unwrap_or(&failure));
                 hope = None;
                 tokio::select! {

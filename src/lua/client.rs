@@ -12,7 +12,7 @@ use super::get::Get;
 use super::lock::{Campaign, Lock};
 use super::registration::Register;
 use super::value::Value;
-use super::{failure, lease, maintenance, stm, submit, txn, watch};
+use super::{failure, lease, maintenance, records, stats, stm, submit, txn, watch};
 use crate::bridge::Owned;
 use crate::etcd::{CacheRequest, Client, Code, Error, Increment, ScanRequest, SessionRequest, Swap, pb, rpcs};
 
@@ -46,7 +46,7 @@ impl NativeClient {
     }
 
     /// In a forked child the parent's client is as good as closed.
-    fn client(&self) -> Option<&Client> {
+    pub(super) fn client(&self) -> Option<&Client> {
         self.handle().map(|handle| &handle.client)
     }
 
@@ -156,6 +156,18 @@ impl LuaUserData for NativeClient {
             handle
                 .map(|handle| submit::function(lua, handle, waiters, mt))
                 .transpose()
+        });
+
+        // stats() -> what it counts | nil, message, info
+        methods.add_method("stats", |lua, native, ()| match native.client() {
+            Some(client) => stats::table(lua, client)?.into_lua_multi(lua),
+            None => failure::forked(lua, "stats"),
+        });
+
+        // records() -> a reader of what happens to it from now on | nil, message, info
+        methods.add_method(records::NAME, |lua, native, ()| match native.client() {
+            Some(client) => records::reader(lua, client),
+            None => failure::forked(lua, records::NAME),
         });
 
         // namespace(prefix) -> client | nil, message, info

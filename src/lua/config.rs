@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::options;
 use super::text::excerpt;
 use super::value::Value;
-use crate::etcd::{Address, CallOptions, Config, Credentials, MAX_REQUEST, Pem, TlsConfig, Unusable, Version};
+use crate::etcd::{Address, CallOptions, Config, Credentials, Level, MAX_REQUEST, Pem, TlsConfig, Unusable, Version};
 
 /// Of host names, and of a program.
 const LONGEST_NAME: usize = 255;
@@ -23,6 +23,8 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     let name = name(&mut fields)?;
     let max_request = max_request(&mut fields)?;
     let min_version = min_version(&mut fields)?;
+    let level = level(&mut fields)?;
+    let slow = fields.seconds("slow")?;
     let namespace = fields.optional_bytes("namespace")?.unwrap_or_default();
     // The Lua half has read it.
     fields.value("loop")?;
@@ -39,6 +41,8 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
         name,
         max_request,
         min_version,
+        level,
+        slow,
         namespace,
     })
 }
@@ -53,6 +57,18 @@ fn name(conf: &mut Fields<'_>) -> Result<Option<String>, Invalid> {
         Some(name) if !is_good(&name) => Err(conf.field("name", "must be 1 to 255 printable ASCII characters")),
         name => Ok(name),
     }
+}
+
+/// Reads `level`: what matters less is not told.
+fn level(conf: &mut Fields<'_>) -> Result<Level, Invalid> {
+    let Some(name) = conf.optional_text("level")? else {
+        return Ok(Level::default());
+    };
+    let level = Level::NAMES.into_iter().find(|(known, _)| *known == name);
+    let wrong = || format!("must be \"error\", \"warn\" or \"info\", got '{}'", excerpt(&name));
+    level
+        .map(|(_, level)| level)
+        .ok_or_else(|| conf.field("level", &wrong()))
 }
 
 /// Reads `min_version`: `3.5`, or `3.5.1`.

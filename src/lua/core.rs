@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use super::client::NativeClient;
 use super::operation::{self, bridge};
 use super::yieldable::IsYieldable;
-use super::{cdata, config, election, failure, json, maintenance, submit, take, update};
+use super::{cdata, config, election, failure, json, maintenance, stats, submit, take, update};
 use crate::bridge::{self, SubmitError};
 use crate::etcd::{Applied, Client, Code, Error, RPCS, random};
 
@@ -129,6 +129,16 @@ impl LuaUserData for Core {
         // oracle(name, bytes) -> table | nil, table | nil, text | nil: what a message becomes
         #[cfg(debug_assertions)]
         methods.add_method("oracle", |lua, _, message| super::oracle::read(lua, message));
+
+        // metrics(clients, names) -> the text of these clients that Prometheus reads
+        methods.add_method(
+            "metrics",
+            |lua, _, (clients, names): (Vec<LuaUserDataRef<NativeClient>>, Vec<LuaString>)| {
+                let names: Vec<_> = names.iter().map(LuaString::to_string_lossy).collect();
+                let named = names.iter().map(String::as_str).zip(&clients);
+                stats::metrics(lua, named.filter_map(|(name, native)| Some((name, native.client()?))))
+            },
+        );
 
         // poke(): signals as if there was something to take
         methods.add_method("poke", |lua, _, ()| {

@@ -2,7 +2,7 @@
 //!
 //! A [`call`] decodes its request, submits an `operation` and encodes its response. Those of the table in
 //! `src/etcd/rpc.rs` do so by rule; `get`, `txn`, `lease`, `watch`, `scan` and `cache` have the others, and `read` is how
-//! what they return is read from. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes),
+//! what they return is read from. `stats` tells what clients count, `records` what happens to them. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes),
 //! `fields` and `config` make sense of them, `options` of what every request may say, with a `hint` for who is wrong;
 //! `messages` has the requests that are decoded by hand. `table` writes responses and `wire` those that servers send,
 //! `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of them, `text`
@@ -39,8 +39,10 @@ mod options;
 mod oracle;
 mod pin;
 mod read;
+mod records;
 mod registration;
 mod scan;
+mod stats;
 mod stm;
 mod submit;
 mod table;
@@ -55,7 +57,7 @@ mod yieldable;
 
 use mlua::prelude::*;
 
-use crate::etcd::{Batches, Changes, Losses, Observer, Renewals, Scan, Snapshot, Statuses};
+use crate::etcd::{Batches, Changes, Losses, Observer, Records, Renewals, Scan, Snapshot, Statuses};
 
 /// `require "silly.store.etcd"`.
 fn open(lua: &Lua) -> LuaResult<LuaValue> {
@@ -86,6 +88,7 @@ fn open(lua: &Lua) -> LuaResult<LuaValue> {
     lua.create_userdata(registration::NativeRegistration::default())?;
     lua.create_userdata(read::Reader::<Losses>::nothing())?;
     lua.create_userdata(read::Reader::<Observer>::nothing())?;
+    lua.create_userdata(read::Reader::<Records>::nothing())?;
     lua.create_userdata(lock::NativeSession::default())?;
     lua.create_userdata(lock::NativeContender::default())?;
     lua.create_userdata(stm::NativeTransaction::default())?;

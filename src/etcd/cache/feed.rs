@@ -17,6 +17,7 @@ use crate::etcd::backoff;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::journal::{Level, Record, shortened};
 use crate::etcd::pb::{RangeRequest, Response as _, WatchCreateRequest};
 use crate::etcd::range::KeyRange;
 use crate::etcd::readable::Readable;
@@ -112,6 +113,7 @@ impl Feed {
                 _ => backoff::after(&error, failures),
             };
             failures += 1;
+            self.tell(Level::Warn, || Record::of("cache_stale", &error));
             self.stale(Some(error));
             sleep(pause).await;
         }
@@ -139,6 +141,7 @@ impl Feed {
 
     /// Loads the range; returns the revision at which it was read.
     async fn load(&self) -> Result<i64> {
+        let began = Instant::now();
         let request = ScanRequest {
             range: self.range().request(),
             page: self.page,
@@ -157,7 +160,18 @@ impl Feed {
             state.header = scan.header.unwrap_or_default();
         });
         self.keep();
+        self.tell(Level::Info, || {
+            let text = format!("{} keys at revision {}", self.shared.state().store.len(), scan.revision);
+            Record::new("cache_loaded", text).after(began.elapsed())
+        });
         Ok(scan.revision)
+    }
+
+    fn tell(&self, level: Level, record: impl FnOnce() -> Record) {
+        self.client.servers().stats.journal.tell(level, || Record {
+            key: Some(shortened(&self.range().key)),
+            ..record()
+        });
     }
 
     /// Takes what the watch brings, until it ends.

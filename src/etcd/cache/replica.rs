@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::DropGuard;
@@ -120,6 +120,21 @@ impl State {
 }
 
 impl Replicas {
+    /// Looks at each replica that is kept.
+    pub(crate) fn each(&self, mut look: impl FnMut(&Namespace, &Store, Option<Duration>)) {
+        let replicas: Vec<_> = {
+            let replicas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let live =
+                |((namespace, ..), replica): (&Kept, &Weak<Replica>)| Some((namespace.clone(), replica.upgrade()?));
+            replicas.iter().filter_map(live).collect()
+        };
+        for (namespace, replica) in replicas {
+            let state = replica.shared.state();
+            let lag = state.stale.as_ref().map(|(since, _)| since.elapsed());
+            look(&namespace, &state.store, lag);
+        }
+    }
+
     pub(super) fn find_or_make(&self, of: Kept, make: impl FnOnce() -> Replica) -> Arc<Replica> {
         let mut replicas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         replicas.retain(|_, replica| replica.strong_count() > 0);

@@ -17,6 +17,7 @@ fn endpoints(count: usize) -> Endpoints {
         None,
         &Arc::default(),
         &CancellationToken::new(),
+        &Arc::default(),
     )
 }
 
@@ -60,7 +61,7 @@ async fn listen() -> (Endpoint, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
     (
-        Endpoint::new(address, None, Arc::default(), CancellationToken::new()),
+        Endpoint::new(address, None, Arc::default(), CancellationToken::new(), Arc::default()),
         listener,
     )
 }

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
 use super::renewals::Renewals;
-use super::state::Leases;
+use super::state::{Counts, Leases};
 use super::stream::{Stream, is_refusal};
 
 use crate::etcd::clock::Moment;
@@ -36,7 +36,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(servers: Arc<Servers>) -> Self {
         let shared = Shared {
-            leases: Arc::default(),
+            leases: Arc::new(Mutex::new(Leases::new(servers.stats.clone()))),
             changed: watch::Sender::default(),
             alone: Arc::new(Semaphore::new(alone::AT_ONCE)),
             servers,
@@ -66,6 +66,11 @@ impl Keeper {
     /// Is the lease renewed?
     pub(crate) fn keeps(&self, id: i64) -> bool {
         self.shared.leases().keeps(id)
+    }
+
+    /// How many are renewed, how long the one lives that ends first, and what has become of others.
+    pub(crate) fn numbers(&self) -> (usize, Option<Duration>, Counts) {
+        self.shared.leases().numbers(Moment::now())
     }
 
     /// Is any lease renewed?
@@ -172,6 +177,7 @@ impl Shared {
 
     /// Notes a response.
     fn renewed(&self, stream: u64, answer: LeaseKeepAliveResponse) {
+        self.servers.stats.up();
         let mut leases = self.leases();
         leases.renewed(stream, answer, Moment::now());
         if leases.has_earlier() {

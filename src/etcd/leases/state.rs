@@ -12,7 +12,8 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -23,7 +24,9 @@ use streams::Streams;
 
 use crate::etcd::clock::Moment;
 use crate::etcd::error::{Code, Error, Result};
+use crate::etcd::journal::{Level, Record};
 use crate::etcd::pb::LeaseKeepAliveResponse;
+use crate::etcd::stats::Stats;
 
 /// Why a lease is lost.
 const UNANSWERED: &str = "no renewal was answered within its TTL";
@@ -49,11 +52,36 @@ pub(super) struct Leases {
     delay: Duration,
     /// Why nothing is kept any longer.
     ended: Option<Error>,
+    counts: Counts,
+    stats: Arc<Stats>,
+}
+
+/// What has become of the leases so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts {
+    /// Answered renewals.
+    pub(crate) renewals: u64,
+    /// Lost leases by the reason.
+    pub(crate) lost: BTreeMap<&'static str, u64>,
 }
 
 impl Leases {
+    /// No leases. Losses are told in the journal of `stats`.
+    pub(super) fn new(stats: Arc<Stats>) -> Self {
+        Self {
+            stats,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    /// How many there are, how long the one lives that ends first, and what has become of others.
+    pub(super) fn numbers(&self, now: Moment) -> (usize, Option<Duration>, Counts) {
+        let ends = self.by_id.values().map(|lease| lease.end().since(now));
+        (self.by_id.len(), ends.min(), self.counts.clone())
     }
 
     /// Keeps a lease from now on, if it is not kept already. A request sent at `sent` was answered so: that is the
@@ -154,7 +182,17 @@ impl Leases {
         let refusal = lease.alone.take().and_then(|alone| alone.refusal);
         let refusal = refusal.filter(|_| reason == UNANSWERED);
         self.lost.insert(id, now, known, refusal.as_ref());
+        let why = match reason {
+            _ if refusal.is_some() => "refused",
+            UNANSWERED => "unanswered",
+            _ => "gone",
+        };
+        *self.counts.lost.entry(why).or_default() += 1;
         let reason = refusal.unwrap_or_else(|| Error::new(Code::LeaseExpired, reason));
+        self.stats.journal.tell(Level::Error, || Record {
+            message: format!("lease {id}: {}", reason.message),
+            ..Record::of("lease_lost", &reason)
+        });
         lease.news.send_replace(News::Lost(reason));
     }
 

@@ -25,8 +25,12 @@ use crate::etcd::pb::{
     ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
 use crate::etcd::received::{Receive, Received};
+use crate::etcd::stats::Method;
 
-const TXN: &str = "/etcdserverpb.KV/Txn";
+const TXN: Method = Method {
+    name: "txn",
+    path: "/etcdserverpb.KV/Txn",
+};
 
 const OTHER_RESPONSE: &str = "the response is that of another operation";
 

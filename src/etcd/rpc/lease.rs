@@ -19,8 +19,15 @@ use crate::etcd::pb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest,
     LeaseTimeToLiveResponse,
 };
+use crate::etcd::stats::Method;
 
 /// The server's words for a lease that is not known.
+/// A renewal by a stream of one request.
+const RENEW: Method = Method {
+    name: "keepalive",
+    path: KEEP_ALIVE,
+};
+
 const NOT_FOUND: &str = "etcdserver: requested lease not found";
 
 impl Client {
@@ -93,7 +100,7 @@ impl Client {
         // A stream of one request has one response, like any call.
         let call = self
             .servers()
-            .call::<LeaseKeepAliveResponse>(Kind::Renewal, KEEP_ALIVE, request, options);
+            .call::<LeaseKeepAliveResponse>(Kind::Renewal, RENEW, request, options);
         let answered = call.await?;
         let (sent, renewed) = (answered.sent, answered.response);
         if renewed.id != request.id {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 pub use snapshot::{Complete, Piece, Snapshot, SnapshotTo};
 
-use super::{Maintenance, Service};
+use super::{Maintenance, Service, Unary};
 use crate::etcd::call::Kind;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Applied, Code, Error, Result};
@@ -19,9 +19,16 @@ use crate::etcd::pb::{
     AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, HashKvRequest,
     MemberListRequest, MoveLeaderRequest, MoveLeaderResponse, RangeRequest, Response, StatusRequest, StatusResponse,
 };
+use crate::etcd::stats::Method;
 
-const ALARM: &str = "/etcdserverpb.Maintenance/Alarm";
-const DEFRAGMENT: &str = "/etcdserverpb.Maintenance/Defragment";
+const DISARM: Method = Method {
+    name: "maintenance.disarm",
+    ..AlarmRequest::RPC.method()
+};
+const DEFRAGMENT: Method = Method {
+    name: "maintenance.defragment",
+    path: "/etcdserverpb.Maintenance/Defragment",
+};
 
 /// How often a member is looked for, or compared, again: what was found may have changed meanwhile.
 const ROUNDS: u32 = 5;
@@ -121,7 +128,7 @@ impl Maintenance {
                 alarm: alarm.alarm,
             };
             let servers = self.client().servers();
-            let ended = servers.call::<AlarmResponse>(Kind::Idempotent, ALARM, request, options);
+            let ended = servers.call::<AlarmResponse>(Kind::Idempotent, DISARM, request, options);
             let ended = ended.await.map_err(|error| after(&done, error))?;
             raised.header = ended.response.header;
             done.push(format!("{} of {:x}", alarm.alarm().as_str_name(), alarm.member_id));

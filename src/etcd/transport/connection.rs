@@ -28,6 +28,10 @@ use super::permit::Permit;
 use super::state::State;
 use super::tls::Tls;
 use crate::etcd::cause::Cause;
+use crate::etcd::journal::{Level, Record};
+use crate::etcd::stats::Traffic;
+
+const SILENT: &str = "the server has fallen silent";
 
 /// A cheap handle on a connection; clones share it.
 #[derive(Clone)]
@@ -62,6 +66,7 @@ impl Connection {
         tls: Option<&Tls>,
         last: Option<SocketAddr>,
         pace: &Pace,
+        traffic: &Arc<Traffic>,
         identity: &HeaderMap,
         closed: &CancellationToken,
     ) -> Result<Self, ConnectError> {
@@ -70,7 +75,7 @@ impl Connection {
             authority: address.authority(),
             fields: identity.clone(),
         };
-        let state = || Arc::new(State::new(pace.clone()));
+        let state = || Arc::new(State::new(pace.clone(), traffic.clone()));
         let (http2, state, peer) = match address {
             Address::Tcp { host, port } => {
                 let addresses = lookup(host, *port, last).await?;
@@ -129,6 +134,11 @@ impl Connection {
         }
         self.0.state.liveness.probe().await;
         !self.is_closed()
+    }
+
+    /// The round trip as it was measured last.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.0.state.liveness.round_trip()
     }
 
     /// When something came last, on any of its streams.
@@ -197,7 +207,7 @@ impl Connection {
     pub(crate) fn broken(&self, broken: Broken) -> Cause {
         match broken {
             Broken::Late(limit) => Cause::Timeout(limit),
-            _ if self.0.state.liveness.is_silent() => Cause::Cut("the server has fallen silent".to_owned()),
+            _ if self.0.state.liveness.is_silent() => Cause::Cut(SILENT.to_owned()),
             Broken::Refused => {
                 self.retire();
                 Cause::Refused
@@ -239,13 +249,16 @@ where
         shared.leave();
         pending().await
     };
-    tokio::select! {
+    let reason = tokio::select! {
         // After a pause of the process there may be something to read, which a timer must not forestall.
         biased;
         // The requests that break with it learn the reason themselves.
-        () = line.serve() => {}
-        () = close => {}
-        () = state.liveness.ping(&shared, &state.gate) => {}
-    }
+        reason = line.serve() => reason,
+        () = close => None,
+        () = state.liveness.ping(&shared, &state.gate) => Some(SILENT.to_owned()),
+    };
     state.liveness.retire();
+    if let Some(reason) = reason.filter(|_| !closed.is_cancelled()) {
+        state.traffic.tell(Level::Warn, || Record::new("disconnected", reason));
+    }
 }

@@ -26,7 +26,8 @@ use super::permit::Permit;
 use crate::etcd::cause::Cause;
 use crate::etcd::pb::{Request, Response};
 use crate::etcd::received::Receive;
-use messages::{HEAD, Messages};
+pub(crate) use messages::HEAD;
+use messages::Messages;
 
 /// The headers of gRPC, with room for those of a client.
 pub(crate) fn headers() -> HeaderMap {

@@ -67,7 +67,7 @@ pub(super) struct Liveness {
     heard: AtomicU64,
     /// How many responses have begun.
     answers: AtomicU64,
-    /// The round trip as it was measured last, in milliseconds.
+    /// The round trip as it was measured last, in microseconds.
     round_trip: AtomicU64,
     pace: Pace,
     /// Somebody wants to know whether the server is there, and hears of it.
@@ -158,15 +158,19 @@ impl Liveness {
 
     /// `limit`, or some round trips where the line is slower than that.
     pub(super) fn patience(&self, limit: Duration) -> Duration {
-        let round_trip = Duration::from_millis(self.round_trip.load(Ordering::Relaxed));
-        limit.max((round_trip * ROUND_TRIPS).min(LONGEST_PATIENCE))
+        limit.max(self.round_trip().saturating_mul(ROUND_TRIPS).min(LONGEST_PATIENCE))
+    }
+
+    /// How long a round trip takes.
+    pub(super) fn round_trip(&self) -> Duration {
+        Duration::from_micros(self.round_trip.load(Ordering::Relaxed))
     }
 
     /// A round trip took so long. One that was quick does not make a slow line a quick one at once.
     pub(super) fn measured(&self, round_trip: Duration) {
         let before = self.round_trip.load(Ordering::Relaxed);
-        self.round_trip
-            .store(millis(round_trip).max(before / 2), Ordering::Relaxed);
+        let micros = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
+        self.round_trip.store(micros.max(before / 2), Ordering::Relaxed);
     }
 
     /// The server has left a request unanswered for `silence`. If nothing at all has come meanwhile, and that goes on

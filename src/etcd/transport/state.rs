@@ -1,10 +1,12 @@
 //! What is known of a connection, beside what HTTP/2 knows. Shared by its task, its handles and the permits of its
 //! requests.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::gate::Gate;
 use super::liveness::{Liveness, Pace};
+use crate::etcd::stats::Traffic;
 
 /// The state of a connection.
 pub(super) struct State {
@@ -12,15 +14,18 @@ pub(super) struct State {
     pub(super) gate: Gate,
     /// The server has told its version, and it will do.
     pub(super) is_verified: AtomicBool,
+    /// Of all connections to the server.
+    pub(super) traffic: Arc<Traffic>,
 }
 
 impl State {
     /// That of a connection to a server that wants to be pinged at this pace.
-    pub(super) fn new(pace: Pace) -> Self {
+    pub(super) fn new(pace: Pace, traffic: Arc<Traffic>) -> Self {
         Self {
             liveness: Liveness::new(pace),
             gate: Gate::new(),
             is_verified: AtomicBool::new(false),
+            traffic,
         }
     }
 

@@ -13,12 +13,13 @@ use tokio::time::{Instant, timeout_at};
 use super::batch::Batch;
 use super::check;
 use super::inbox::Inbox;
-use super::state::{Key, Standing, Watches};
+use super::state::{Counts, Key, Standing, Watches};
 use super::status::{State, Status};
 use crate::etcd::cause::Cause;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::Error;
 use crate::etcd::failure::Failure;
+use crate::etcd::journal::{Level, Record};
 use crate::etcd::pb::WatchCreateRequest;
 use crate::etcd::servers::Servers;
 use crate::etcd::stream::{Line, Persistent, Requests, Responses, persist};
@@ -61,8 +62,10 @@ pub(crate) struct Created {
 
 impl Hub {
     pub(crate) fn new(servers: Arc<Servers>) -> Arc<Self> {
+        let mut watches = Watches::new(servers.login.can_login());
+        watches.stats = servers.stats.clone();
         Arc::new(Self {
-            watches: Mutex::new(Watches::new(servers.login.can_login())),
+            watches: Mutex::new(watches),
             cut_off: Mutex::default(),
             changed: Notify::new(),
             created: Notify::new(),
@@ -126,6 +129,18 @@ impl Hub {
             lag: since.unwrap_or_default(),
             message,
         }
+    }
+
+    /// How many watches are in which state, the bytes that wait to be read, and what they have seen so far.
+    pub(crate) fn numbers(&self) -> ([(&'static str, usize); 3], usize, Counts) {
+        let ([attached, detached, paused], waiting, counts) = self.watches().numbers();
+        let stale = if self.cut_off().is_some() { detached } else { 0 };
+        let states = [
+            (State::Ready.name(), attached + detached - stale),
+            (State::Stale.name(), stale),
+            (State::Paused.name(), paused),
+        ];
+        (states, waiting, counts)
     }
 
     /// The failure of a new watch that no server has confirmed in time.
@@ -217,8 +232,14 @@ impl Hub {
     fn reunited(&self) {
         let broken = self.cut_off().is_some();
         if broken && self.watches().are_attached() {
-            *self.cut_off() = None;
+            let since = self.cut_off().take().map(|(since, _)| since);
             self.watches().stir();
+            let stats = &self.servers.stats;
+            stats.up();
+            stats.journal.tell(Level::Info, || {
+                let lag = since.map(|since| since.elapsed()).unwrap_or_default();
+                Record::new("watches_resumed", "the watches go on").after(lag)
+            });
         }
     }
 
@@ -318,6 +339,10 @@ impl Persistent for Hub {
     fn broke(&self, failure: &Failure) {
         self.watches().broke();
         let mut cut_off = self.cut_off();
+        if cut_off.is_none() {
+            let journal = &self.servers.stats.journal;
+            journal.tell(Level::Warn, || Record::of("watches_cut", &failure.error));
+        }
         let since = cut_off.as_ref().map_or_else(Instant::now, |(since, _)| *since);
         *cut_off = Some((since, failure.error.to_string()));
         drop(cut_off);

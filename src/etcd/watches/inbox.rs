@@ -31,6 +31,12 @@ const COPIED_ALONE: usize = 1 << 10;
 #[derive(Default)]
 pub(super) struct Budget(AtomicUsize);
 
+impl Budget {
+    pub(super) fn waiting(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Inbox {
     content: Mutex<Content>,

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 pub(super) use binding::Suspect;
 pub(super) use history::History;
+pub(crate) use table::Counts;
 pub(super) use table::{Key, Watches};
 
 use table::{ALL, FIRST, Phase, Watch, WireId};
@@ -103,17 +104,21 @@ impl Watches {
         paused
     }
 
+    /// How many watches are doing what, the bytes that wait to be read, and what they have seen so far.
+    pub(super) fn numbers(&self) -> ([usize; 3], usize, Counts) {
+        let mut standing = [0; 3];
+        for watch in self.by_key.values() {
+            standing[watch.phase.standing() as usize] += 1;
+        }
+        (standing, self.budget.waiting(), self.counts.clone())
+    }
+
     /// What a watch is doing, and the last revision that it has delivered all of.
     pub(super) fn standing(&self, key: Key) -> (Standing, i64) {
         let Some(watch) = self.by_key.get(&key) else {
             return (Standing::Ended, 0);
         };
-        let standing = match watch.phase {
-            Phase::Attached(_) => Standing::Attached,
-            Phase::Detached | Phase::Creating(_) => Standing::Detached,
-            Phase::Paused => Standing::Paused,
-        };
-        (standing, watch.next_revision.saturating_sub(1))
+        (watch.phase.standing(), watch.next_revision.saturating_sub(1))
     }
 
     /// Has everybody who waits for a watch look again: at how far it is, and whether it is cut off.
@@ -302,6 +307,16 @@ impl Watches {
     /// Why the stream is to be ended, if it is.
     pub(super) fn fault(&self) -> Option<Failure> {
         self.fault.clone()
+    }
+}
+
+impl Phase {
+    fn standing(self) -> Standing {
+        match self {
+            Self::Attached(_) => Standing::Attached,
+            Self::Detached | Self::Creating(_) => Standing::Detached,
+            Self::Paused => Standing::Paused,
+        }
     }
 }
 

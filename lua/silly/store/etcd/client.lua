@@ -18,6 +18,7 @@ local object = require "silly.store.etcd.object"
 local observer = require "silly.store.etcd.observer"
 local pcall = require("silly.store.etcd.protect").pcall
 local promise = require "silly.store.etcd.promise"
+local records = require "silly.store.etcd.records"
 local registration = require "silly.store.etcd.registration"
 local scan = require "silly.store.etcd.scan"
 local services = require "silly.store.etcd.services"
@@ -32,6 +33,7 @@ local getmetatable = getmetatable
 ---@field loop silly.store.etcd.loop
 ---@field submit? fun(owner: table, place: integer, name: string, req: any, more: any): table?  its simple calls
 ---@field whole silly.store.etcd.client?  of which it is a namespace; keeps that from being collected
+---@field name string?  what metrics call it; of a namespace nil
 ---@field registrations table<silly.store.etcd.registration, true?>  those that were not closed
 local client = {}
 
@@ -265,6 +267,32 @@ function client:stm(req, more)
 	return stm.run(self, transaction, assert(ok and apply), tries, prefetches)
 end
 
+--- What the client counts, and what it has now: by their names numbers, or tables of them by their labels.
+---@nodiscard
+---@return silly.store.etcd.stats? stats
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:stats()
+	return check(self, "stats").native:stats()
+end
+
+--- The same as the text that Prometheus reads.
+---@nodiscard
+---@return string text
+function client:metrics()
+	local whole = check(self, "metrics").whole or self
+	return core:metrics({ self.native }, { whole.name })
+end
+
+--- What happens to the client from now on, to be read.
+---@nodiscard
+---@return silly.store.etcd.records? records
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:records()
+	return wrap(self, records.new, check(self, "records").native:records())
+end
+
 --- A client whose keys all lie under a prefix in this one's, and which shares all else with it.
 ---@nodiscard
 ---@param prefix string
@@ -289,15 +317,66 @@ function client:close()
 	promise(self)
 end
 
+-- The clients that are no namespaces, by what metrics call them; and how many there were of one name.
+---@type table<string, silly.store.etcd.client>
+local named = setmetatable({}, { __mode = "v" })
+---@type table<string, integer>
+local numbers = {}
+
+local function closed(self)
+	return self.native:closed()
+end
+
+-- Is the name that of a client that lives? The collector may have taken its native half already.
+local function istaken(name)
+	local other = named[name]
+	if not other then
+		return false
+	end
+	local ok, is = pcall(closed, other)
+	return ok and not is
+end
+
+-- What metrics call a client: no two that live are called alike.
+local function enter(self, name)
+	local unique = name
+	while istaken(unique) do
+		numbers[name] = (numbers[name] or 1) + 1
+		unique = ("%s#%d"):format(name, numbers[name])
+	end
+	named[unique] = self
+	return unique
+end
+
+--- The text that Prometheus reads, of all clients that were not closed.
+---@return string
+function M.metrics()
+	local names, natives = {}, {}
+	for name in pairs(named) do
+		if istaken(name) then
+			names[#names + 1] = name
+		end
+	end
+	table.sort(names)
+	for i, name in ipairs(names) do
+		natives[i] = named[name].native
+	end
+	return core:metrics(natives, names)
+end
+
 --- Wraps the native half of a client.
 ---@param native silly.store.etcd.native.client
 ---@param loop silly.store.etcd.loop
 ---@param whole silly.store.etcd.client?  of which it is a namespace
+---@param name string?  what the program calls it
 ---@return silly.store.etcd.client
-function M.new(native, loop, whole)
+function M.new(native, loop, whole, name)
 	local registrations = whole and whole.registrations or {}
 	---@type silly.store.etcd.client
 	local self = setmetatable({ native = native, loop = loop, whole = whole, registrations = registrations }, mt)
+	if not whole then
+		self.name = enter(self, name or "client")
+	end
 	self.auth, self.cluster, self.maintenance = services.auth(self), services.cluster(self), services.maintenance(self)
 	return self
 end

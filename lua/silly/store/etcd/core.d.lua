@@ -66,6 +66,12 @@ function core:rendezvous(key, ids) end
 ---@return string[]
 function core:calls() end
 
+--- The text of these clients that Prometheus reads.
+---@param clients silly.store.etcd.native.client[]
+---@param names string[]  what each is called
+---@return string text
+function core:metrics(clients, names) end
+
 ---@param conf silly.store.etcd.conf
 ---@return_overload silly.store.etcd.native.client
 ---@return_overload nil, string
@@ -108,6 +114,16 @@ function client:stm(req, more) end
 ---@param mt metatable  of waiters
 ---@return fun(owner: table, place: integer, name: string, req: any, more: any): table?
 function client:submitter(waiters, mt) end
+
+---@return silly.store.etcd.native.reader? records
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:records() end
+
+---@return silly.store.etcd.stats? stats
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:stats() end
 
 ---@param prefix any
 ---@return silly.store.etcd.native.client? inner

@@ -23,8 +23,13 @@ function etcd.newclient(conf)
 	if not chosen then
 		error("newclient: field 'loop' " .. problem, 2)
 	end
-	return client.new(native, chosen)
+	return client.new(native, chosen, nil, conf.name)
 end
+
+--- What all clients of this lua_State count that were not closed, as the text that Prometheus reads.
+---@nodiscard
+---@return string text
+etcd.metrics = client.metrics
 
 --- A configuration from the variables of etcdctl; without any, that of an etcd on this machine.
 ---@nodiscard

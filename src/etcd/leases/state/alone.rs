@@ -20,6 +20,7 @@ impl Leases {
     /// The request of `sent` was answered.
     pub(in super::super) fn renewed_alone(&mut self, answer: LeaseKeepAliveResponse, sent: Moment, now: Moment) {
         self.note_delay(now.since(sent));
+        self.note_renewal(&answer);
         self.answer(answer, sent);
     }
 

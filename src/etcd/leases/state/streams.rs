@@ -162,8 +162,13 @@ impl Leases {
     pub(in super::super) fn renewed(&mut self, stream: u64, answer: LeaseKeepAliveResponse, now: Moment) {
         if let Some(asked) = self.streams.answer(stream, answer.id, now) {
             self.note_delay(now.since(asked));
+            self.note_renewal(&answer);
             self.answer(answer, asked);
         }
+    }
+
+    pub(super) fn note_renewal(&mut self, answer: &LeaseKeepAliveResponse) {
+        self.counts.renewals += u64::from(answer.ttl > 0);
     }
 
     fn ask_again(&mut self, id: i64, now: Moment) {

@@ -299,7 +299,9 @@ impl Task {
 
     async fn range(&self, kind: Kind, mut request: RangeRequest) -> Result<RangeResponse> {
         self.namespace.enter(&mut request);
-        let call = self.servers.call(kind, RangeRequest::RPC.path, request, &self.options);
+        let call = self
+            .servers
+            .call(kind, RangeRequest::RPC.method(), request, &self.options);
         let mut response = call.await?.response;
         self.namespace.leave(&mut response);
         Ok(response)

@@ -10,10 +10,14 @@ use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::pb::{LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseTimeToLiveRequest};
 use crate::etcd::random;
+use crate::etcd::stats::Method;
 
 use super::{NOT_FOUND, other_lease};
 
-const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
+const GRANT: Method = Method {
+    name: "grant",
+    path: "/etcdserverpb.Lease/LeaseGrant",
+};
 
 /// The server's words for a lease id that is taken.
 const EXISTS: &str = "etcdserver: lease already exists";

@@ -18,7 +18,7 @@ const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// What precedes a message: a flag, 1 where it is compressed, and its length.
-pub(super) const HEAD: usize = 5;
+pub(crate) const HEAD: usize = 5;
 
 /// A message in pieces gets room for its whole length at once, unless that is longer than this, and than so many times
 /// what has come of it.

@@ -152,18 +152,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
-    /// Serves the streams until the end.
-    pub(crate) async fn serve(mut self) {
-        match poll_fn(|cx| self.poll_serve(cx)).await {
-            Ok(()) => self.shared.session().leave(),
-            Err(reason) => self.shared.session().end(&reason),
-        }
+    /// Serves the streams until the end. Returns why it came, if the client did not want it.
+    pub(crate) async fn serve(mut self) -> Option<String> {
+        let reason = match poll_fn(|cx| self.poll_serve(cx)).await {
+            Ok(()) => {
+                let mut session = self.shared.session();
+                let reason = session.reason();
+                session.leave();
+                reason
+            }
+            Err(reason) => {
+                self.shared.session().end(&reason);
+                Some(reason)
+            }
+        };
         // A server that does not take the last word will see the end.
         poll_fn(|cx| {
             let last = self.poll_write(cx);
             Poll::Ready(last.is_ready() && Pin::new(&mut self.socket).poll_shutdown(cx).is_ready())
         })
         .await;
+        reason
     }
 
     /// Ready when nobody has a stream any more, or the connection has ended as that text says.
@@ -225,9 +234,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 return Pin::new(&mut self.socket).poll_flush(cx);
             }
             while self.output.has_remaining() {
-                if ready!(poll_write_buf(Pin::new(&mut self.socket), cx, &mut self.output))? == 0 {
+                let written = ready!(poll_write_buf(Pin::new(&mut self.socket), cx, &mut self.output))?;
+                if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
+                self.state.traffic.sent.add(written as u64);
             }
         }
     }
@@ -237,6 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         let read = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.input));
         self.state.liveness.hear();
         if let Ok(read) = read {
+            self.state.traffic.received.add(read as u64);
             let is_filled = read >= self.room;
             self.room = if is_filled {
                 (self.room * 2).min(READ_AT_MOST)

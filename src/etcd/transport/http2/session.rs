@@ -183,6 +183,14 @@ impl Session {
         self.ended.as_ref()
     }
 
+    /// Why it has ended or takes no more, if that was not the client's wish.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match &self.ended {
+            Some(Broken::Cut(reason)) => Some(reason.to_string()),
+            _ => self.last.map(|_| "the server goes away".to_owned()),
+        }
+    }
+
     /// Is everything done that will be?
     pub(crate) fn is_over(&self) -> bool {
         self.ended.is_some() || self.is_closing && self.streams.is_empty()

@@ -213,7 +213,7 @@ async fn exchange(shared: Arc<Shared>, number: u64, mut random: Rng, size: usize
 }
 
 async fn begin<S: AsyncRead + AsyncWrite + Unpin>(socket: S) -> Line<S> {
-    let state = Arc::new(State::new(Pace::default()));
+    let state = Arc::new(State::new(Pace::default(), Arc::default()));
     let constant = Constant {
         scheme: "http",
         authority: "localhost".to_owned(),

@@ -74,6 +74,7 @@ impl Watches {
         }
         watch.cluster_id = watch.cluster_id.max(cluster_id);
         watch.refusals = 0;
+        self.counts.resumes += u64::from(watch.confirm.is_none());
         if let Some(confirm) = watch.confirm.take() {
             // The caller may have given up waiting; its watcher then cancels the watch.
             let _ = confirm.send(Ok(()));

@@ -62,6 +62,7 @@ impl Watches {
         if !events.is_empty() {
             watch.next_revision = last.saturating_add(1);
             self.history.hand_out(&events);
+            self.counts.events += events.entries().len() as u64;
             self.deliver(key, Batch { response, events });
         }
     }

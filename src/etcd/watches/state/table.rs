@@ -13,7 +13,9 @@ use super::history::History;
 use crate::etcd::cause::Retry;
 use crate::etcd::error::{Code, Error};
 use crate::etcd::failure::Failure;
+use crate::etcd::journal::{Level, Record, shortened};
 use crate::etcd::pb::WatchCreateRequest;
+use crate::etcd::stats::Stats;
 
 /// Names a watch of this client.
 pub(in super::super) type Key = u64;
@@ -27,6 +29,17 @@ pub(super) const FIRST: WireId = 1 << 32;
 
 /// In place of a watch id: the message is about all watches of the stream.
 pub(super) const ALL: WireId = -1;
+
+/// What the watches of a client have seen so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts {
+    /// Events that were delivered.
+    pub(crate) events: u64,
+    /// Watches that went on, on another stream or after a pause.
+    pub(crate) resumes: u64,
+    /// Watches that have ended by themselves, by the code of the reason.
+    pub(crate) ends: BTreeMap<&'static str, u64>,
+}
 
 #[derive(Default)]
 pub(in super::super) struct Watches {
@@ -57,6 +70,9 @@ pub(in super::super) struct Watches {
     /// It is to be asked for.
     pub(super) wants_progress: bool,
     pub(super) history: History,
+    pub(super) counts: Counts,
+    /// Ends are told in its journal.
+    pub(in super::super) stats: Arc<Stats>,
     pub(super) budget: Arc<Budget>,
 }
 
@@ -144,6 +160,13 @@ impl Watches {
             self.forget_creation(wire);
         }
         let Some(watch) = self.by_key.remove(&key) else { return };
+        *self.counts.ends.entry(reason.code.name()).or_default() += 1;
+        if reason.code != Code::Closed {
+            self.stats.journal.tell(Level::Warn, || Record {
+                key: Some(shortened(&watch.request.key)),
+                ..Record::of("watch_ended", &reason)
+            });
+        }
         if let Phase::Attached(wire) = watch.phase {
             self.by_wire.remove(&wire);
         }

@@ -1,0 +1,203 @@
+-- What happens to a client, as its records tell it. In: an etcd of the spec's own, which is stopped, paused and started
+-- again, and what others take away. Out: the story of each fault, in order, without a value or a secret in it.
+
+local etcd = require "silly.store.etcd"
+local server = require "spec.support.etcd"
+
+local HANG = 60 -- seconds, after which a read is taken to hang
+
+local node, client, records, prefix
+
+local function connect(fields)
+	local conf = { endpoints = { node.endpoint }, level = "info", retry = 100, retry_sleep = 50 }
+	for name, value in pairs(fields or {}) do
+		conf[name] = value
+	end
+	client = etcd.newclient(conf)
+	records = assert(client:records())
+end
+
+-- Reads until a record of this event comes; returns it and the events before it.
+local function await(event)
+	local before = {}
+	while true do
+		local record, message = records:read(HANG)
+		assert(record, ("%s does not come, after %s: %s"):format(event, table.concat(before, ", "), tostring(message)))
+		if record.event == event then
+			return record, before
+		end
+		before[#before + 1] = record.event
+	end
+end
+
+before_each(function()
+	node, prefix = server.start(), server.prefix()
+end)
+
+after_each(function()
+	client:close()
+	node:kill()
+end)
+
+describe("records", function()
+	it("tell of a server that goes and comes back", function()
+		connect()
+		local before = os.time()
+		local stream = assert(client:watch { key = prefix, prefix = true })
+		local connected = await "connected"
+		assert.are.equal("info", connected.level)
+		assert.are.equal(node.endpoint, connected.endpoint)
+		assert.is_true(connected.seconds > 0)
+		assert.is_true(connected.time >= before and connected.time <= os.time() + 1)
+		assert.are.same({ 0, 0 }, { connected.repeated, connected.missed })
+		node:stop()
+		local told = {}
+		for _ = 1, 4 do
+			local record = assert(records:read(HANG))
+			told[record.event] = record
+		end
+		assert.are.equal("warn", told.disconnected.level)
+		assert.are.equal("warn", told.watches_cut.level)
+		assert.are.equal(node.endpoint, told.unreachable.endpoint)
+		assert.are.equal("unavailable", told.unreachable.code)
+		assert.are.equal("error", told.down.level)
+		node:start()
+		assert(client:put { key = prefix, value = "1" })
+		assert(stream:read(HANG))
+		local resumed = await "watches_resumed"
+		assert.is_true(resumed.seconds > 0)
+	end)
+
+	it("tell that a server responds again, once", function()
+		connect()
+		assert(client:get(prefix))
+		node:stop()
+		assert.is_nil((client:get { key = prefix, retry = 0 }))
+		await "down"
+		assert.is_nil((client:get { key = prefix, retry = 0 }))
+		node:start()
+		assert(client:get(prefix))
+		local _, before = await "up"
+		for _, event in ipairs(before) do
+			assert.are_not.equal("down", event)
+		end
+	end)
+
+	it("tell of a repeated event once in a second, and how many there were", function()
+		connect { level = "warn" }
+		node:stop()
+		local deadline = os.time() + 3
+		while os.time() < deadline do
+			client:get { key = prefix, retry = 3 }
+		end
+		local told = {}
+		while true do
+			local record = records:read(0)
+			if not record then
+				break
+			elseif record.event == "unreachable" then
+				told[#told + 1] = record
+			end
+		end
+		assert.is_true(#told >= 2 and #told <= 6, #told)
+		assert.are.equal(0, told[1].repeated)
+		assert.is_true(told[2].repeated > 0)
+	end)
+
+	it("tell of a slow call, by its key", function()
+		connect { slow = 0.2, level = "warn" }
+		local key = prefix .. ("k"):rep(200)
+		assert(client:put { key = key, value = "a secret" })
+		node:pause()
+		assert.is_nil((client:put { key = key, value = "another secret", timeout = 0.3, retry = 0 }))
+		node:resume()
+		local slow = await "slow"
+		assert.are.same({ "put", key:sub(1, 100), "deadline_exceeded", "warn" },
+			{ slow.call, slow.key, slow.code, slow.level })
+		assert.is_true(slow.seconds >= 0.2)
+		for _, value in pairs(slow) do
+			assert.is_nil(tostring(value):find("secret", 1, true))
+		end
+	end)
+
+	it("tell of a lease, a lock and a registration that are taken away", function()
+		connect()
+		local other <close> = etcd.newclient { endpoints = { node.endpoint } }
+		local lock = assert(client:lock(prefix .. "/lock"))
+		local entry = assert(client:register { key = prefix .. "/entry", value = "v" })
+		assert.are.equal(prefix .. "/entry", await("registered").key)
+		for _, lease in ipairs(assert(other:leases()).leases) do
+			assert(other:revoke(lease.ID))
+		end
+		assert(lock:wait(HANG))
+		local told = {}
+		while not (told.lock_lost and told.registration_lost and told.registered) do
+			local record = assert(records:read(HANG))
+			told[record.event] = record
+		end
+		assert.are.equal("error", told.lock_lost.level)
+		assert.is_truthy(told.lock_lost.key:find(prefix .. "/lock/", 1, true))
+		assert.are.equal("warn", told.registration_lost.level)
+		entry:close()
+	end)
+
+	it("tell of a watch that has ended, and of a cache that was loaded", function()
+		connect()
+		assert(client:put { key = prefix, value = "1" })
+		local last = assert(client:put { key = prefix, value = "2" }).header.revision
+		assert(client:compact { revision = last, physical = true })
+		local stream = assert(client:watch { key = prefix, revision = 1 })
+		assert.is_nil((stream:read(HANG)))
+		local ended = await "watch_ended"
+		assert.are.same({ "compacted", prefix, "warn" }, { ended.code, ended.key, ended.level })
+		local copy <close> = assert(client:cache(prefix)) -- luacheck: ignore
+		local loaded = await "cache_loaded"
+		assert.are.same({ prefix, "info" }, { loaded.key, loaded.level })
+		assert.is_truthy(loaded.message:find "^1 keys")
+	end)
+
+	it("end with the client, once all were read, and each reader gets all", function()
+		connect()
+		local second = assert(client:records())
+		local third = assert(client:records())
+		assert(client:get(prefix))
+		third:close()
+		client:close()
+		for _, reader in ipairs { records, second } do
+			local events = {}
+			for record in reader:entries() do
+				events[#events + 1] = record.event
+			end
+			assert.are.same({ "connected" }, events)
+			assert.are.equal("closed", select(3, reader:read()).code)
+		end
+		assert.are.equal("silly.store.etcd.records: silly.store.etcd.client: " .. node.endpoint .. " (closed)",
+			tostring(second))
+	end)
+
+	it("tell only what matters as much as the configuration says", function()
+		connect { level = "error" }
+		assert(client:get(prefix))
+		node:stop()
+		assert.is_nil((client:get { key = prefix, retry = 1 }))
+		local record = assert(records:read(HANG))
+		assert.are.equal("down", record.event)
+		assert.are.equal("timeout", select(2, records:read(0)))
+	end)
+end)
+
+describe("newclient", function()
+	it("refuses a level and a slow that are none", function()
+		connect()
+		for _, case in ipairs {
+			{ "level", "debug", "newclient: field 'level' must be \"error\", \"warn\" or \"info\", got 'debug'" },
+			{ "level", 3, "newclient: field 'level' must be a string, got a number" },
+			{ "slow", 0, "newclient: field 'slow' must be more than 0 seconds" },
+			{ "slow", "x", "newclient: field 'slow' must be a number of seconds, got a string" },
+		} do
+			local ok, message = pcall(etcd.newclient, { endpoints = { node.endpoint }, [case[1]] = case[2] })
+			assert.is_false(ok)
+			assert.is_truthy(message:find(case[3], 1, true), message)
+		end
+	end)
+end)
