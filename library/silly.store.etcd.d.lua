@@ -61,7 +61,8 @@
 ---@field name? string what the program calls itself towards the servers, before `silly-etcd/VERSION`
 ---@field min_version? string the oldest version that a server may have, such as "3.5"
 ---@field max_request? integer bytes that a request may have; default 2 MiB
----@field level? "error"|"warn"|"info" how much must matter what `client:records` tells; default "warn"
+---@field log? fun(level: string, message: string, record: silly.store.etcd.record) is called with what happens to the client; may not wait
+---@field level? "error"|"warn"|"info" how much must matter what it and `client:records` tell; default "warn"
 ---@field slow? number seconds; a call that takes as long is told there; default none
 ---@field namespace? string a prefix that all keys have in the store and not in the program
 ---@field tls? silly.store.etcd.tls encrypts the connections; default: only those to `https://`

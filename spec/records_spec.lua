@@ -201,3 +201,94 @@ describe("newclient", function()
 		end
 	end)
 end)
+
+describe("the function log", function()
+	-- What a program prints, and what it writes to stderr.
+	local function run(source)
+		local path = os.tmpname()
+		local file = assert(io.open(path, "w"))
+		file:write(source)
+		file:close()
+		local status, output = server.sh(("env LUA_PATH='%s' LUA_CPATH='%s' ETCD=%s timeout 60 lua%s %s 2>&1"):format(
+			package.path, package.cpath, node.endpoint, _VERSION:match "%d.%d", path))
+		os.remove(path)
+		assert(status == 0, output)
+		return output
+	end
+
+	before_each(function()
+		connect()
+	end)
+
+	it("is called at the end of a call that blocks, until the client is closed", function()
+		local told = {}
+		local own = etcd.newclient { endpoints = { node.endpoint }, level = "info", log = function(level, message, record)
+			told[#told + 1] = { level, message, record.event }
+		end }
+		for _ = 1, 100 do
+			assert(own:get(prefix))
+		end
+		assert.are.same({ { "info", "there is a connection", "connected" } }, told)
+		own:close()
+		assert.is_nil((own:get(prefix)))
+		assert.are.equal(1, #told)
+	end)
+
+	it("that fails or waits changes nothing, and is told once", function()
+		local output = run [[
+			local etcd = require "silly.store.etcd"
+			for _, log in ipairs {
+				function() error "on purpose" end,
+				function() coroutine.yield() end,
+			} do
+				local client
+				client = etcd.newclient { endpoints = { os.getenv "ETCD" }, level = "info", slow = 0.000001, log = log }
+				for _ = 1, 100 do
+					assert(client:get "a")
+				end
+				client:close()
+			end
+			print "done"
+		]]
+		local lines = {}
+		for line in output:gmatch "[^\n]+" do
+			lines[#lines + 1] = line:gsub("/tmp/%S+ ", "")
+		end
+		assert.are.same({
+			"silly.store.etcd: the function 'log' has failed: on purpose",
+			"silly.store.etcd: the function 'log' has failed: it must not wait",
+			"done",
+		}, lines)
+	end)
+
+	it("may call the client", function()
+		local values = {}
+		local own
+		own = etcd.newclient { endpoints = { node.endpoint }, level = "info", log = function()
+			values[#values + 1] = assert(own:get(prefix)).count
+		end }
+		for _ = 1, 100 do
+			assert(own:get(prefix))
+		end
+		assert.are.same({ 0 }, values)
+		own:close()
+	end)
+
+	it("does not keep the client from being collected", function()
+		local weak = setmetatable({}, { __mode = "v" })
+		do
+			local own = etcd.newclient { endpoints = { node.endpoint }, log = print }
+			assert(own:get(prefix))
+			weak[1] = own
+		end
+		collectgarbage()
+		collectgarbage()
+		assert.is_nil(weak[1])
+	end)
+
+	it("must be a function", function()
+		local ok, message = pcall(etcd.newclient, { endpoints = { node.endpoint }, log = "print" })
+		assert.is_false(ok)
+		assert.is_truthy(message:find("newclient: field 'log' must be a function, got a string", 1, true), message)
+	end)
+end)

@@ -20,7 +20,8 @@
 --   print(line)   optional: where lines go, when that is not stdout
 --   endpoint      optional: the server, when the environment cannot be read
 
-local TOPICS = { "calls", "integers", "concurrency", "watches", "leases", "errors", "blocking", "closing", "collected" }
+local TOPICS = { "calls", "integers", "concurrency", "watches", "records", "leases", "errors", "blocking",
+	"closing", "collected" }
 
 -- Can a coroutine be suspended inside of Lua's own pcall?
 local function resumes()

@@ -278,25 +278,25 @@ impl Servers {
                 continue;
             }
             repairs = 0;
-            let pause = match failure.retry {
-                Retry::Elsewhere | Retry::Reconnect | Retry::Later if route.advance() => None,
-                Retry::Elsewhere | Retry::Reconnect | Retry::Later if past.hope && retries < options.retry => {
-                    retries += 1;
-                    Some(backoff::at_least(options.retry_sleep))
-                }
-                Retry::Elsewhere | Retry::Reconnect | Retry::Later if past.hope => {
-                    self.stats.down(&failure.error);
-                    return Err(past.error(request, failure.error, began));
-                }
-                _ => return Err(past.error(request, failure.error, began)),
-            };
-            match pause {
-                Some(_) => self.stats.down(&failure.error),
-                None => self.stats.journal.tell(Level::Info, || Record {
+            let goes_on = matches!(failure.retry, Retry::Elsewhere | Retry::Reconnect | Retry::Later);
+            let pause = if goes_on && route.advance() {
+                self.stats.journal.tell(Level::Info, || Record {
                     call: Some(request.method.name),
                     ..Record::of("failover", &failure.error)
-                }),
-            }
+                });
+                None
+            } else if goes_on && past.hope {
+                if options.endpoint.is_none() {
+                    self.stats.down(&failure.error);
+                }
+                if retries == options.retry {
+                    return Err(past.error(request, failure.error, began));
+                }
+                retries += 1;
+                Some(backoff::at_least(options.retry_sleep))
+            } else {
+                return Err(past.error(request, failure.error, began));
+            };
             if let Err(error) = self.pause(pause.unwrap_or_default(), options, failure.error).await {
                 return Err(past.error(request, error, began));
             }

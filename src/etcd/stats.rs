@@ -306,7 +306,7 @@ impl Stats {
     pub(crate) fn up(&self) {
         if self.is_down.load(Ordering::Relaxed) && self.is_down.swap(false, Ordering::Relaxed) {
             self.journal
-                .tell(Level::Info, || Record::new("up", "a server responds again"));
+                .tell(Level::Info, || Record::new("up", "a server serves again"));
         }
     }
 

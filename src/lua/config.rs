@@ -26,8 +26,9 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     let level = level(&mut fields)?;
     let slow = fields.seconds("slow")?;
     let namespace = fields.optional_bytes("namespace")?.unwrap_or_default();
-    // The Lua half has read it.
+    // The Lua half reads them.
     fields.value("loop")?;
+    fields.value("log")?;
     fields.check()?;
     if endpoints.is_empty() {
         return Err(fields.field("endpoints", "must list at least one server"));

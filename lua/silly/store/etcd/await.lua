@@ -19,6 +19,8 @@ local outermost = protect.pcall ~= pcall and protect.outermost
 -- src/lua/take.rs writes the results and sets DONE.
 local waiters = {}
 local inflight = 0
+-- How many of them nobody goes on for: those of a loop with `quiet`, see logger.lua.
+local quiet = 0
 
 -- The places in a waiter: has its operation completed; which that is; the coroutine to wake, false where the caller has
 -- gone; the object whose operation it is, which the collector spares meanwhile; the method; the next of the list below.
@@ -44,6 +46,9 @@ local function wake(waiter)
 	local co = waiter[CO]
 	if co then
 		local loop = waiter[OWNER].loop
+		if loop.quiet then
+			quiet = quiet - 1
+		end
 		-- The caller may run right now, and forget the owner.
 		waiter[OWNER] = false
 		loop.wake(co, waiter)
@@ -59,6 +64,21 @@ local function keep(waiter)
 		first = waiter
 	end
 	last = waiter
+end
+
+-- Nobody may pump where callers block.
+local function wake_quiet()
+	local waiter = first
+	while waiter do
+		local co, owner = waiter[CO], waiter[OWNER]
+		if co and owner and owner.loop.quiet then
+			-- Before it runs, and may come here again.
+			waiter[CO], waiter[OWNER] = false, false
+			quiet = quiet - 1
+			owner.loop.wake(co, waiter)
+		end
+		waiter = waiter[NEXT]
+	end
 end
 
 local function wake_kept()
@@ -106,7 +126,7 @@ local function finish_next(next_result, give)
 	return true
 end
 
--- Takes what has completed, and hands it out by `give`. Returns how many operations have not.
+-- Takes what has completed, and hands it out by `give`. Returns how many operations have not that somebody goes on for.
 local function drain(next_result, give)
 	while true do
 		local waiter = take()
@@ -114,7 +134,7 @@ local function drain(next_result, give)
 			inflight = inflight - 1
 			give(waiter)
 		elseif waiter == nil or not finish_next(next_result, give) then
-			return inflight
+			return inflight - quiet
 		end
 	end
 end
@@ -180,7 +200,7 @@ local function give_up(waiter)
 		waiters[id], waiter[OWNER], waiter[DONE] = nil, false, true
 		inflight = inflight - 1
 		core:giveup(id)
-		tell(inflight)
+		tell(inflight - quiet)
 	end
 end
 
@@ -191,6 +211,7 @@ local function blocked(loop, waiter)
 	end
 	local done = waiter[DONE]
 	give_up(waiter)
+	wake_quiet()
 	if first then
 		core:poke() -- now, as waiting would have taken it for a response
 	end
@@ -285,7 +306,7 @@ end
 ---@param simple integer?  the place of the method in `core:simple()`; the owner is a client then
 ---@return any, string?, table?
 local function await(owner, native, name, request, more, simple)
-	local loop = owner.loop
+	local loop = owner.loop --[[@as silly.store.etcd.own.loop]]
 	local co, problem = loop.current()
 	local code
 	if not co and problem then
@@ -306,7 +327,9 @@ local function await(owner, native, name, request, more, simple)
 	if not co then
 		problem = blocked(loop, waiter)
 	else
-		if watching[pumps[loop]] ~= STEADY then
+		if loop.quiet then
+			quiet = quiet + 1
+		elseif watching[pumps[loop]] ~= STEADY then
 			start(loop, waiter)
 		end
 		waiter[CO] = outermost and outermost(co) or co

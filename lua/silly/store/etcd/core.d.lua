@@ -80,6 +80,10 @@ function core:newclient(conf) end
 --- Submits a call: the id of the operation, or nil, a message and an info.
 ---@alias silly.store.etcd.native.call fun(self: any, req: any, more: any): integer?, string?, silly.store.etcd.info?
 
+--- What loops of the module's own say beside.
+---@class silly.store.etcd.own.loop: silly.store.etcd.loop
+---@field quiet? true nobody goes on for its callers, see logger.lua
+
 ---@class silly.store.etcd.native.client
 ---@field put silly.store.etcd.native.call
 ---@field get silly.store.etcd.native.call

@@ -4,6 +4,7 @@
 
 local client = require "silly.store.etcd.client"
 local core = require "silly.store.etcd.core"
+local logger = require "silly.store.etcd.logger"
 local loop = require "silly.store.etcd.loop"
 local protect = require "silly.store.etcd.protect"
 
@@ -23,13 +24,21 @@ function etcd.newclient(conf)
 	if not chosen then
 		error("newclient: field 'loop' " .. problem, 2)
 	end
+	local log = conf.log
+	if type(log) == "function" then
+		logger.start(assert(native:records()), log)
+	elseif log ~= nil then
+		error("newclient: field 'log' must be a function, got a " .. type(log), 2)
+	end
 	return client.new(native, chosen, nil, conf.name)
 end
 
 --- What all clients of this lua_State count that were not closed, as the text that Prometheus reads.
 ---@nodiscard
 ---@return string text
-etcd.metrics = client.metrics
+function etcd.metrics()
+	return client.metrics()
+end
 
 --- A configuration from the variables of etcdctl; without any, that of an etcd on this machine.
 ---@nodiscard

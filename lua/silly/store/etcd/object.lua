@@ -48,4 +48,16 @@ function object.close(native)
 	pcall(close, native)
 end
 
+local function closed(native)
+	return native:closed()
+end
+
+--- Is a native half closed, or has the collector taken it already?
+---@param native { closed: fun(self: any): boolean }
+---@return boolean
+function object.closed(native)
+	local ok, is = pcall(closed, native)
+	return not ok or is == true
+end
+
 return object
