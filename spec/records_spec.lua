@@ -52,7 +52,7 @@ describe("records", function()
 		assert.are.same({ 0, 0 }, { connected.repeated, connected.missed })
 		node:stop()
 		local told = {}
-		for _ = 1, 4 do
+		while not (told.disconnected and told.watches_cut and told.unreachable and told.down) do
 			local record = assert(records:read(HANG))
 			told[record.event] = record
 		end
@@ -99,7 +99,10 @@ describe("records", function()
 				told[#told + 1] = record
 			end
 		end
-		assert.is_true(#told >= 2 and #told <= 6, #told)
+		assert.is_true(#told >= 2)
+		for i = 2, #told do
+			assert.is_true(told[i].time - told[i - 1].time > 0.9)
+		end
 		assert.are.equal(0, told[1].repeated)
 		assert.is_true(told[2].repeated > 0)
 	end)
@@ -111,7 +114,10 @@ describe("records", function()
 		node:pause()
 		assert.is_nil((client:put { key = key, value = "another secret", timeout = 0.3, retry = 0 }))
 		node:resume()
-		local slow = await "slow"
+		local slow
+		repeat
+			slow = await "slow"
+		until slow.code
 		assert.are.same({ "put", key:sub(1, 100), "deadline_exceeded", "warn" },
 			{ slow.call, slow.key, slow.code, slow.level })
 		assert.is_true(slow.seconds >= 0.2)

@@ -144,9 +144,10 @@ impl Driver {
         batch.asleep.remove(&number);
         // What it waits for may have gone with the tokio that it began on.
         let is_lost = batch.tokio.as_ref().map(Handle::id) != tokio.as_ref().map(Handle::id);
+        let is_unseen = polled.is_pending() && is_woken && !is_lost && batch.add_woken(task);
         drop(batch);
-        if polled.is_pending() && is_woken && !is_lost {
-            self.submitted.push_woken(task);
+        if is_unseen {
+            self.submitted.taker.wake();
         }
     }
 
@@ -252,6 +253,14 @@ impl Driver {
 }
 
 impl Batch {
+    /// Adds one that was woken, under the same lock that it was found under: a new tokio comes before that or after.
+    /// Says whether the task that takes them is to be woken.
+    fn add_woken(&mut self, task: Task) -> bool {
+        let is_first = self.is_empty();
+        self.woken.push(task);
+        self.driven && is_first
+    }
+
     fn is_empty(&self) -> bool {
         self.tasks.is_empty() && self.woken.is_empty()
     }
@@ -270,18 +279,10 @@ impl Submitted {
     }
 
     fn push(&self, task: Task) {
-        self.push_to(task, |batch| &mut batch.tasks);
-    }
-
-    fn push_woken(&self, task: Task) {
-        self.push_to(task, |batch| &mut batch.woken);
-    }
-
-    fn push_to(&self, task: Task, list: fn(&mut Batch) -> &mut Vec<Task>) {
         let unseen = {
             let mut batch = self.batch();
             let is_first = batch.is_empty();
-            list(&mut batch).push(task);
+            batch.tasks.push(task);
             batch.driven && is_first
         };
         if unseen {
@@ -333,9 +334,13 @@ struct Asleep {
 
 impl Wake for Asleep {
     fn wake(self: Arc<Self>) {
-        let task = self.submitted.batch().asleep.remove(&self.number).flatten();
-        if let Some(task) = task {
-            self.submitted.push_woken(task);
+        let is_unseen = {
+            let mut batch = self.submitted.batch();
+            let task = batch.asleep.remove(&self.number).flatten();
+            task.is_some_and(|task| batch.add_woken(task))
+        };
+        if is_unseen {
+            self.submitted.taker.wake();
         }
     }
 }

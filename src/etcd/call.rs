@@ -206,7 +206,9 @@ impl Servers {
         match self.run_counted(request, response, deadline, &running).await {
             Ok(done) => {
                 let took = running.succeed();
-                self.stats.up();
+                if request.options.endpoint.is_none() {
+                    self.stats.up();
+                }
                 self.stats.took(took, || {
                     let endpoint = self.endpoints.route(request.options.endpoint).endpoint();
                     request.record("slow", "the call took long").at(&endpoint.name)
@@ -286,7 +288,9 @@ impl Servers {
                 });
                 None
             } else if goes_on && past.hope {
-                if options.endpoint.is_none() {
+                // Where a server has responded, or had no time to, one may be there.
+                let is_unreached = failure.error.code == Code::Unavailable && !failure.status;
+                if is_unreached && options.endpoint.is_none() {
                     self.stats.down(&failure.error);
                 }
                 if retries == options.retry {

@@ -1,6 +1,6 @@
 //! What a client tells of what happens to it: connections that are lost, watches that are cut off, locks that are gone.
 //!
-//! In: events, from any thread, where they happen. Out: a [`Record`] of each to whoever reads them; nothing is made while
+//! In: events, from any thread, where they happen. Out: a [`Record`] of each to those who read them; nothing is made while
 //! nobody does. The same again is told once in a second. Readers who are late miss the oldest, and hear how many.
 
 use std::collections::{HashMap, VecDeque};
@@ -150,18 +150,20 @@ struct Told {
 }
 
 fn subject(record: &Record) -> Subject {
-    let (about, has_key) = match record.event {
-        "connected" | "disconnected" | "unreachable" => ("connection", false),
-        "login" | "login_failed" => ("login", false),
-        "down" | "up" => ("servers", false),
-        "watches_cut" | "watches_resumed" => ("watches", false),
-        "registered" | "registration_lost" => ("registration", true),
-        "cache_loaded" | "cache_stale" => ("cache", true),
-        "lock_lost" => ("lock", true),
-        other => (other, false),
+    // What has failed may name a server, and what is well again does not.
+    let (about, has_endpoint, has_key) = match record.event {
+        "connected" | "disconnected" | "unreachable" => ("connection", true, false),
+        "login" | "login_failed" => ("login", true, false),
+        "down" | "up" => ("servers", false, false),
+        "watches_cut" | "watches_resumed" => ("watches", false, false),
+        "registered" | "registration_lost" => ("registration", false, true),
+        "cache_loaded" | "cache_stale" => ("cache", false, true),
+        "lock_lost" => ("lock", false, true),
+        "watch_ended" => ("watch", false, true),
+        other => (other, true, false),
     };
-    let key = record.key.clone().filter(|_| has_key);
-    (about, record.endpoint.clone(), key)
+    let endpoint = record.endpoint.clone().filter(|_| has_endpoint);
+    (about, endpoint, record.key.clone().filter(|_| has_key))
 }
 
 impl Readers {
@@ -225,6 +227,7 @@ impl Journal {
     pub(crate) fn read(&self, closed: &CancellationToken) -> Records {
         let ring = Arc::<Ring>::default();
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.rings.retain(|ring| ring.strong_count() > 0);
         readers.rings.push(Arc::downgrade(&ring));
         self.is_read.store(true, Ordering::Relaxed);
         Records {
@@ -340,6 +343,14 @@ mod tests {
             journal.tell(Level::Info, || Record::new(event, "").at(&"a".into()));
         }
         assert_eq!(told(&records).len(), 3);
+        for event in ["watches_cut", "watches_resumed", "watches_cut"] {
+            let record = || Record::new(event, "");
+            journal.tell(Level::Info, || match event {
+                "watches_cut" => record().at(&"a".into()),
+                _ => record(),
+            });
+        }
+        assert_eq!(std::iter::from_fn(|| records.take()).count(), 3);
     }
 
     #[tokio::test(start_paused = true)]

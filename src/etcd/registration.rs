@@ -529,16 +529,20 @@ impl Task {
         if state.stand(registered, taken) {
             stats.registrations_lost.one();
         }
-        let record = |event| {
-            let record = problem.map_or_else(|| Record::new(event, ""), |error| Record::of(event, error));
+        let record = |event, text: &str| {
+            let record = problem.map_or_else(|| Record::new(event, text), |error| Record::of(event, error));
             Record {
                 key: Some(shortened(&self.key)),
                 ..record
             }
         };
         match (was_registered, registered) {
-            (true, false) => stats.journal.tell(Level::Warn, || record("registration_lost")),
-            (false, true) => stats.journal.tell(Level::Info, || record("registered")),
+            (true, false) => stats
+                .journal
+                .tell(Level::Warn, || record("registration_lost", "the key is gone")),
+            (false, true) => stats
+                .journal
+                .tell(Level::Info, || record("registered", "the key is there")),
             _ => {}
         }
     }

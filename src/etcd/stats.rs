@@ -207,6 +207,7 @@ impl Default for Calls {
 pub(crate) struct Call {
     pub(crate) method: Method,
     begun: Counter,
+    ok: Counter,
     /// How long those took that have ended.
     pub(crate) seconds: Histogram,
     failed: ByCode,
@@ -226,6 +227,7 @@ impl Call {
         Box::new(Self {
             method,
             begun: Counter::default(),
+            ok: Counter::default(),
             seconds: Histogram::default(),
             failed: ByCode::default(),
             given_up: Counter::default(),
@@ -250,8 +252,7 @@ impl Call {
 
     /// How many have ended well.
     pub(crate) fn succeeded(&self) -> u64 {
-        let failed: u64 = self.failed.get().map(|(_, count)| count).sum();
-        self.seconds.get().count().saturating_sub(failed)
+        self.ok.get()
     }
 
     /// How many have ended otherwise.
@@ -341,6 +342,7 @@ pub(crate) struct Running<'a> {
 impl Running<'_> {
     /// Returns how long it took.
     pub(crate) fn succeed(mut self) -> Duration {
+        self.call.ok.one();
         self.end()
     }
 

@@ -109,7 +109,9 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
                 hope = Some(failure.clone());
             }
             if !route.advance() {
-                servers.stats.down(&hope.as_ref().unwrap_or(&failure).error);
+                if !answered && !failure.status {
+                    servers.stats.down(&failure.error);
+                }
                 stream.stranded(hope.as_ref().unwrap_or(&failure));
                 hope = None;
                 tokio::select! {

@@ -54,6 +54,7 @@ pub(super) fn start(
     tokio::spawn(async move {
         let ending = Ending(shared.clone());
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = closed.cancelled() => ending.end(Error::closed()),
             () = feed.run() => {}

@@ -21,13 +21,13 @@ use crate::etcd::pb::{
 };
 use crate::etcd::stats::Method;
 
-/// The server's words for a lease that is not known.
 /// A renewal by a stream of one request.
 const RENEW: Method = Method {
     name: "keepalive",
     path: KEEP_ALIVE,
 };
 
+/// The server's words for a lease that is not known.
 const NOT_FOUND: &str = "etcdserver: requested lease not found";
 
 impl Client {

@@ -33,7 +33,7 @@ local getmetatable = getmetatable
 ---@field loop silly.store.etcd.loop
 ---@field submit? fun(owner: table, place: integer, name: string, req: any, more: any): table?  its simple calls
 ---@field whole silly.store.etcd.client?  of which it is a namespace; keeps that from being collected
----@field name string?  what metrics call it; of a namespace nil
+---@field name string  what metrics call it
 ---@field registrations table<silly.store.etcd.registration, true?>  those that were not closed
 local client = {}
 
@@ -280,8 +280,7 @@ end
 ---@nodiscard
 ---@return string text
 function client:metrics()
-	local whole = check(self, "metrics").whole or self
-	return core:metrics({ self.native }, { whole.name })
+	return core:metrics({ check(self, "metrics").native }, { self.name })
 end
 
 --- What happens to the client from now on, to be read.
@@ -344,15 +343,15 @@ end
 ---@nodiscard
 ---@return string text
 function M.metrics()
-	local names, natives = {}, {}
-	for name in pairs(named) do
-		if istaken(name) then
-			names[#names + 1] = name
+	local names, natives, found = {}, {}, {}
+	for name, other in pairs(named) do
+		if not object.closed(other.native) then
+			names[#names + 1], found[name] = name, other.native
 		end
 	end
 	table.sort(names)
 	for i, name in ipairs(names) do
-		natives[i] = named[name].native
+		natives[i] = found[name]
 	end
 	return core:metrics(natives, names)
 end
@@ -367,9 +366,7 @@ function M.new(native, loop, whole, name)
 	local registrations = whole and whole.registrations or {}
 	---@type silly.store.etcd.client
 	local self = setmetatable({ native = native, loop = loop, whole = whole, registrations = registrations }, mt)
-	if not whole then
-		self.name = enter(self, name or "client")
-	end
+	self.name = whole and whole.name or enter(self, name or "client")
 	self.auth, self.cluster, self.maintenance = services.auth(self), services.cluster(self), services.maintenance(self)
 	return self
 end

@@ -160,8 +160,8 @@ impl Watches {
             self.forget_creation(wire);
         }
         let Some(watch) = self.by_key.remove(&key) else { return };
-        *self.counts.ends.entry(reason.code.name()).or_default() += 1;
         if reason.code != Code::Closed {
+            *self.counts.ends.entry(reason.code.name()).or_default() += 1;
             self.stats.journal.tell(Level::Warn, || Record {
                 key: Some(shortened(&watch.request.key)),
                 ..Record::of("watch_ended", &reason)
