@@ -1,5 +1,6 @@
-//! `make docs`: writes what the schema says of requests and responses, and what clients count, into the definitions of types, the pages of the
-//! reference and a list for specs, between marks: `docs: NAME` and `docs: end`, each a comment on a line of its own.
+//! `make docs`: writes what the schema says of requests and responses, and what clients count, into the definitions of
+//! types, the pages of the reference and a list for specs, between marks: `docs: NAME` and `docs: end`, each a comment on
+//! a line of its own.
 //!
 //! In: `proto/` with its comments, the table of calls, the files that have marks. Out: the same files. With `--check`
 //! none is written, and it fails where one would change.

@@ -256,13 +256,17 @@ impl Batch {
     /// Adds one that was woken, under the same lock that it was found under: a new tokio comes before that or after.
     /// Says whether the task that takes them is to be woken.
     fn add_woken(&mut self, task: Task) -> bool {
-        let is_first = self.is_empty();
         self.woken.push(task);
-        self.driven && is_first
+        self.is_unseen()
     }
 
-    fn is_empty(&self) -> bool {
-        self.tasks.is_empty() && self.woken.is_empty()
+    /// Does the one that was added last wait alone, while some thread drives?
+    fn is_unseen(&self) -> bool {
+        self.driven && self.waiting() == 1
+    }
+
+    fn waiting(&self) -> usize {
+        self.tasks.len() + self.woken.len()
     }
 }
 
@@ -281,9 +285,8 @@ impl Submitted {
     fn push(&self, task: Task) {
         let unseen = {
             let mut batch = self.batch();
-            let is_first = batch.is_empty();
             batch.tasks.push(task);
-            batch.driven && is_first
+            batch.is_unseen()
         };
         if unseen {
             self.taker.wake();
@@ -295,7 +298,7 @@ impl Submitted {
         let waiting = {
             let mut batch = self.batch();
             batch.driven = true;
-            !batch.is_empty()
+            batch.waiting() > 0
         };
         if waiting {
             self.taker.wake();

@@ -15,7 +15,7 @@ use super::config::CallOptions;
 use super::endpoint::Route;
 use super::error::{Applied, Attempts, Code, Error, Result};
 use super::failure::Failure;
-use super::journal::{Level, Record, shortened};
+use super::journal::{Level, Record};
 use super::pb::{self, Response};
 use super::received::Receive;
 use super::servers::{Authorized, Servers};
@@ -130,19 +130,23 @@ struct Request<'a> {
 impl Request<'_> {
     /// What is told of it: its key, if it has one, and no value.
     fn record(&self, event: &'static str, message: &str) -> Record {
-        let has_key = matches!(self.method.name, "put" | "get" | "delete");
-        Record {
+        let record = Record {
             call: Some(self.method.name),
-            key: self.key().filter(|_| has_key),
             ..Record::new(event, message)
+        };
+        match self.key() {
+            Some(key) => record.about(key),
+            None => record,
         }
     }
 
-    /// The first field of its message.
-    fn key(&self) -> Option<Bytes> {
-        let message = self.message.bytes.get(HEAD..)?;
-        match Fields::new(message).next()? {
-            (1, Value::Bytes(key)) => Some(shortened(key)),
+    /// The first field of its message, where that is a key.
+    fn key(&self) -> Option<&[u8]> {
+        if !matches!(self.method.name, "put" | "get" | "delete") {
+            return None;
+        }
+        match Fields::new(self.message.bytes.get(HEAD..)?).next()? {
+            (1, Value::Bytes(key)) => Some(key),
             _ => None,
         }
     }

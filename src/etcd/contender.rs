@@ -26,7 +26,7 @@ use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Holder, Result};
 use super::guard::Guard;
 use super::holding::{Holding, Losses};
-use super::journal::{Level, Record, shortened};
+use super::journal::{Level, Record};
 use super::leases::Renewals;
 use super::pb::mvccpb::event::EventType;
 use super::pb::watch_create_request::FilterType;
@@ -432,14 +432,12 @@ struct Ending {
 impl Ending {
     fn end(&self, error: Error) {
         self.state.send_modify(|state| {
-            if state.ended.is_none() && state.held.is_some() {
+            if let (None, Some(held)) = (&state.ended, &state.held) {
                 self.stats.locks.ended.one();
                 if error.code != Code::Closed {
                     self.stats.locks_lost.one(error.code);
-                    self.stats.journal.tell(Level::Error, || Record {
-                        key: state.held.as_ref().map(|held| shortened(&held.key)),
-                        ..Record::of("lock_lost", &error)
-                    });
+                    let lost = || Record::of("lock_lost", &error).about(&held.key);
+                    self.stats.journal.tell(Level::Error, lost);
                 }
             }
             state.ended.get_or_insert(error);

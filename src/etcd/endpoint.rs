@@ -127,9 +127,7 @@ impl Endpoint {
 
     /// The connection to this server, if there is one that lives and need not be asked first.
     pub(crate) fn connected(&self, now: Instant) -> Option<Connection> {
-        let slot = self.slot();
-        let connection = slot.connecting.as_ref()?.peek()?.as_ref().ok()?;
-        (!connection.is_closed() && !connection.is_dormant(now)).then(|| connection.clone())
+        self.connection().filter(|connection| !connection.is_dormant(now))
     }
 
     /// The connection to this server, made now if there is none that lives. A server that has just refused is not

@@ -114,6 +114,12 @@ impl Record {
         Self { endpoint, ..self }
     }
 
+    /// One about a key: the beginning of it is told.
+    pub(crate) fn about(self, key: &[u8]) -> Self {
+        let key = Some(shortened(key));
+        Self { key, ..self }
+    }
+
     pub(crate) fn after(self, took: Duration) -> Self {
         let seconds = Some(took.as_secs_f64());
         Self { seconds, ..self }

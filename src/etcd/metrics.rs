@@ -8,6 +8,7 @@ use std::fmt::{Display, Write};
 use bytes::Bytes;
 
 use super::client::Client;
+use super::journal::shortened;
 use super::range::{KeyRange, prefix};
 use super::stats::Spread;
 
@@ -103,9 +104,6 @@ metrics! {
 /// What all names have in front in the text.
 const PREFIX: &str = "etcd_client_";
 
-/// The longest name of a cache, in bytes.
-const NAME: usize = 100;
-
 /// What the client tells of itself.
 #[derive(Default)]
 struct Samples(Vec<Sample>);
@@ -130,7 +128,7 @@ pub fn lua_samples(queue: usize, wakeups: u64) -> Vec<Sample> {
 }
 
 impl Client {
-    /// What it tells of itself, in the order of the families.
+    /// What it tells of itself, in no order.
     pub fn samples(&self) -> Vec<Sample> {
         let mut samples = Samples::default();
         self.tell_calls(&mut samples);
@@ -139,7 +137,6 @@ impl Client {
         self.tell_watches(&mut samples);
         self.tell_held(&mut samples);
         self.tell_caches(&mut samples);
-        samples.0.sort_by_key(|sample| sample.family);
         samples.0
     }
 
@@ -243,7 +240,7 @@ impl Client {
 
 /// A range as the name of a cache: a key, a prefix with a star behind it, or two keys.
 fn shown(range: &KeyRange) -> String {
-    let text = |key: &Bytes| String::from_utf8_lossy(&key[..key.len().min(NAME)]).into_owned();
+    let text = |key: &Bytes| String::from_utf8_lossy(&shortened(key)).into_owned();
     let KeyRange { key, end } = range;
     if end.is_empty() {
         text(key)

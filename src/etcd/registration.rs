@@ -21,7 +21,7 @@ use super::backoff;
 use super::client::Client;
 use super::config::CallOptions;
 use super::error::{Applied, Code, Error, Result};
-use super::journal::{Level, Record, shortened};
+use super::journal::{Level, Record};
 use super::leases::Renewals;
 use super::pb::mvccpb::event::EventType;
 use super::pb::{Event, LeaseGrantRequest, ResponseHeader, WatchCreateRequest};
@@ -211,17 +211,14 @@ impl State {
         }
     }
 
-    /// Notes whether the entry is there. Says whether it is lost with that.
-    fn stand(&mut self, registered: bool, taken: bool) -> bool {
+    /// Notes whether the entry is there.
+    fn stand(&mut self, registered: bool, taken: bool) {
         let status = &mut self.status;
-        if (status.registered, status.taken) == (registered, taken) {
-            return false;
+        if (status.registered, status.taken) != (registered, taken) {
+            status.since = SystemTime::now();
+            status.losses += u64::from(replace(&mut status.registered, registered));
+            status.taken = taken;
         }
-        status.since = SystemTime::now();
-        status.taken = taken;
-        let is_lost = replace(&mut status.registered, registered);
-        status.losses += u64::from(is_lost);
-        is_lost
     }
 }
 
@@ -526,23 +523,21 @@ impl Task {
     fn stand_as(&self, state: &mut State, registered: bool, taken: bool, problem: Option<&Error>) {
         let stats = &self.client.servers().stats;
         let was_registered = state.status.registered;
-        if state.stand(registered, taken) {
-            stats.registrations_lost.one();
-        }
+        state.stand(registered, taken);
         let record = |event, text: &str| {
             let record = problem.map_or_else(|| Record::new(event, text), |error| Record::of(event, error));
-            Record {
-                key: Some(shortened(&self.key)),
-                ..record
-            }
+            record.about(&self.key)
         };
         match (was_registered, registered) {
-            (true, false) => stats
-                .journal
-                .tell(Level::Warn, || record("registration_lost", "the key is gone")),
-            (false, true) => stats
-                .journal
-                .tell(Level::Info, || record("registered", "the key is there")),
+            (true, false) => {
+                stats.registrations_lost.one();
+                let lost = || record("registration_lost", "the key is gone");
+                stats.journal.tell(Level::Warn, lost);
+            }
+            (false, true) => {
+                let back = || record("registered", "the key is there");
+                stats.journal.tell(Level::Info, back);
+            }
             _ => {}
         }
     }

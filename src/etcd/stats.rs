@@ -184,7 +184,7 @@ impl Traffic {
 }
 
 /// A method of etcd's.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Method {
     /// What Lua calls it.
     pub(crate) name: &'static str,
@@ -203,7 +203,7 @@ impl Default for Calls {
 }
 
 /// The calls of one method.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     begun: Counter,
@@ -226,16 +226,7 @@ impl Call {
     fn new(method: Method) -> Box<Self> {
         Box::new(Self {
             method,
-            begun: Counter::default(),
-            ok: Counter::default(),
-            seconds: Histogram::default(),
-            failed: ByCode::default(),
-            given_up: Counter::default(),
-            retry: Counter::default(),
-            failover: Counter::default(),
-            login: Counter::default(),
-            reconnect: Counter::default(),
-            unknown: Counter::default(),
+            ..Self::default()
         })
     }
 

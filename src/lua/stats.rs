@@ -8,13 +8,7 @@ use mlua::prelude::*;
 use super::operation::bridge;
 use crate::etcd::{Client, METRICS, Number, Sample, Spread, lua_samples, text};
 
-/// What a client and its lua_State tell.
-fn samples(lua: &Lua, client: &Client) -> LuaResult<Vec<Sample>> {
-    let mut samples = client.samples();
-    samples.append(&mut of_state(lua)?);
-    Ok(samples)
-}
-
+/// What the lua_State tells.
 fn of_state(lua: &Lua) -> LuaResult<Vec<Sample>> {
     let (queue, wakeups) = bridge(lua)?.load();
     Ok(lua_samples(queue, wakeups))
@@ -26,22 +20,22 @@ pub(super) fn table(lua: &Lua, client: &Client) -> LuaResult<LuaTable> {
     for family in METRICS.iter().filter(|family| !family.labels.is_empty()) {
         stats.raw_set(family.name, lua.create_table()?)?;
     }
-    for Sample { family, labels, number } in samples(lua, client)? {
+    for Sample { family, labels, number } in client.samples().into_iter().chain(of_state(lua)?) {
         let mut names = vec![METRICS[family].name];
         names.extend(labels.iter().map(String::as_str));
+        let [outer @ .., last] = &names[..] else { continue };
         let mut table = stats.clone();
-        while names.len() > 1 {
-            let name = names.remove(0);
-            table = match table.raw_get::<Option<LuaTable>>(name)? {
+        for name in outer {
+            table = match table.raw_get::<Option<LuaTable>>(*name)? {
                 Some(inner) => inner,
                 None => {
                     let inner = lua.create_table()?;
-                    table.raw_set(name, &inner)?;
+                    table.raw_set(*name, &inner)?;
                     inner
                 }
             };
         }
-        table.raw_set(names[0], value(lua, &number)?)?;
+        table.raw_set(*last, value(lua, &number)?)?;
     }
     Ok(stats)
 }

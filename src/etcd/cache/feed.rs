@@ -17,7 +17,7 @@ use crate::etcd::backoff;
 use crate::etcd::client::Client;
 use crate::etcd::config::CallOptions;
 use crate::etcd::error::{Code, Error, Result};
-use crate::etcd::journal::{Level, Record, shortened};
+use crate::etcd::journal::{Level, Record};
 use crate::etcd::pb::{RangeRequest, Response as _, WatchCreateRequest};
 use crate::etcd::range::KeyRange;
 use crate::etcd::readable::Readable;
@@ -169,10 +169,8 @@ impl Feed {
     }
 
     fn tell(&self, level: Level, record: impl FnOnce() -> Record) {
-        self.client.servers().stats.journal.tell(level, || Record {
-            key: Some(shortened(&self.range().key)),
-            ..record()
-        });
+        let journal = &self.client.servers().stats.journal;
+        journal.tell(level, || record().about(&self.range().key));
     }
 
     /// Takes what the watch brings, until it ends.

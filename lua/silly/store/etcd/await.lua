@@ -49,8 +49,8 @@ local function wake(waiter)
 		if loop.quiet then
 			quiet = quiet - 1
 		end
-		-- The caller may run right now, and forget the owner.
-		waiter[OWNER] = false
+		-- The caller may run right now, and forget the owner, or come here again.
+		waiter[CO], waiter[OWNER] = false, false
 		loop.wake(co, waiter)
 	end
 end
@@ -70,12 +70,8 @@ end
 local function wake_quiet()
 	local waiter = first
 	while waiter do
-		local co, owner = waiter[CO], waiter[OWNER]
-		if co and owner and owner.loop.quiet then
-			-- Before it runs, and may come here again.
-			waiter[CO], waiter[OWNER] = false, false
-			quiet = quiet - 1
-			owner.loop.wake(co, waiter)
+		if waiter[CO] and waiter[OWNER].loop.quiet then
+			wake(waiter)
 		end
 		waiter = waiter[NEXT]
 	end

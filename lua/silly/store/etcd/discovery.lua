@@ -2,6 +2,7 @@
 
 local core = require "silly.store.etcd.core"
 local failure = require "silly.store.etcd.failure"
+local iterate = require "silly.store.etcd.iterate"
 local object = require "silly.store.etcd.object"
 local read = require "silly.store.etcd.read"
 
@@ -209,13 +210,7 @@ end
 function changes:events()
 	checkchanges(self, "events")
 	---@async
-	return function()
-		local change, message, info = nextchange(self)
-		if not change and info.code ~= "closed" then
-			error(message, 2)
-		end
-		return change
-	end
+	return iterate(function() return nextchange(self) end)
 end
 
 --- Reads no more. May be called again.

@@ -1,5 +1,6 @@
 -- The object that `client:observe` returns: who leads, whenever that changes.
 
+local iterate = require "silly.store.etcd.iterate"
 local object = require "silly.store.etcd.object"
 local read = require "silly.store.etcd.read"
 
@@ -31,13 +32,7 @@ end
 function observer:changes()
 	check(self, "changes")
 	---@async
-	return function()
-		local response, message, info = read(self, self.native)
-		if not response and info.code ~= "closed" then
-			error(message, 2)
-		end
-		return response
-	end
+	return iterate(function() return read(self, self.native) end)
 end
 
 --- The leader as far as is known; nil where nobody leads. Costs no call.

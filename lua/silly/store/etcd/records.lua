@@ -1,5 +1,6 @@
 -- The object that `client:records` returns: what happens to a client, as it happens.
 
+local iterate = require "silly.store.etcd.iterate"
 local object = require "silly.store.etcd.object"
 local read = require "silly.store.etcd.read"
 
@@ -30,13 +31,7 @@ end
 function records:entries()
 	check(self, "entries")
 	---@async
-	return function()
-		local record, message, info = read(self, self.native)
-		if not record and info.code ~= "closed" then
-			error(message, 2)
-		end
-		return record
-	end
+	return iterate(function() return read(self, self.native) end)
 end
 
 --- Reads no more. May be called again.

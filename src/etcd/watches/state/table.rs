@@ -13,7 +13,7 @@ use super::history::History;
 use crate::etcd::cause::Retry;
 use crate::etcd::error::{Code, Error};
 use crate::etcd::failure::Failure;
-use crate::etcd::journal::{Level, Record, shortened};
+use crate::etcd::journal::{Level, Record};
 use crate::etcd::pb::WatchCreateRequest;
 use crate::etcd::stats::Stats;
 
@@ -162,10 +162,8 @@ impl Watches {
         let Some(watch) = self.by_key.remove(&key) else { return };
         if reason.code != Code::Closed {
             *self.counts.ends.entry(reason.code.name()).or_default() += 1;
-            self.stats.journal.tell(Level::Warn, || Record {
-                key: Some(shortened(&watch.request.key)),
-                ..Record::of("watch_ended", &reason)
-            });
+            let ended = || Record::of("watch_ended", &reason).about(&watch.request.key);
+            self.stats.journal.tell(Level::Warn, ended);
         }
         if let Phase::Attached(wire) = watch.phase {
             self.by_wire.remove(&wire);
