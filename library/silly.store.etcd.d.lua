@@ -904,6 +904,31 @@ etcd.pcall = pcall
 ---@field repeated integer so often the same came again before this, and was not told
 ---@field missed integer so many records before this one were missed, since the reader was late
 
+--- What a client knows of one of its servers.
+---@class silly.store.etcd.endpoint
+---@field endpoint string its address
+---@field connected boolean is there a connection?
+---@field failures integer how often in a row it could not be reached
+---@field rtt? number seconds that a round trip of the connection takes, as it was measured last
+---@field member_id silly.store.etcd.id the member that responded there last; 0 before that
+---@field version? string of that member, if it was asked
+---@field leader boolean was that member the leader, when one was asked last?
+---@field current boolean is it asked first?
+
+---@class silly.store.etcd.health: silly.store.etcd.request
+
+---@class silly.store.etcd.health.response
+---@field healthy boolean do all serve?
+---@field endpoints silly.store.etcd.health.endpoint[] one for each server
+
+---@class silly.store.etcd.health.endpoint
+---@field endpoint string its address
+---@field healthy boolean it has answered, and no alarm is raised
+---@field seconds number how long the answer took, or the failure
+---@field code? silly.store.etcd.code why it has not answered
+---@field message? string the same for a person
+---@field alarms silly.store.etcd.maintenance.alarm[] the alarms that it knows of
+
 --- What reads the records of a client.
 ---@class silly.store.etcd.records
 local records = {}
@@ -1195,6 +1220,35 @@ function client:stats() end
 ---@nodiscard
 ---@return string text
 function client:metrics() end
+
+--- What is known of each server, in the order in which they are asked. Asks none of them.
+---@nodiscard
+---@return silly.store.etcd.endpoint[]? endpoints nil in a process that was forked off
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.endpoint[]
+---@return_overload nil, string, silly.store.etcd.info
+function client:endpoints() end
+
+--- Replaces the servers. Those that stay keep their connections; watches and renewals leave the others at once.
+---@param endpoints string[] as `endpoints` of the configuration
+---@return true? done nil on failure: nothing has changed
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload true
+---@return_overload nil, string, silly.store.etcd.info
+function client:setendpoints(endpoints) end
+
+--- Asks each server at once, or the one of the request, whether it serves: by a read that takes a quorum.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.health?
+---@return silly.store.etcd.health.response? response nil on failure: the client is closed
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.health.response
+---@return_overload nil, string, silly.store.etcd.info
+function client:health(req) end
 
 --- What happens to the client from now on, to be read: connections that are lost, watches that are cut off, locks that
 --- are gone, calls that are slow. Asks no server.

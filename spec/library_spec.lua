@@ -449,6 +449,8 @@ describe("the fields of answers", function()
 
 		holds("swap.response", second:swap { key = key, mod_revision = 0, value = "2" })
 		holds("increment.response", second:increment { key = key .. "n" })
+		holds("health.response", second:health())
+		holds("endpoint", second:endpoints()[1])
 		services(second)
 		second:close()
 		own:stop()

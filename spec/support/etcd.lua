@@ -146,6 +146,29 @@ function etcd.prepare()
 	}, node)
 end
 
+--- Starts the nodes of a new cluster and returns once all of them answer healthy.
+---@param count integer
+---@return spec.etcd.node[]
+function etcd.cluster(count)
+	local nodes, members, commands = {}, {}, {}
+	for i = 1, count do
+		nodes[i] = etcd.prepare()
+		members[i] = nodes[i].dir:match("[^/]+$") .. "=" .. nodes[i].peer
+	end
+	local flag = "--initial-cluster=" .. table.concat(members, ",")
+	for i = 1, count do
+		nodes[i].flags = { flag }
+		commands[i] = ("%s start %s %s & a%d=$!"):format(quote(script), quote(nodes[i].dir), quote(flag), i)
+	end
+	-- None of them is healthy before most of them are there.
+	local waits = {}
+	for i = 1, count do
+		waits[i] = "wait $a" .. i
+	end
+	must("sh", "-c", table.concat(commands, "\n") .. "\n" .. table.concat(waits, " && "))
+	return nodes
+end
+
 --- Starts a node that was prepared and added.
 ---@param members silly.store.etcd.cluster.member[]  those that there are, itself among them
 function node:join(members)

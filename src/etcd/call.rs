@@ -12,11 +12,11 @@ use super::backoff;
 use super::cause::{Cause, Retry};
 use super::clock::Moment;
 use super::config::CallOptions;
-use super::endpoint::Route;
+use super::endpoints::Route;
 use super::error::{Applied, Attempts, Code, Error, Result};
 use super::failure::Failure;
 use super::journal::{Level, Record};
-use super::pb::{self, Response};
+use super::pb::{self, Response, ResponseHeader};
 use super::received::Receive;
 use super::servers::{Authorized, Servers};
 use super::stats::{Method, Running};
@@ -102,8 +102,8 @@ trait Slot: Send {
     /// The bytes that it may have.
     fn limit(&self) -> usize;
 
-    /// Takes it, and says which cluster it is from.
-    fn fill(&mut self, message: Bytes) -> Result<u64, Cause>;
+    /// Takes it, and says who responded.
+    fn fill(&mut self, message: Bytes) -> Result<ResponseHeader, Cause>;
 }
 
 impl<R: Receive + Send> Slot for R {
@@ -111,9 +111,9 @@ impl<R: Receive + Send> Slot for R {
         R::Message::LIMIT
     }
 
-    fn fill(&mut self, message: Bytes) -> Result<u64, Cause> {
+    fn fill(&mut self, message: Bytes) -> Result<ResponseHeader, Cause> {
         *self = R::receive(message)?;
-        Ok(self.head().cluster_id)
+        Ok(self.head())
     }
 }
 
@@ -214,8 +214,8 @@ impl Servers {
                     self.stats.up();
                 }
                 self.stats.took(took, || {
-                    let endpoint = self.endpoints.route(request.options.endpoint).endpoint();
-                    request.record("slow", "the call took long").at(&endpoint.name)
+                    let route = self.endpoints.route(request.options.only());
+                    request.record("slow", "the call took long").at(&route.endpoint().name)
                 });
                 Ok(done)
             }
@@ -248,7 +248,7 @@ impl Servers {
             let text = "the deadline was over before anything was sent";
             return Err(Error::new(Code::DeadlineExceeded, text));
         }
-        let mut route = self.endpoints.route(options.endpoint);
+        let mut route = self.endpoints.route(request.options.only());
         let began = deadline.began;
         let (mut retries, mut repairs) = (0, 0);
         let mut past = Past::default();
@@ -346,8 +346,8 @@ impl Servers {
         let (method, half_close) = (request.method.path, request.kind.half_close());
         let answer = unary_message(connection, method, half_close, deadline, response.limit(), message).await;
         let cause = match answer.and_then(|message| response.fill(message)) {
-            Ok(cluster) => {
-                self.endpoints.recognise(endpoint, cluster)?;
+            Ok(header) => {
+                self.endpoints.recognise(endpoint, &header)?;
                 return Ok(sent);
             }
             // Its connections end with the client.

@@ -42,6 +42,8 @@ pub(crate) enum Cause {
     Malformed(String),
     /// The response comes from a server of another cluster.
     Foreign,
+    /// The server is none of the client's any longer.
+    Removed,
     /// The server has this version, and must have that; none where it does not tell its own.
     TooOld(Option<Version>, Version),
     /// The server responded with an error.
@@ -118,6 +120,7 @@ impl Cause {
             Self::Compressed(_) => Verdict::new(Code::Protocol, Maybe, Never),
             Self::Malformed(_) => Verdict::new(Code::Internal, Maybe, Later),
             Self::Foreign => Verdict::new(Code::Protocol, Maybe, Later),
+            Self::Removed => Verdict::new(Code::Unavailable, Maybe, Elsewhere),
             Self::TooOld(..) => Verdict::new(Code::FailedPrecondition, No, Elsewhere),
             Self::Status(code, text) => status(*code, text),
             Self::Unsendable => Verdict::new(Code::Unauthenticated, No, Never),
@@ -146,6 +149,7 @@ impl Cause {
             Self::TooOld(None, wanted) => {
                 format!("the server does not tell this user its version, which 'min_version' wants to be {wanted}")
             }
+            Self::Removed => "the endpoint was removed from those of the client".to_owned(),
             Self::Foreign => "this server belongs to another cluster than the others".to_owned(),
             Self::Status(_, text) if text.is_empty() => "the server did not say why".to_owned(),
             Self::Status(_, text) => one_line(text),

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::cache::replica::Replicas;
 use super::config::{CallOptions, Config};
-use super::endpoint::Endpoints;
+use super::endpoint::{Common, Endpoint, Server};
+use super::endpoints::Endpoints;
 use super::error::{Code, Error, Result};
 use super::guard::Guard;
 use super::journal::Records;
@@ -38,6 +39,27 @@ pub struct Client {
     pub(super) once: Option<Arc<Once>>,
 }
 
+/// What a client knows of a server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerStatus {
+    /// How messages name it.
+    pub endpoint: Arc<str>,
+    /// Is there a connection?
+    pub connected: bool,
+    /// How often in a row it could not be reached.
+    pub failures: u32,
+    /// The round trip of the connection, as it was measured last.
+    pub rtt: Option<Duration>,
+    /// The member that responded there last; 0 before that.
+    pub member_id: u64,
+    /// The version that this has told, if it was asked.
+    pub version: Option<Arc<str>>,
+    /// Was this the leader, when a member was asked last?
+    pub leader: bool,
+    /// Is it the one that is asked first?
+    pub current: bool,
+}
+
 /// What all handles share.
 pub(super) struct Parts {
     servers: Arc<Servers>,
@@ -58,8 +80,14 @@ impl Client {
         let identity = identity(config.name.as_deref(), headers.as_deref());
         let closed = CancellationToken::new();
         let stats = Arc::new(Stats::new(config.level, config.slow));
+        let common = Common {
+            tls,
+            identity: Arc::new(identity),
+            closed: closed.clone(),
+            stats: stats.clone(),
+        };
         let servers = Arc::new(Servers {
-            endpoints: Endpoints::new(config.endpoints, tls, &identity.into(), &closed, &stats),
+            endpoints: Arc::new(Endpoints::new(config.endpoints, common)),
             login: Arc::new(Login::new(config.credentials)),
             stats,
             max_request: config.max_request,
@@ -90,9 +118,36 @@ impl Client {
         options
     }
 
-    /// The place of an endpoint in the list, for [`CallOptions::endpoint`].
-    pub fn endpoint(&self, address: &Address) -> Option<usize> {
-        self.servers().endpoints.find(address)
+    /// Replaces the servers by those at these addresses, of which there is at least one. Those that stay keep their
+    /// connections. Calls under way on others go on; watches and renewals move at once.
+    pub fn set_endpoints(&self, addresses: Vec<Address>) {
+        self.servers().endpoints.replace(addresses);
+    }
+
+    /// What is known of each server, in their order. Asks none of them.
+    pub fn endpoints(&self) -> Vec<ServerStatus> {
+        let servers = self.servers();
+        let list = servers.endpoints.list();
+        let status = |endpoint: &Arc<Endpoint>| {
+            let connection = endpoint.connection();
+            let member_id = endpoint.member_id();
+            ServerStatus {
+                endpoint: endpoint.name.clone(),
+                connected: connection.is_some(),
+                failures: endpoint.failures(),
+                rtt: connection.map(|connection| connection.round_trip()),
+                member_id,
+                version: endpoint.version(),
+                leader: member_id != 0 && servers.endpoints.leader() == member_id,
+                current: Arc::ptr_eq(endpoint, list.current()),
+            }
+        };
+        list.all().iter().map(status).collect()
+    }
+
+    /// The server at an address, for [`CallOptions::endpoint`].
+    pub fn endpoint(&self, address: &Address) -> Option<Server> {
+        self.servers().endpoints.find(address).map(Server)
     }
 
     /// A handle on the same client whose keys all lie under a prefix in this one's.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::endpoint::{Endpoint, Server};
 use super::journal::Level;
 use super::login::Credentials;
 use super::transport::address::Address;
@@ -75,8 +76,8 @@ pub struct CallOptions {
     pub retry_unknown: bool,
     /// When the whole call ends, with its attempts, pauses and logins. Default: when they do.
     pub deadline: Option<Instant>,
-    /// Ask no other than the endpoint at this place in the list. Default: whichever serves.
-    pub endpoint: Option<usize>,
+    /// Ask no other than this server. Default: whichever serves.
+    pub endpoint: Option<Server>,
     /// The store that responds must have had this revision. For reads of keys; 0 where it does not matter.
     pub min_revision: i64,
     /// Goes along with each request: for proxies, and for tracing.
@@ -95,6 +96,27 @@ impl CallOptions {
         min_revision: 0,
         headers: None,
     };
+
+    /// The one server that is to be asked, if there is one.
+    pub(crate) fn only(&self) -> Option<&Arc<Endpoint>> {
+        self.endpoint.as_ref().map(|Server(endpoint)| endpoint)
+    }
+
+    /// The same for a call of this server.
+    pub(crate) fn at(&self, server: &Server) -> Self {
+        Self {
+            endpoint: Some(server.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The same for one attempt at this server.
+    pub(crate) fn once_at(&self, server: &Server) -> Self {
+        Self {
+            retry: 0,
+            ..self.at(server)
+        }
+    }
 
     /// The same, by which nothing is sent twice that may have been done: what compares something could fail for what the
     /// first has written.

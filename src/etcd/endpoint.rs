@@ -1,10 +1,11 @@
-//! The servers of a client, each with at most one connection, made when first needed and made anew after it broke.
+//! One server of a client, with at most one connection, made when first needed and made anew after it broke.
 //!
-//! In: the configured addresses. Out: for each call a [`Route`], the order in which to try them. Runs on the runtime.
+//! In: its address, and calls that want to be connected. Out: the connection, which they share, or why there is none.
+//! Runs on the runtime.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::backoff;
 use super::cause::Cause;
 use super::failure::Failure;
 use super::journal::{Level, Record};
-use super::random;
+use super::pb::ResponseHeader;
 use super::stats::{Stats, Traffic};
 use super::transport::address::Address;
 use super::transport::liveness::Pace;
@@ -41,20 +42,50 @@ struct Refusal {
     until: Instant,
 }
 
+/// What all servers of a client have in common.
+#[derive(Clone, Default)]
+pub(crate) struct Common {
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// What every request says of the client.
+    pub(crate) identity: Arc<HeaderMap>,
+    /// Ends their connections.
+    pub(crate) closed: CancellationToken,
+    pub(crate) stats: Arc<Stats>,
+}
+
+/// One of a client's servers, to be asked and no other.
+#[derive(Clone)]
+pub struct Server(pub(crate) Arc<Endpoint>);
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Server {}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({})", self.0.name)
+    }
+}
+
 /// One server.
 pub(crate) struct Endpoint {
     /// How messages name it.
     pub(crate) name: Arc<str>,
-    address: Address,
-    tls: Option<Arc<Tls>>,
-    /// What every request says of the client.
-    identity: Arc<HeaderMap>,
-    /// Ends its connections.
-    closed: CancellationToken,
+    pub(crate) address: Address,
+    common: Arc<Common>,
+    /// Cancelled once it is none of the client's any longer.
+    removed: CancellationToken,
     /// Held for the look only, never across an await.
     slot: Mutex<Slot>,
-    /// The cluster that it last answered for; 0 before that.
+    /// The cluster that it last responded for, and the member that it was; 0 before that.
     cluster_id: AtomicU64,
+    member_id: AtomicU64,
+    /// The version that it has told, if it was asked. Held for the look only.
+    version: Mutex<Option<Arc<str>>>,
     /// How often it may be pinged.
     pace: Pace,
     /// What went over its connections; the same for all that stand for this server.
@@ -76,36 +107,96 @@ struct Slot {
 }
 
 impl Endpoint {
-    fn new(
-        address: Address,
-        tls: Option<Arc<Tls>>,
-        identity: Arc<HeaderMap>,
-        closed: CancellationToken,
-        stats: Arc<Stats>,
-    ) -> Self {
+    pub(super) fn new(address: Address, common: &Arc<Common>) -> Self {
         let name = Arc::<str>::from(address.to_string());
         Self {
             name: name.clone(),
             address,
-            tls,
-            identity,
-            closed,
+            common: common.clone(),
+            removed: CancellationToken::new(),
             slot: Mutex::default(),
             cluster_id: AtomicU64::new(0),
+            member_id: AtomicU64::new(0),
+            version: Mutex::default(),
             pace: Pace::default(),
-            traffic: Arc::new(Traffic::new(name, stats)),
+            traffic: Arc::new(Traffic::new(name, common.stats.clone())),
             streams_no_range: Arc::default(),
         }
     }
 
     /// The same server, with a connection of its own, which ends once that is `closed`.
     pub(crate) fn apart(&self, closed: &CancellationToken) -> Self {
-        let (address, tls, identity) = (self.address.clone(), self.tls.clone(), self.identity.clone());
+        let common = Common {
+            closed: closed.clone(),
+            ..(*self.common).clone()
+        };
         Self {
             traffic: self.traffic.clone(),
             streams_no_range: self.streams_no_range.clone(),
-            ..Self::new(address, tls, identity, closed.clone(), self.traffic.stats.clone())
+            ..Self::new(self.address.clone(), &Arc::new(common))
         }
+    }
+
+    /// It is none of the client's any longer. What is under way on its connection goes on, but for what would do so
+    /// for ever.
+    pub(super) fn remove(&self) {
+        self.disconnect();
+        self.removed.cancel();
+    }
+
+    /// Waits until it is none of the client's any longer.
+    pub(crate) async fn removed(&self) {
+        self.removed.cancelled().await;
+    }
+
+    /// Lets go of its connection, for good. That ends with the last call on it.
+    pub(super) fn disconnect(&self) {
+        *self.slot() = Slot {
+            closed: true,
+            ..Slot::default()
+        };
+    }
+
+    /// It has responded, with this header.
+    pub(super) fn responded(&self, header: &ResponseHeader) {
+        self.cluster_id.store(header.cluster_id, Ordering::Relaxed);
+        self.member_id.store(header.member_id, Ordering::Relaxed);
+    }
+
+    /// The cluster that it last responded for; 0 before that.
+    pub(super) fn cluster_id(&self) -> u64 {
+        self.cluster_id.load(Ordering::Relaxed)
+    }
+
+    /// The member that it was when it last responded; 0 before that.
+    pub(crate) fn member_id(&self) -> u64 {
+        self.member_id.load(Ordering::Relaxed)
+    }
+
+    /// It has told its version.
+    pub(super) fn is_of(&self, version: &str) {
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version.into());
+    }
+
+    /// The version that it has told, if it was asked.
+    pub(crate) fn version(&self) -> Option<Arc<str>> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has it been out of reach for long?
+    pub(super) fn is_gone(&self) -> bool {
+        self.slot().is_gone()
+    }
+
+    /// Makes it one that could not be reached so often in a row.
+    #[cfg(test)]
+    pub(super) fn fail(&self, failures: u32) {
+        self.slot().failures = failures;
+    }
+
+    /// How often in a row it could not be reached.
+    pub(crate) fn failures(&self) -> u32 {
+        self.slot().failures()
     }
 
     /// May it be asked to stream a range?
@@ -175,10 +266,13 @@ impl Endpoint {
     }
 
     fn open(&self, failures: u32, last: Option<SocketAddr>) -> Connecting {
-        let (address, tls, pace) = (self.address.clone(), self.tls.clone(), self.pace.clone());
-        let (identity, closed, traffic) = (self.identity.clone(), self.closed.clone(), self.traffic.clone());
+        let (address, common) = (self.address.clone(), self.common.clone());
+        let (pace, traffic) = (self.pace.clone(), self.traffic.clone());
         let opening = async move {
-            let opening = Connection::open(&address, tls.as_deref(), last, &pace, &traffic, &identity, &closed);
+            let Common {
+                tls, identity, closed, ..
+            } = &*common;
+            let opening = Connection::open(&address, tls.as_deref(), last, &pace, &traffic, identity, closed);
             let began = Instant::now();
             let opened = match timeout(ATTEMPT_LIMIT, opening).await {
                 Ok(Ok(connection)) => Ok(connection),
@@ -236,6 +330,13 @@ impl Slot {
         Known::Nothing
     }
 
+    /// How often in a row it could not be reached.
+    fn failures(&mut self) -> u32 {
+        self.look();
+        let refused = self.connecting.as_ref().and_then(|connecting| connecting.peek());
+        self.failures + u32::from(matches!(refused, Some(Err(_))))
+    }
+
     /// Has the server been out of reach for long?
     fn is_gone(&mut self) -> bool {
         self.look();
@@ -255,185 +356,6 @@ impl Refusal {
             error: ConnectError::Socket(text.into()),
             until: Instant::now(),
         }
-    }
-}
-
-/// All servers of a client. The one that answered last is asked first.
-pub(crate) struct Endpoints {
-    list: Vec<Arc<Endpoint>>,
-    current: AtomicUsize,
-    /// The cluster that they belong to; 0 before the first response.
-    cluster_id: AtomicU64,
-}
-
-impl Endpoints {
-    /// `addresses` is not empty. The first call of each client goes to a random one, so that many clients spread.
-    pub(crate) fn new(
-        addresses: Vec<Address>,
-        tls: Option<Arc<Tls>>,
-        identity: &Arc<HeaderMap>,
-        closed: &CancellationToken,
-        stats: &Arc<Stats>,
-    ) -> Self {
-        let endpoint = |address| {
-            let (tls, identity) = (tls.clone(), identity.clone());
-            Arc::new(Endpoint::new(address, tls, identity, closed.clone(), stats.clone()))
-        };
-        let current = AtomicUsize::new(random::below(addresses.len()));
-        Self {
-            list: addresses.into_iter().map(endpoint).collect(),
-            current,
-            cluster_id: AtomicU64::new(0),
-        }
-    }
-
-    /// The same servers, the same one first, with connections of their own.
-    pub(crate) fn apart(&self, closed: &CancellationToken) -> Self {
-        let apart = |endpoint: &Arc<Endpoint>| Arc::new(endpoint.apart(closed));
-        Self {
-            list: self.list.iter().map(apart).collect(),
-            current: AtomicUsize::new(self.current.load(Ordering::Relaxed)),
-            cluster_id: AtomicU64::new(self.cluster_id.load(Ordering::Relaxed)),
-        }
-    }
-
-    /// Lets go of all connections, for good. Each ends with the last call on it.
-    pub(crate) fn disconnect(&self) {
-        for endpoint in &self.list {
-            *endpoint.slot() = Slot {
-                closed: true,
-                ..Slot::default()
-            };
-        }
-    }
-
-    /// Is there more than one?
-    pub(crate) fn are_several(&self) -> bool {
-        self.list.len() > 1
-    }
-
-    /// Sees `endpoint` answer for the cluster `cluster_id`. A server of another cluster than the others is in the list
-    /// by mistake, and what it says is not good data; a cluster that was replaced as a whole is the new one.
-    pub(crate) fn recognise(&self, endpoint: &Endpoint, cluster_id: u64) -> Result<(), Failure> {
-        endpoint.cluster_id.store(cluster_id, Ordering::Relaxed);
-        if cluster_id == 0 || cluster_id == self.cluster_id.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let agrees = |other: &Arc<Endpoint>| {
-            [0, cluster_id].contains(&other.cluster_id.load(Ordering::Relaxed)) || other.slot().is_gone()
-        };
-        if !self.list.iter().all(agrees) {
-            return Err(Failure::new(&endpoint.name, &Cause::Foreign));
-        }
-        self.cluster_id.store(cluster_id, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// The order in which one call tries the servers: all of them, or `only` the one at this place.
-    pub(crate) fn route(&self, only: Option<usize>) -> Route<'_> {
-        let count = self.list.len();
-        let first = only.unwrap_or_else(|| self.current.load(Ordering::Relaxed));
-        Route {
-            endpoints: self,
-            at: first % count,
-            untried: if only.is_some() { 0 } else { count - 1 },
-            stays: only.is_some(),
-        }
-    }
-
-    /// All of them.
-    pub(crate) fn all(&self) -> &[Arc<Endpoint>] {
-        &self.list
-    }
-
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.list.len()
-    }
-
-    /// The place of the server at this address.
-    pub(crate) fn find(&self, address: &Address) -> Option<usize> {
-        self.list.iter().position(|endpoint| endpoint.address == *address)
-    }
-
-    /// How messages name the server at this place.
-    pub(crate) fn name(&self, place: usize) -> Arc<str> {
-        self.list[place].name.clone()
-    }
-
-    /// Later calls do not start with the server at this place, if there is another.
-    pub(crate) fn avoid(&self, place: usize) {
-        let next = (place + 1) % self.list.len();
-        // Whoever has found a better one is right.
-        let _ = self
-            .current
-            .compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Display for Endpoints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, endpoint) in self.list.iter().enumerate() {
-            let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", endpoint.name)?;
-        }
-        Ok(())
-    }
-}
-
-/// One call's way through the servers.
-pub(crate) struct Route<'a> {
-    endpoints: &'a Endpoints,
-    at: usize,
-    untried: usize,
-    /// It goes to one server, and says nothing of where others should.
-    stays: bool,
-}
-
-impl<'a> Route<'a> {
-    /// The server to ask now.
-    pub(crate) fn endpoint(&self) -> &'a Arc<Endpoint> {
-        &self.endpoints.list[self.at]
-    }
-
-    /// The server answered: later calls start with it.
-    pub(crate) fn keep(&self) {
-        if !self.stays {
-            self.endpoints.current.store(self.at, Ordering::Relaxed);
-        }
-    }
-
-    /// The server failed: later calls start with the next one, unless one of them has found a better by now.
-    pub(crate) fn leave(&self) {
-        if !self.stays {
-            self.endpoints.avoid(self.at);
-        }
-    }
-
-    /// Counts all other servers as untried again.
-    pub(crate) fn restart(&mut self) {
-        self.untried = self.endpoints.list.len() - 1;
-    }
-
-    /// Does it lead to one server only?
-    pub(crate) fn is_single(&self) -> bool {
-        self.stays || self.endpoints.list.len() == 1
-    }
-
-    /// Have all servers been asked?
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.untried == 0
-    }
-
-    /// Goes on to the next server. Says whether this call has not asked it yet.
-    pub(crate) fn advance(&mut self) -> bool {
-        if self.stays {
-            return false;
-        }
-        self.at = (self.at + 1) % self.endpoints.list.len();
-        let untried = self.untried > 0;
-        self.untried = self.untried.saturating_sub(1);
-        untried
     }
 }
 

@@ -164,7 +164,7 @@ impl Client {
 
     fn tell_servers(&self, samples: &mut Samples) {
         let servers = self.servers();
-        for endpoint in servers.endpoints.all() {
+        for endpoint in servers.endpoints.list().all() {
             let (name, traffic) = (&endpoint.name, &endpoint.traffic);
             samples.count(CONNECTIONS, &[name, &"ok"], traffic.connections.ok.get());
             samples.count(CONNECTIONS, &[name, &"failed"], traffic.connections.failed.get());

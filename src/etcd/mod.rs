@@ -2,8 +2,8 @@
 //!
 //! From the top: the `client` is what a user holds, its methods are the services of etcd in `rpc`. A call makes its
 //! attempts in `call`; what watches and leases need beside calls, their streams, is in `watches` and `leases`, kept
-//! alive by `stream`. All of them use the `servers`: which `endpoint` is asked, the `login` for its token, and the
-//! connections of `transport`, with gRPC on them. What went wrong is a `cause`, comes back as a `failure`, and is told
+//! alive by `stream`. All of them use the `servers`: which of the `endpoints` is asked, the `login` for its token, and
+//! the connections of `transport`, with gRPC on them. What went wrong is a `cause`, comes back as a `failure`, and is told
 //! as an `error`. Imports go down this list only.
 
 #![forbid(unsafe_code)]
@@ -18,11 +18,13 @@ mod config;
 mod contender;
 mod election;
 mod endpoint;
+mod endpoints;
 mod error;
 mod failure;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod guard;
+mod health;
 mod holding;
 mod journal;
 mod leases;
@@ -52,11 +54,13 @@ pub mod range;
 pub mod wire;
 
 pub use cache::{Cache, CacheRequest, CacheState, CacheStatus, Changed, Changes, Peek, Query};
-pub use client::Client;
+pub use client::{Client, ServerStatus};
 pub use config::{CallOptions, Config, MAX_REQUEST};
 pub use contender::{ContendRequest, Contender, Mode, Resume, Under};
 pub use election::{Led, Observer};
+pub use endpoint::Server;
 pub use error::{Applied, Attempts, Code, Done, Error, Holder, Result};
+pub use health::{EndpointHealth, Health};
 pub use holding::{Loss, Losses};
 pub use journal::{Level, Record, Records};
 pub use leases::Renewals;

@@ -119,7 +119,7 @@ macro_rules! rpcs {
 
             Maintenance of Maintenance, "maintenance." {
                 /// What a member says of itself.
-                status() { StatusRequest => StatusResponse, "Status", SerializableRead }
+                status() { StatusRequest => StatusResponse, "Status", SerializableRead, by hand }
                 /// The alarms that are raised.
                 alarms() { AlarmRequest => AlarmResponse, "Alarm", Read }
                 /// A hash of all that a member has stored.

@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::cause::Cause;
-use super::endpoint::{Endpoint, Endpoints};
+use super::endpoint::Endpoint;
+use super::endpoints::Endpoints;
 use super::error::{Applied, Code};
 use super::failure::Failure;
 use super::login::{Login, Token};
@@ -41,7 +42,7 @@ const API: &str = "3.7";
 
 /// Shared by the client and its long-lived streams.
 pub(crate) struct Servers {
-    pub(crate) endpoints: Endpoints,
+    pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) login: Arc<Login>,
     pub(crate) stats: Arc<Stats>,
     /// The oldest version that a server may have.
@@ -81,7 +82,7 @@ impl Servers {
     pub(crate) fn apart(&self) -> Self {
         let closed = self.closed.child_token();
         Self {
-            endpoints: self.endpoints.apart(&closed),
+            endpoints: Arc::new(self.endpoints.apart(&closed)),
             login: self.login.clone(),
             stats: self.stats.clone(),
             min_version: self.min_version,
@@ -130,7 +131,11 @@ impl Servers {
         let deadline = Deadline::within(connection.patience(VERSION_LIMIT));
         let request = || (authorized.metadata(false, None), pack(&StatusRequest {}));
         let answer = unary::<StatusResponse>(connection, STATUS, HalfClose::Request, deadline, request);
-        let cause = match answer.await {
+        let answer = answer.await.inspect(|status| {
+            endpoint.responded(&status.header.unwrap_or_default());
+            self.endpoints.learn(status);
+        });
+        let cause = match answer {
             Ok(status) => match status.version.parse() {
                 Ok(version) if version >= wanted => {
                     connection.verified();

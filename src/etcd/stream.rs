@@ -199,6 +199,12 @@ impl Line {
         self.servers.judge(&self.endpoint, authorized, cause, alone)
     }
 
+    /// Waits until the server is none of the client's any longer. Then that is the failure of the stream.
+    pub(crate) async fn removed(&self) -> Failure {
+        self.endpoint.removed().await;
+        self.failed(&Cause::Removed)
+    }
+
     /// The failure of a stream on which what was sent has had no response for `silence`.
     pub(crate) fn unanswered(&self, silence: Duration) -> Failure {
         self.authorized.connection.doubt(silence);
@@ -250,7 +256,7 @@ impl<R: Receive> Responses<R> {
         let message = self.0.ready().map_err(|cause| line.failed(&cause))?;
         if let Some(message) = &message {
             let endpoints = &line.servers.endpoints;
-            endpoints.recognise(&line.endpoint, message.head().cluster_id)?;
+            endpoints.recognise(&line.endpoint, &message.head())?;
         }
         Ok(message)
     }

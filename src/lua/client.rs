@@ -12,7 +12,7 @@ use super::get::Get;
 use super::lock::{Campaign, Lock};
 use super::registration::Register;
 use super::value::Value;
-use super::{failure, lease, maintenance, records, stats, stm, submit, txn, watch};
+use super::{endpoints, failure, lease, maintenance, records, stats, stm, submit, txn, watch};
 use crate::bridge::Owned;
 use crate::etcd::{CacheRequest, Client, Code, Error, Increment, ScanRequest, SessionRequest, Swap, pb, rpcs};
 
@@ -20,6 +20,7 @@ use crate::etcd::{CacheRequest, Client, Code, Error, Increment, ScanRequest, Ses
 pub(super) struct NativeClient {
     /// None in one that is made for its type alone.
     handle: Option<Rc<Owned<Handle>>>,
+    /// Its servers when it was made, for what has no client any more.
     endpoints: String,
 }
 
@@ -133,6 +134,12 @@ impl LuaUserData for NativeClient {
         add(methods, stm::STM, stm::begin);
         add(methods, Swap::NAME, call::submit::<Swap>);
         add(methods, Increment::NAME, call::submit::<Increment>);
+        add(
+            methods,
+            endpoints::CheckHealth::NAME,
+            call::submit::<endpoints::CheckHealth>,
+        );
+        add(methods, endpoints::SET, endpoints::set);
         add(methods, maintenance::Disarm::NAME, call::submit::<maintenance::Disarm>);
         add(
             methods,
@@ -164,6 +171,12 @@ impl LuaUserData for NativeClient {
             None => failure::forked(lua, "stats"),
         });
 
+        // endpoints() -> what is known of each server | nil, message, info
+        methods.add_method("endpoints", |lua, native, ()| match native.client() {
+            Some(client) => endpoints::list(lua, client),
+            None => failure::forked(lua, "endpoints"),
+        });
+
         // records() -> a reader of what happens to it from now on | nil, message, info
         methods.add_method(records::NAME, |lua, native, ()| match native.client() {
             Some(client) => records::reader(lua, client),
@@ -184,7 +197,11 @@ impl LuaUserData for NativeClient {
                 .client()
                 .is_some_and(|client| !client.is_closed() && client.renews()))
         });
-        methods.add_method("endpoints", |_, client, ()| Ok(client.endpoints.clone()));
+        // describe() -> its servers, as a text
+        methods.add_method("describe", |_, native, ()| {
+            let now = native.client().map(ToString::to_string);
+            Ok(now.unwrap_or_else(|| native.endpoints.clone()))
+        });
     }
 }
 

@@ -94,7 +94,7 @@ fn max_request(conf: &mut Fields<'_>) -> Result<usize, Invalid> {
 }
 
 /// Reads `endpoints`: the servers, each of them once, and what each item says about encryption.
-fn endpoints(lua: &Lua, conf: &mut Fields<'_>) -> Result<(Vec<Address>, Vec<Option<bool>>), Invalid> {
+pub(super) fn endpoints(lua: &Lua, conf: &mut Fields<'_>) -> Result<(Vec<Address>, Vec<Option<bool>>), Invalid> {
     let (mut endpoints, mut encrypted) = (Vec::new(), Vec::new());
     for (i, value) in conf.required_list("endpoints")?.into_iter().enumerate() {
         let value = Value::new(lua, value);

@@ -32,6 +32,13 @@ pub(super) trait Decode: Sized {
     fn decode(fields: &mut Fields<'_>) -> Result<Self, Invalid>;
 }
 
+/// It has no fields of its own.
+impl Decode for () {
+    fn decode(_: &mut Fields<'_>) -> Result<Self, Invalid> {
+        Ok(())
+    }
+}
+
 /// A table that is being read.
 pub(super) struct Fields<'a> {
     lua: &'a Lua,

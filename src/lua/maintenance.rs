@@ -96,7 +96,7 @@ impl Call for Defragment {
     }
 
     fn check(All(all): &All, options: &CallOptions) -> Result<(), (&'static str, &'static str)> {
-        match (all, options.endpoint) {
+        match (all, &options.endpoint) {
             (true, Some(_)) => Err(("endpoint", "excludes 'all'")),
             _ => Ok(()),
         }
@@ -203,33 +203,24 @@ unsafe impl Encode for Piece {
 /// `client.maintenance:compare(req)`
 pub(super) struct Compare;
 
-/// It has no fields of its own.
-pub(super) struct Nothing;
-
-impl Decode for Nothing {
-    fn decode(_: &mut Fields<'_>) -> Result<Self, Invalid> {
-        Ok(Self)
-    }
-}
-
 impl Call for Compare {
     const NAME: &'static str = "maintenance.compare";
     const BARE: bool = true;
-    type Request = Nothing;
+    type Request = ();
     type Response = Comparison;
 
-    fn check(_: &Nothing, options: &CallOptions) -> Result<(), (&'static str, &'static str)> {
-        match options.endpoint {
+    fn check((): &(), options: &CallOptions) -> Result<(), (&'static str, &'static str)> {
+        match &options.endpoint {
             Some(_) => Err(("endpoint", "cannot be chosen here: all members are asked")),
             None => Ok(()),
         }
     }
 
-    fn writes(_: &Nothing) -> bool {
+    fn writes((): &()) -> bool {
         false
     }
 
-    async fn run(client: Client, _: Nothing, options: CallOptions) -> etcd::Result<Comparison> {
+    async fn run(client: Client, (): (), options: CallOptions) -> etcd::Result<Comparison> {
         client.maintenance().compare(&options).await
     }
 

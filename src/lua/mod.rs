@@ -2,9 +2,8 @@
 //!
 //! A [`call`] decodes its request, submits an `operation` and encodes its response. Those of the table in
 //! `src/etcd/rpc.rs` do so by rule; `get`, `txn`, `lease`, `watch`, `scan` and `cache` have the others, and `read` is how
-//! what they return is read from. `stats` tells what clients count, `records` what happens to them. `value` takes
-//! requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes),
-//! `fields` and `config` make sense of them, `options` of what every request may say, with a `hint` for who is wrong;
+//! what they return is read from. `stats` tells what clients count, `records` what happens to them, `endpoints` which
+//! servers they have. `value` takes requests off the Lua stack (`cdata` knows what LuaJIT's FFI makes), `fields` and `config` make sense of them, `options` of what every request may say, with a `hint` for who is wrong;
 //! `messages` has the requests that are decoded by hand. `table` writes responses and `wire` those that servers send,
 //! `integer` makes numbers exact in both directions, `failure` is the `nil, message, info` of all of them, `text`
 //! shortens what others say. `submit` and `take` are the short ways of simple calls and of what has completed: C
@@ -22,6 +21,7 @@ mod config;
 mod core;
 mod election;
 mod embed;
+mod endpoints;
 mod entry;
 mod failure;
 mod fields;

@@ -16,7 +16,7 @@ use super::failure::Invalid;
 use super::fields::{Fields, seconds};
 use super::text::excerpt;
 use super::value::Value;
-use crate::etcd::{Address, CallOptions, Client};
+use crate::etcd::{Address, CallOptions, Client, Server};
 
 /// Their names.
 pub(super) const OPTIONS: [&str; 7] = [
@@ -107,8 +107,8 @@ pub(super) fn deadline(fields: &mut Fields<'_>) -> Result<Option<Option<Duration
     Err(fields.field("deadline", &problem))
 }
 
-/// The one of the client's endpoints that is to be asked, by its place.
-fn endpoint<C: Call>(fields: &mut Fields<'_>, client: &Client) -> Result<Option<usize>, Invalid> {
+/// The one of the client's endpoints that is to be asked.
+fn endpoint<C: Call>(fields: &mut Fields<'_>, client: &Client) -> Result<Option<Server>, Invalid> {
     let Some(text) = fields.optional_text("endpoint")? else {
         return Ok(None);
     };
@@ -116,13 +116,13 @@ fn endpoint<C: Call>(fields: &mut Fields<'_>, client: &Client) -> Result<Option<
         return Err(fields.field("endpoint", &format!("cannot be chosen here: {reason}")));
     }
     let is_said = |says: bool| says == client.is_encrypted();
-    let place = text
+    let server = text
         .parse::<Address>()
         .ok()
         .filter(|_| Address::encryption(&text).is_none_or(is_said))
         .and_then(|address| client.endpoint(&address));
-    match place {
-        Some(place) => Ok(Some(place)),
+    match server {
+        Some(server) => Ok(Some(server)),
         None => Err(fields.field("endpoint", &format!("must be one of the client's: {client}"))),
     }
 }

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::support::clock::{run, until};
-use super::support::{Call, Cluster, ONCE, client, listen, ports};
+use super::support::{Call, Cluster, ONCE, address, client, listen, ports};
 use super::{answer, get, outcome, put};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -251,10 +251,10 @@ fn a_call_of_one_endpoint_asks_no_other() {
     run(async {
         let etcd = Cluster::start(3, refuse).await;
         let client = etcd.client(ONCE);
-        for place in 0..3 {
+        for server in &etcd.addresses {
             let options = CallOptions {
                 retry: 2,
-                endpoint: Some(place),
+                endpoint: client.endpoint(&address(server)),
                 ..ONCE
             };
             until(client.get(RangeRequest::default(), &options)).await.unwrap_err();
@@ -271,9 +271,9 @@ fn what_one_endpoint_says_does_not_move_others() {
         let client = etcd.client(ONCE);
         get(&client).await.unwrap();
         let first = etcd.seen()[0].server;
-        for place in [0, 1] {
+        for server in &etcd.addresses {
             let options = CallOptions {
-                endpoint: Some(place),
+                endpoint: client.endpoint(&address(server)),
                 ..ONCE
             };
             client.get(RangeRequest::default(), &options).await.unwrap();

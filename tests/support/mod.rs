@@ -49,11 +49,15 @@ pub(crate) fn client(servers: &[SocketAddr], options: CallOptions) -> Client {
 
 /// What such a client is made from.
 pub(crate) fn config(servers: &[SocketAddr], options: CallOptions) -> Config {
-    let address = |server: &SocketAddr| -> Address { server.to_string().parse().unwrap() };
     Config {
         options,
         ..Config::new(servers.iter().map(address).collect())
     }
+}
+
+/// The same address as the client has it.
+pub(crate) fn address(server: &SocketAddr) -> Address {
+    server.to_string().parse().unwrap()
 }
 
 /// Ports to listen on.

@@ -140,6 +140,10 @@ fn the_page_shows_this_table() {
         ),
         ("a response from a server of another cluster", vec![Cause::Foreign]),
         (
+            "the endpoint of a stream was removed from those of the client",
+            vec![Cause::Removed],
+        ),
+        (
             "the server is older than `min_version`",
             vec![
                 Cause::TooOld("3.4".parse().ok(), "3.5".parse().unwrap()),

@@ -8,6 +8,7 @@
 
 mod alone;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::renewals::Renewals;
 use super::state::{Counts, Leases};
 use super::stream::{Stream, is_refusal};
 
+use crate::etcd::cause::Cause;
 use crate::etcd::clock::Moment;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::{Error, Result};
@@ -130,6 +132,8 @@ impl Shared {
     /// beside this one, which has owed a response for as long as it says.
     async fn converse(&self, number: u64, stream: &mut Stream) -> Result<Option<Duration>, Failure> {
         let mut changed = self.changed.subscribe();
+        let endpoint = stream.endpoint.clone();
+        let mut removed = pin!(endpoint.removed());
         loop {
             let due = self.leases().due(Moment::now());
             for id in due.alone {
@@ -151,6 +155,7 @@ impl Shared {
                 answer = stream.next() => self.renewed(number, answer?),
                 _ = changed.changed() => {}
                 () = sleep(next.remaining()) => {}
+                () = &mut removed => return Err(Failure::new(&endpoint.name, &Cause::Removed)),
             }
         }
     }

@@ -110,18 +110,6 @@ async fn open(servers: Arc<Servers>, endpoint: Arc<Endpoint>) -> Result<Opened, 
     })
 }
 
-/// The endpoint that stands so many places behind this one.
-pub(super) fn behind(servers: &Servers, endpoint: &Arc<Endpoint>, places: usize) -> Arc<Endpoint> {
-    let mut route = servers.endpoints.route(None);
-    while !Arc::ptr_eq(route.endpoint(), endpoint) {
-        route.advance();
-    }
-    for _ in 0..places {
-        route.advance();
-    }
-    route.endpoint().clone()
-}
-
 /// Did the server refuse what it was asked for? Not so if the connection broke, the server is unfit, or the token is.
 pub(super) fn is_refusal(failure: &Failure) -> bool {
     failure.status && !failure.member && failure.retry != Retry::Login

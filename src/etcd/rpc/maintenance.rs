@@ -13,11 +13,12 @@ pub use snapshot::{Complete, Piece, Snapshot, SnapshotTo};
 use super::{Maintenance, Service, Unary};
 use crate::etcd::call::Kind;
 use crate::etcd::config::CallOptions;
+use crate::etcd::endpoint::Server;
 use crate::etcd::error::{Applied, Code, Error, Result};
 use crate::etcd::pb::alarm_request::AlarmAction;
 use crate::etcd::pb::{
     AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, HashKvRequest,
-    MemberListRequest, MoveLeaderRequest, MoveLeaderResponse, RangeRequest, Response, StatusRequest, StatusResponse,
+    MemberListRequest, MoveLeaderRequest, MoveLeaderResponse, Response, StatusRequest, StatusResponse,
 };
 use crate::etcd::stats::Method;
 
@@ -35,9 +36,6 @@ const ROUNDS: u32 = 5;
 
 /// The pause before that.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// A key that is read to see whether a member serves; it need not exist.
-const PROBE: &str = "health";
 
 /// What became of one member's store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +80,7 @@ pub struct MemberHash {
 struct Found {
     /// Its place among the endpoints.
     at: usize,
+    server: Server,
     status: StatusResponse,
 }
 
@@ -90,12 +89,23 @@ impl Found {
         self.status.header.as_ref().map_or(0, |header| header.member_id)
     }
 
+    fn endpoint(&self) -> Arc<str> {
+        self.server.0.name.clone()
+    }
+
     fn leads(&self) -> bool {
         self.id() == self.status.leader
     }
 }
 
 impl Maintenance {
+    /// What a member says of itself.
+    pub async fn status(&self, request: StatusRequest, options: &CallOptions) -> Result<StatusResponse> {
+        let status = self.client().call(request, options).await?;
+        self.client().servers().endpoints.learn(&status);
+        Ok(status)
+    }
+
     /// Makes another member the leader. Only the leader does that: it is the one that is asked.
     pub async fn moveleader(&self, request: MoveLeaderRequest, options: &CallOptions) -> Result<MoveLeaderResponse> {
         if options.endpoint.is_some() {
@@ -104,7 +114,7 @@ impl Maintenance {
         let mut round = 1;
         loop {
             let leader = self.leader(options).await?;
-            match self.client().call(request, &at(leader, options)).await {
+            match self.client().call(request, &options.at(&leader)).await {
                 // It led when it was found.
                 Err(error) if error.message.ends_with("not leader") && round < ROUNDS => round += 1,
                 ended => return ended,
@@ -140,8 +150,8 @@ impl Maintenance {
     /// other calls go elsewhere. Which member must be said where there are several.
     pub async fn defragment(&self, options: &CallOptions) -> Result<DefragmentResponse> {
         let servers = self.client().servers();
-        match options.endpoint {
-            Some(at) => servers.endpoints.avoid(at),
+        match &options.endpoint {
+            Some(Server(endpoint)) => servers.endpoints.avoid(endpoint),
             None if servers.endpoints.are_several() => {
                 let text = "the client has several endpoints: name one as 'endpoint', or give 'all'";
                 return Err(Error::new(Code::InvalidArgument, text));
@@ -159,21 +169,24 @@ impl Maintenance {
         let mut members = self.all(options).await?;
         members.sort_by_key(|member| (member.leads(), member.at));
         let (mut done, mut names) = (Vec::new(), Vec::new());
-        for Found { at: place, status } in members {
+        for member in members {
             let began = Instant::now();
-            let options = at(place, options);
+            let options = options.at(&member.server);
             self.defragment(&options).await.map_err(|error| after(&names, error))?;
             let took = began.elapsed();
-            let endpoint = self.client().servers().endpoints.name(place);
+            let endpoint = member.endpoint();
             names.push(endpoint.to_string());
-            self.serves(&options).await.map_err(|error| after(&names, error))?;
+            self.client()
+                .serves(&options)
+                .await
+                .map_err(|error| after(&names, error))?;
             let now = self.status(StatusRequest {}, &options).await;
             let now = now.map_err(|error| after(&names, error))?;
             done.push(Defragmented {
                 member_id: now.header.as_ref().map_or(0, |header| header.member_id),
                 endpoint,
                 db_size: now.db_size,
-                freed: status.db_size - now.db_size,
+                freed: member.status.db_size - now.db_size,
                 took,
             });
         }
@@ -204,11 +217,11 @@ impl Maintenance {
     /// The same at this revision, or each at its present one: then the `revision` is 0 unless that is the same.
     async fn compare_at(&self, revision: i64, found: &[Found], options: &CallOptions) -> Result<Comparison> {
         let hashes = join_all(found.iter().map(|member| async {
-            let options = at(member.at, options);
+            let options = options.at(&member.server);
             let answer = self.hashkv(HashKvRequest { revision }, &options).await?;
             let hash = MemberHash {
                 member_id: member.id(),
-                endpoint: self.client().servers().endpoints.name(member.at),
+                endpoint: member.endpoint(),
                 hash: answer.hash,
                 compact_revision: answer.compact_revision,
             };
@@ -228,14 +241,14 @@ impl Maintenance {
         })
     }
 
-    /// The place of the leader among the endpoints.
-    async fn leader(&self, options: &CallOptions) -> Result<usize> {
+    /// The leader among the endpoints.
+    async fn leader(&self, options: &CallOptions) -> Result<Server> {
         let mut round = 1;
         loop {
             let found = self.members(options).await?;
             let leader = found.iter().filter(|member| member.leads());
             if let Some(leader) = leader.max_by_key(|member| member.status.raft_term) {
-                return Ok(leader.at);
+                return Ok(leader.server.clone());
             }
             let text = "none of the endpoints is the leader's";
             let error = Error::new(Code::FailedPrecondition, text);
@@ -289,14 +302,11 @@ impl Maintenance {
 
     /// The endpoints that respond now; an error where none does.
     async fn respond(&self, options: &CallOptions) -> Result<Vec<Found>> {
-        let servers = self.client().servers();
-        let asked = (0..servers.endpoints.count()).map(|place| async move {
-            let options = CallOptions {
-                retry: 0,
-                ..at(place, options)
-            };
-            let status = self.status(StatusRequest {}, &options).await?;
-            Ok(Found { at: place, status })
+        let list = self.client().servers().endpoints.list();
+        let asked = list.all().iter().enumerate().map(|(at, endpoint)| async move {
+            let server = Server(endpoint.clone());
+            let status = self.status(StatusRequest {}, &options.once_at(&server)).await?;
+            Ok(Found { at, server, status })
         });
         let mut found = Vec::new();
         let mut failure = None;
@@ -311,18 +321,6 @@ impl Maintenance {
             _ => Ok(found),
         }
     }
-
-    /// Waits until a member serves: a user who may not read the key learns that from one that does.
-    async fn serves(&self, options: &CallOptions) -> Result<()> {
-        let request = RangeRequest {
-            key: PROBE.into(),
-            ..RangeRequest::default()
-        };
-        match self.client().get(request, options).await {
-            Err(error) if error.code != Code::PermissionDenied => Err(error),
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Comparison {
@@ -330,14 +328,6 @@ impl Comparison {
     fn is_level(&self) -> bool {
         let revisions = |pair: &[MemberHash]| pair[0].compact_revision == pair[1].compact_revision;
         self.members.windows(2).all(revisions)
-    }
-}
-
-/// The options for a call of the endpoint at this place.
-fn at(place: usize, options: &CallOptions) -> CallOptions {
-    CallOptions {
-        endpoint: Some(place),
-        ..options.clone()
     }
 }
 

@@ -329,6 +329,7 @@ impl Persistent for Hub {
             ended = self.send(&line, requests, &heard) => ended,
             ended = self.receive(&line, responses, &heard, answered) => ended,
             ended = self.attend(&line) => ended,
+            failure = line.removed() => Err(failure),
         }
     }
 

@@ -40,7 +40,7 @@ local client = {}
 local M = {}
 
 local mt, check = object.kind("client", client, function(self)
-	return self.native:endpoints(), self.native:closed() and "closed" or nil
+	return self.native:describe(), self.native:closed() and "closed" or nil
 end)
 
 local simple = {}
@@ -281,6 +281,36 @@ end
 ---@return string text
 function client:metrics()
 	return core:metrics({ check(self, "metrics").native }, { self.name })
+end
+
+--- What is known of each server.
+---@nodiscard
+---@return silly.store.etcd.endpoint[]? endpoints
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:endpoints()
+	return check(self, "endpoints").native:endpoints()
+end
+
+--- Replaces the servers.
+---@param endpoints string[]
+---@return true? done
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:setendpoints(endpoints, more)
+	return check(self, "setendpoints").native:setendpoints(endpoints, more)
+end
+
+--- Asks each server whether it serves.
+---@async
+---@nodiscard
+---@param req silly.store.etcd.health?
+---@return silly.store.etcd.health.response? response
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:health(req, more)
+	local native = check(self, "health").native
+	return await(self, native, "health", req, more)
 end
 
 --- What happens to the client from now on, to be read.

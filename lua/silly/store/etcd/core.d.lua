@@ -104,6 +104,7 @@ function core:newclient(conf) end
 ---@field lock silly.store.etcd.native.call
 ---@field campaign silly.store.etcd.native.call
 ---@field observe silly.store.etcd.native.call
+---@field health silly.store.etcd.native.call
 local client = {}
 
 ---@param req any
@@ -144,8 +145,20 @@ function client:closed() end
 ---@return boolean
 function client:renews() end
 
----@return string
+---@return string servers
+function client:describe() end
+
+---@return silly.store.etcd.endpoint[]? endpoints
+---@return string? message
+---@return silly.store.etcd.info? info
 function client:endpoints() end
+
+---@param endpoints any
+---@param more any
+---@return true? done
+---@return string? message
+---@return silly.store.etcd.info? info
+function client:setendpoints(endpoints, more) end
 
 --- Nobody waits for this operation any longer.
 ---@param id integer

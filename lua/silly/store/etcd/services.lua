@@ -18,7 +18,7 @@ local services = {}
 local function service(name)
 	local methods = {}
 	local mt, check = object.kind("client." .. name, methods, function(self)
-		return self.client.native:endpoints(), self.client.native:closed() and "closed" or nil
+		return self.client.native:describe(), self.client.native:closed() and "closed" or nil
 	end)
 	-- A client is closed, not a part of it.
 	mt.__close = nil

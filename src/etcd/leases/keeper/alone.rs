@@ -13,7 +13,7 @@ use crate::etcd::backoff;
 use crate::etcd::clock::Moment;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::failure::Failure;
-use crate::etcd::leases::stream::{Stream, behind, is_refusal};
+use crate::etcd::leases::stream::{Stream, is_refusal};
 use crate::etcd::pb::LeaseKeepAliveResponse;
 
 /// How many are asked for at the same time.
@@ -35,7 +35,7 @@ impl Shared {
         let Some((attempt, until)) = attempt else { return };
         let outcome = timeout(
             until.remaining(),
-            self.ask_alone(id, &behind(&self.servers, shared, attempt)),
+            self.ask_alone(id, &self.servers.endpoints.behind(shared, attempt)),
         )
         .await;
         let now = Moment::now();

@@ -224,7 +224,7 @@ impl Task {
     /// Hands out what is left as one server streams it. What keeps that from its end is left to pages. Says whether
     /// there is something left.
     async fn stream(&self, pages: &mut Pages) -> bool {
-        let route = self.servers.endpoints.route(self.options.endpoint);
+        let route = self.servers.endpoints.route(self.options.only());
         let endpoint = route.endpoint();
         if !endpoint.may_stream_ranges() {
             return true;

@@ -205,7 +205,7 @@ impl Fetch {
     async fn fetched(&mut self, attempts: &mut Attempts) -> Result<Complete> {
         let client = self.client.clone();
         let servers = client.servers();
-        let mut route = servers.endpoints.route(self.options.endpoint);
+        let mut route = servers.endpoints.route(self.options.only());
         let (mut retries, mut repairs, mut hope) = (0, 0, false);
         loop {
             let failure = match self.attempt(route.endpoint()).await {

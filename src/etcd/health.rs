@@ -1,0 +1,100 @@
+//! `health`: does each server serve, now?
+//!
+//! In: nothing but the options. Out: for each server whether it has answered a read that takes a quorum, how long that
+//! took, and the alarms that are raised. All servers are asked at once. Runs on the runtime.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join_all, join3};
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::config::CallOptions;
+use super::endpoint::Server;
+use super::error::{Code, Error, Result};
+use super::pb::{AlarmMember, AlarmRequest, RangeRequest, StatusRequest};
+
+/// A key that is read to see whether a member serves; it need not exist.
+const PROBE: &str = "health";
+
+/// Whether the servers of a client serve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    /// Do all of them?
+    pub healthy: bool,
+    /// One for each server.
+    pub endpoints: Vec<EndpointHealth>,
+}
+
+/// Whether one server serves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointHealth {
+    /// How messages name it.
+    pub endpoint: Arc<str>,
+    /// It has answered, and no alarm is raised.
+    pub healthy: bool,
+    /// How long the answer took, or the failure.
+    pub took: Duration,
+    /// Why it does not serve.
+    pub error: Option<Error>,
+    /// The alarms that it knows of.
+    pub alarms: Vec<AlarmMember>,
+}
+
+impl Client {
+    /// Asks each server, or the one of the options, whether it serves.
+    pub async fn health(&self, options: &CallOptions) -> Result<Health> {
+        if self.is_closed() {
+            return Err(Error::closed());
+        }
+        let servers = match &options.endpoint {
+            Some(server) => vec![server.clone()],
+            None => self
+                .servers()
+                .endpoints
+                .list()
+                .all()
+                .iter()
+                .cloned()
+                .map(Server)
+                .collect(),
+        };
+        let endpoints = join_all(servers.iter().map(|server| self.health_of(server, options))).await;
+        Ok(Health {
+            healthy: endpoints.iter().all(|endpoint| endpoint.healthy),
+            endpoints,
+        })
+    }
+
+    async fn health_of(&self, server: &Server, options: &CallOptions) -> EndpointHealth {
+        let options = options.once_at(server);
+        let began = Instant::now();
+        let serves = async { (self.serves(&options).await, began.elapsed()) };
+        let maintenance = self.maintenance();
+        let alarms = maintenance.alarms(AlarmRequest::default(), &options);
+        // What it says of itself is kept for `endpoints`. A user may have no right to ask, which says nothing of health.
+        let status = maintenance.status(StatusRequest {}, &options);
+        let ((served, took), alarms, _) = join3(serves, alarms, status).await;
+        let alarms = alarms.map(|response| response.alarms).unwrap_or_default();
+        EndpointHealth {
+            endpoint: server.0.name.clone(),
+            healthy: served.is_ok() && alarms.is_empty(),
+            took,
+            error: served.err(),
+            alarms,
+        }
+    }
+
+    /// Does a member serve, as these options say which? A user who may not read the key learns that from one that does.
+    pub(super) async fn serves(&self, options: &CallOptions) -> Result<()> {
+        let request = RangeRequest {
+            key: PROBE.into(),
+            ..RangeRequest::default()
+        };
+        match self.get(request, options).await {
+            Err(error) if error.code != Code::PermissionDenied => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
