@@ -87,7 +87,7 @@ test: deps build $(if $(filter spec spec/hosts_spec.lua,$(SPEC)),libraries) $(OT
 	SPECS="$(filter-out spec,$(SPEC))" SKIP="$(ANYWHERE)" \
 		.ci/servers "$(OTHER_ETCD) $(GO_ETCDS:%=build/etcd-%/etcd)" $(BUSTED) --exclude-tags=hosts,memory
 
-faults: deps ## Run the fault matrix on clusters of three; CELLS=kill-leader,... and SECONDS=30 narrow it
+faults: deps ## Run the fault matrix on clusters of three; draws build/faults/; CELLS=kill-leader,... and SECONDS=30 narrow it
 	@$(if $(CELLS),CELLS=$(CELLS)) $(if $(SECONDS),SECONDS=$(SECONDS)) $(FAULTS)
 
 bench: deps-bench build ## Measure against etcd-client and clientv3; BENCH=quick, hosts, cache or locks, CASES=put,replay narrows

@@ -19,6 +19,7 @@ mod measure;
 mod plot;
 mod report;
 mod servers;
+mod svg;
 mod syscalls;
 mod task;
 

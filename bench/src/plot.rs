@@ -1,7 +1,7 @@
 //! The picture: what each case costs a contender, as its ratio to the first one, on one logarithmic axis.
 //!
-//! In: the rows of a run. Out: an SVG of the width of a README, with a paper of its own, which is dark where the
-//! reader's is. Of a case that was run on both servers it shows etcd, and of a family of growth the largest number.
+//! In: the rows of a run. Out: an SVG. Of a case that was run on both servers it shows etcd, and of a family of growth
+//! the largest number.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,12 +13,12 @@ use crate::cases::Kind;
 use crate::contenders::{Contender, Mark};
 use crate::measure::Panel;
 use crate::report::{Report, Row};
+use crate::svg::Drawing;
 
 /// The axis; a mark that lies outside stands at its end, and the number tells.
 const RATIOS: [f64; 2] = [0.04, 10.0];
 const TICKS: [f64; 8] = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
-const WIDTH: f64 = 900.0;
 const LEFT: f64 = 124.0;
 const RIGHT: f64 = 745.0;
 const ROW: f64 = 18.0;
@@ -32,13 +32,6 @@ const PANELS: [(Panel, &str); 3] = [
 ];
 
 const STYLE: &str = "\
-text { font: 12px -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328 }
-.strong { font-weight: 600 }
-.end { text-anchor: end }
-.middle { text-anchor: middle }
-.soft { fill: #59636e }
-.paper { fill: #ffffff }
-.grid { stroke: #d1d9e0; stroke-width: 1 }
 .one { stroke: #1f2328; stroke-width: 1.5 }
 .way { stroke: #0969da; stroke-width: 1.5; opacity: 0.5 }
 .floor { fill: #1a7f37 }
@@ -46,10 +39,6 @@ text { font: 12px -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill:
 .hollow { fill: #ffffff }
 .go { fill: #bc4c00 }
 @media (prefers-color-scheme: dark) {
-  text { fill: #f0f6fc }
-  .soft { fill: #9198a1 }
-  .paper { fill: #0d1117 }
-  .grid { stroke: #3d444d }
   .one { stroke: #f0f6fc }
   .way { stroke: #4493f8 }
   .floor { fill: #3fb950 }
@@ -63,7 +52,7 @@ text { font: 12px -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill:
 pub fn draw(report: &Report<'_>, path: &Path) -> Result<()> {
     let mut picture = Picture {
         contenders: report.contenders,
-        body: String::new(),
+        drawing: Drawing::default(),
         y: 24.0,
     };
     picture.legend();
@@ -100,7 +89,7 @@ fn ratio(row: &Row, panel: Panel, contender: usize) -> Option<f64> {
 
 struct Picture<'a> {
     contenders: &'a [Contender],
-    body: String,
+    drawing: Drawing,
     /// The middle of the next row.
     y: f64,
 }
@@ -108,7 +97,7 @@ struct Picture<'a> {
 impl Picture<'_> {
     fn legend(&mut self) {
         let (mut x, y) = (LEFT, self.y);
-        self.line("one", (x, y - 7.0), (x, y + 7.0));
+        self.drawing.line("one", (x, y - 7.0), (x, y + 7.0));
         self.text("", x + 10.0, &format!("{} = 1", self.contenders[0].name));
         x += 136.0;
         for contender in self.contenders {
@@ -141,11 +130,8 @@ impl Picture<'_> {
         self.y += ROW;
         let (top, bottom) = (self.y - ROW / 2.0, self.y + ROW * (rows.len() as f64 - 0.5));
         for tick in TICKS {
-            self.line(
-                if tick == 1.0 { "one" } else { "grid" },
-                (x(tick), top),
-                (x(tick), bottom),
-            );
+            let class = if tick == 1.0 { "one" } else { "grid" };
+            self.drawing.line(class, (x(tick), top), (x(tick), bottom));
         }
         for row in rows {
             self.row(panel, row, &numbered);
@@ -166,7 +152,7 @@ impl Picture<'_> {
                 continue;
             };
             if mark == Mark::Lua {
-                self.line("way", (x(1.0), self.y), (x(ratio), self.y));
+                self.drawing.line("way", (x(1.0), self.y), (x(ratio), self.y));
             }
             self.mark(mark, x(ratio));
         }
@@ -178,23 +164,19 @@ impl Picture<'_> {
     }
 
     fn mark(&mut self, mark: Mark, x: f64) {
-        let y = self.y;
+        let (y, body) = (self.y, &mut self.drawing.body);
         let _ = match mark {
             Mark::Floor => writeln!(
-                self.body,
+                body,
                 r#"<rect class="floor" x="{:.1}" y="{}" width="4" height="14"/>"#,
                 x - 2.0,
                 y - 7.0
             ),
-            Mark::Lua => writeln!(self.body, r#"<circle class="lua" cx="{x:.1}" cy="{y}" r="4.5"/>"#),
-            Mark::LuaJit => writeln!(self.body, r#"<circle class="lua hollow" cx="{x:.1}" cy="{y}" r="4"/>"#),
-            Mark::Lua51 => writeln!(
-                self.body,
-                r#"<path class="lua hollow" d="M{x:.1} {}l5 8.5h-10z"/>"#,
-                y - 5.5
-            ),
+            Mark::Lua => writeln!(body, r#"<circle class="lua" cx="{x:.1}" cy="{y}" r="4.5"/>"#),
+            Mark::LuaJit => writeln!(body, r#"<circle class="lua hollow" cx="{x:.1}" cy="{y}" r="4"/>"#),
+            Mark::Lua51 => writeln!(body, r#"<path class="lua hollow" d="M{x:.1} {}l5 8.5h-10z"/>"#, y - 5.5),
             Mark::Go => writeln!(
-                self.body,
+                body,
                 r#"<rect class="go" x="{:.1}" y="{}" width="8" height="8"/>"#,
                 x - 4.0,
                 y - 4.0
@@ -202,28 +184,16 @@ impl Picture<'_> {
         };
     }
 
-    fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
-        let _ = writeln!(
-            self.body,
-            r#"<line class="{class}" x1="{x1:.1}" y1="{y1}" x2="{x2:.1}" y2="{y2}"/>"#
-        );
-    }
-
     /// A text in this row.
     fn text(&mut self, class: &str, x: f64, text: &str) {
-        let y = self.y + 4.0;
-        let _ = writeln!(self.body, r#"<text class="{class}" x="{x:.1}" y="{y}">{text}</text>"#);
+        self.drawing.text(class, (x, self.y), text);
     }
 
     fn document(mut self) -> String {
         self.y += 1.5 * ROW;
         self.text("soft", LEFT, "* on the canned server; the others on etcd");
-        let (height, first, body) = (self.y + ROW, &self.contenders[0].name, &self.body);
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n\
-            <title>What each case costs, relative to {first}</title>\n<style>\n{STYLE}</style>\n\
-            <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n{body}</svg>\n"
-        )
+        let title = format!("What each case costs, relative to {}", self.contenders[0].name);
+        self.drawing.document(&title, STYLE, self.y + ROW)
     }
 }
 

@@ -61,7 +61,7 @@ pub async fn run(cell: &Cell, stage: &mut Stage) -> Result<()> {
 
 async fn kill(stage: &mut Stage, leader: bool) -> Result<()> {
     for moment in 0..stage.faults() {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         let victim = if leader {
             stage.cluster.leader().await?
         } else {
@@ -76,7 +76,7 @@ async fn kill(stage: &mut Stage, leader: bool) -> Result<()> {
 
 async fn kill_all(stage: &mut Stage) -> Result<()> {
     for moment in 0..stage.faults() {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         for member in &mut stage.cluster.members {
             member.kill().await?;
         }
@@ -90,7 +90,7 @@ async fn kill_all(stage: &mut Stage) -> Result<()> {
 
 async fn pause_leader(stage: &mut Stage) -> Result<()> {
     for (moment, seconds) in [4.0, 1.0, 4.0].into_iter().enumerate().take(stage.faults()) {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         let victim = stage.cluster.leader().await?;
         stage.cluster.members[victim].pause()?;
         sleep(stage.scaled(seconds)).await;
@@ -100,7 +100,7 @@ async fn pause_leader(stage: &mut Stage) -> Result<()> {
 }
 
 async fn pause_follower(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     let victim = stage.cluster.follower().await?;
     stage.cluster.members[victim].pause()?;
     sleep(stage.scaled(10.0)).await;
@@ -109,7 +109,7 @@ async fn pause_follower(stage: &mut Stage) -> Result<()> {
 
 /// For longer than leases live.
 async fn pause_all(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     for member in &stage.cluster.members {
         member.pause()?;
     }
@@ -118,7 +118,7 @@ async fn pause_all(stage: &mut Stage) -> Result<()> {
 }
 
 async fn move_leader(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     while stage.lasts() {
         let (leader, next) = (stage.cluster.leader().await?, stage.cluster.follower().await?);
         let members = &stage.cluster.members;
@@ -133,7 +133,7 @@ async fn move_leader(stage: &mut Stage) -> Result<()> {
 /// One member alone, its clients still with it. The members need a while to find each other again.
 async fn isolate(stage: &mut Stage, leader: bool) -> Result<()> {
     for moment in (0..stage.faults()).step_by(2) {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         let victim = if leader {
             stage.cluster.leader().await?
         } else {
@@ -152,7 +152,7 @@ async fn hide(stage: &mut Stage) -> Result<()> {
     let one = fastrand::usize(..3);
     let victims = [vec![one], vec![(one + 1) % 3], vec![one, (one + 2) % 3]];
     for (moment, victims) in victims.into_iter().enumerate().take(stage.faults()) {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         let network = stage.network()?;
         victims.iter().try_for_each(|victim| network.hide(*victim, true))?;
         sleep(stage.scaled(5.0)).await;
@@ -163,7 +163,7 @@ async fn hide(stage: &mut Stage) -> Result<()> {
 
 /// A member is removed, and comes back as a new one.
 async fn replace(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     let victim = stage.cluster.follower().await?;
     let control = stage.cluster.members[stage.cluster.leader().await?].control.clone();
     let id = stage.cluster.members[victim].control.id().await?;
@@ -188,6 +188,7 @@ async fn kill_client(stage: &mut Stage) -> Result<()> {
     sleep(Duration::from_secs(hold::TTL.unsigned_abs() + 2)).await;
     let control = stage.cluster.members[0].control.clone();
     let held = control.count(hold::PREFIX).await?;
+    let _fault = stage.begin();
     holder.kill().await?;
     let killed = Instant::now();
     let due = Duration::from_secs(hold::TTL.unsigned_abs() + 1);
@@ -206,7 +207,7 @@ async fn kill_client(stage: &mut Stage) -> Result<()> {
 
 /// A process with a client forks workers with clients of their own, from the first moment on.
 async fn family(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     let seconds = stage.scaled(20.0).as_secs();
     let found = fork::run(seconds, stage.cluster.endpoints()).await?;
     stage.violations.extend(found);

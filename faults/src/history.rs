@@ -150,8 +150,8 @@ pub struct Record {
     pub unregistered: Vec<String>,
     /// Entries that were not there when they were said to be held.
     pub unheld: Vec<String>,
-    /// When each fault began.
-    pub faults: Vec<Time>,
+    /// From when to when there was a fault.
+    pub faults: Vec<(Time, Time)>,
     /// When an older backup was restored.
     pub restored: Vec<Time>,
     /// From when to when a permission was taken.

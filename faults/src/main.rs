@@ -1,7 +1,8 @@
 //! The fault suite: real clients on a real cluster of three, one fault at a time, everything recorded and checked.
 //!
 //! In: CELLS, the names of the cells to run, separated by commas (default: all); SECONDS, how long each lasts (default:
-//! 30); ETCD, the server's binary. Out: a table, and status 1 if any promise was broken.
+//! 30); ETCD, the server's binary. Out: a table, build/faults/ with a picture of each cell, and status 1 if any promise
+//! was broken.
 
 mod caches;
 mod cells;
@@ -18,11 +19,14 @@ mod leases;
 mod lockers;
 mod member;
 mod net;
+mod picture;
 mod proxy;
 mod reference;
 mod report;
 mod run;
 mod stage;
+#[path = "../../bench/src/svg.rs"]
+mod svg;
 mod traffic;
 mod users;
 mod watchers;
@@ -95,6 +99,7 @@ async fn run(cells: &[&Cell], window: Duration) -> Result<ExitCode> {
         println!("{row}");
         failed += usize::from(!row.violations.is_empty());
     }
+    picture::index(cells.iter().map(|cell| cell.name))?;
     if failed > 0 {
         bail!("{failed} of {} cells failed", cells.len());
     }

@@ -172,7 +172,11 @@ impl Row {
         writeln!(
             file,
             "\nfaults at {:?} ms, restored at {:?}",
-            record.faults.iter().map(|time| time / 1_000_000).collect::<Vec<_>>(),
+            record
+                .faults
+                .iter()
+                .map(|(from, to)| (from / 1_000_000, to / 1_000_000))
+                .collect::<Vec<_>>(),
             record.restored.iter().map(|time| time / 1_000_000).collect::<Vec<_>>()
         )?;
         for call in &record.calls {

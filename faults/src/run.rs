@@ -20,7 +20,7 @@ use crate::report::Row;
 use crate::stage::{CALLERS, SHORT, Stage};
 use crate::traffic::Caller;
 use crate::watchers::Goal;
-use crate::{caches, entries, leases, lockers, traffic, users, watchers};
+use crate::{caches, entries, leases, lockers, picture, traffic, users, watchers};
 
 /// How long the events that are still missing are waited for once all is well again.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -105,6 +105,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
 
     let record: Record = std::mem::take(&mut *history.record());
     ensure!(record.leases.len() == leases::COUNT, "some leases are not recorded");
+    picture::draw(cell.name, &record, end)?;
     let events = std::mem::take(&mut stage.reference.events);
     let past = std::mem::take(&mut stage.past);
     let lives = lives::tell(past, &record.calls, events, stage.compacted);

@@ -47,6 +47,20 @@ pub struct Stage {
     began: Instant,
 }
 
+/// A fault for as long as this is kept.
+#[must_use]
+pub struct Fault {
+    history: Arc<History>,
+    began: Time,
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        let now = self.history.now();
+        self.history.record().faults.push((self.began, now));
+    }
+}
+
 impl Stage {
     /// The window begins now.
     pub fn new(cell: &Cell, cluster: Cluster, front: Front, history: Arc<History>, window: Duration) -> Self {
@@ -76,11 +90,18 @@ impl Stage {
         if self.window < SHORT { 1 } else { MOMENTS.len() }
     }
 
-    /// Waits for one of the moments, and notes it.
-    pub async fn fault(&self, moment: usize) {
+    /// Waits for one of the moments. A fault begins then, and ends when what it returns is dropped.
+    pub async fn fault(&self, moment: usize) -> Fault {
         sleep_until(self.began + self.window.mul_f64(MOMENTS[moment])).await;
-        let now = self.history.now();
-        self.history.record().faults.push(now);
+        self.begin()
+    }
+
+    /// A fault begins now.
+    pub fn begin(&self) -> Fault {
+        Fault {
+            history: self.history.clone(),
+            began: self.history.now(),
+        }
     }
 
     /// A time that is so many seconds in a window of 30.

@@ -14,7 +14,7 @@ use crate::stage::{ROAMERS, Stage};
 /// The proxy dies, and is back on the same port.
 pub async fn grpc_proxy(stage: &mut Stage) -> Result<()> {
     for moment in 0..stage.faults() {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         let pause = stage.scaled(1.0);
         let proxy = stage.front.grpc.as_mut().context("this cell has no such proxy")?;
         proxy.kill().await?;
@@ -27,7 +27,7 @@ pub async fn grpc_proxy(stage: &mut Stage) -> Result<()> {
 /// One member after the other has no leader for a while; the balancer does not know.
 pub async fn balancer(stage: &mut Stage) -> Result<()> {
     for moment in 0..stage.faults() {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         let victim = stage.cluster.follower().await?;
         let network = stage.network()?;
         network.isolate(victim, true)?;
@@ -41,7 +41,7 @@ pub async fn balancer(stage: &mut Stage) -> Result<()> {
 /// connections break: who waited for a stream has not sent anything, and may go on with another connection.
 pub async fn streams(stage: &mut Stage) {
     for (moment, limit) in [1, 2, 1].into_iter().enumerate().take(stage.faults()) {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         stage
             .front
             .http2
@@ -91,7 +91,7 @@ fn unanswered(stage: &Stage, time: Time) -> Vec<Call> {
 
 /// 20 kB a second for each connection and direction, and 2.5 s from a request to its answer.
 pub async fn slow_line(stage: &mut Stage) {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     let weather = Weather::Line {
         delay: Duration::from_millis(1250),
         rate: 20_000,
@@ -103,7 +103,7 @@ pub async fn slow_line(stage: &mut Stage) {
 
 /// While nobody calls, every connection is forgotten by something on its way. Whoever calls then is answered.
 pub async fn forgotten(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
+    let fault = stage.fault(0).await;
     let rest = stage.rest().await;
     sleep(Duration::from_secs(1)).await;
     match &stage.cluster.network {
@@ -117,6 +117,7 @@ pub async fn forgotten(stage: &mut Stage) -> Result<()> {
     sleep(Duration::from_secs(11)).await;
     let woken = stage.now();
     drop(rest);
+    drop(fault);
     sleep(Duration::from_secs(4)).await;
     stage.end().await;
     let unknown: Vec<_> = stage

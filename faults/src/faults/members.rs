@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub async fn run(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     let client = stage.client(NUMBER, 0..3, PATIENCE);
     let options = client.options();
     let (leader, other) = (stage.cluster.leader().await?, stage.cluster.follower().await?);

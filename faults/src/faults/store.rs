@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// A permission is taken and given back. Connections break meanwhile, so that watches have to ask for it again.
 pub async fn revoke(stage: &mut Stage) -> Result<()> {
     for moment in 0..stage.faults() {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         let from = stage.now();
         stage.record().taken.push((from, Time::MAX / 2));
         users::take(&stage.cluster).await?;
@@ -44,7 +44,7 @@ pub async fn login(stage: &mut Stage) -> Result<()> {
     let root = users::root(stage);
     let options = root.options();
     for moment in 0..stage.faults() {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         root.auth().disable(AuthDisableRequest {}, &options).await?;
         sleep(stage.scaled(2.0)).await;
         root.auth().enable(AuthEnableRequest {}, &options).await?;
@@ -62,7 +62,7 @@ pub async fn restore(stage: &mut Stage) -> Result<()> {
         .enumerate()
         .take(stage.faults())
     {
-        stage.fault(moment).await;
+        let fault = stage.fault(moment).await;
         let kept = stage.cluster.backup().await?;
         let orphan = orphan(stage).await?;
         sleep(written_on).await;
@@ -82,6 +82,7 @@ pub async fn restore(stage: &mut Stage) -> Result<()> {
         for member in &mut stage.cluster.members {
             member.start()?;
         }
+        drop(fault);
         let wrong = match timeout(LIMIT, orphan).await {
             Ok(lost) => (lost? < until).then(|| Violation::new("kept alive", "a lease was lost before its store was")),
             Err(_) => Some(Violation::new("reported", "nobody said that the backup lacks a lease")),
@@ -111,7 +112,7 @@ async fn orphan(stage: &Stage) -> Result<JoinHandle<Time>> {
 
 /// Up to the present, every 200 ms. The store's history is read before.
 pub async fn compaction(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     while stage.lasts() {
         let control = stage.cluster.members[0].control.clone();
         stage.reference.advance(&control).await?;
@@ -124,7 +125,7 @@ pub async fn compaction(stage: &mut Stage) -> Result<()> {
 
 pub async fn defrag(stage: &mut Stage) -> Result<()> {
     for moment in 0..stage.faults() {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         for member in &stage.cluster.members {
             member.control.defragment().await?;
         }
@@ -134,7 +135,7 @@ pub async fn defrag(stage: &mut Stage) -> Result<()> {
 
 /// The store is full for a while, then emptied by the book.
 pub async fn full(stage: &mut Stage) -> Result<()> {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     let control = stage.cluster.members[0].control.clone();
     control.fill().await?;
     sleep(stage.scaled(8.0)).await;

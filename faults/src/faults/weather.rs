@@ -9,7 +9,7 @@ use crate::stage::Stage;
 
 /// Every connection, every 100 ms.
 pub async fn cut(stage: &mut Stage) {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     while stage.lasts() {
         for proxy in &stage.front.proxies {
             proxy.cut();
@@ -27,7 +27,7 @@ pub async fn silent(stage: &mut Stage) {
         (vec![(one + 2) % 3], 5.0),
     ];
     for (moment, (victims, seconds)) in victims.into_iter().enumerate().take(stage.faults()) {
-        stage.fault(moment).await;
+        let _fault = stage.fault(moment).await;
         for victim in &victims {
             stage.front.proxies[*victim].weather(Weather::Silent);
         }
@@ -40,13 +40,13 @@ pub async fn silent(stage: &mut Stage) {
 
 /// Every connection falls silent for good, as behind a router that has forgotten it. New ones are served.
 pub async fn freeze(stage: &mut Stage) {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     stage.front.proxies.iter().for_each(Proxy::freeze);
     sleep(Duration::from_secs(16)).await;
 }
 
 pub async fn delay(stage: &mut Stage) {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     let weather = Weather::Delay(Duration::from_millis(25), Duration::from_millis(125));
     stage.front.proxies.iter().for_each(|proxy| proxy.weather(weather));
     stage.end().await;
@@ -54,7 +54,7 @@ pub async fn delay(stage: &mut Stage) {
 
 /// 10 kB a second for each connection and direction.
 pub async fn throttle(stage: &mut Stage) {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     stage
         .front
         .proxies
@@ -65,7 +65,7 @@ pub async fn throttle(stage: &mut Stage) {
 
 /// Every connection ends after some bytes, mostly in the middle of a message.
 pub async fn truncate(stage: &mut Stage) {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     while stage.lasts() {
         for proxy in &stage.front.proxies {
             proxy.truncate(Some(fastrand::usize(500..500_000)));
@@ -76,7 +76,7 @@ pub async fn truncate(stage: &mut Stage) {
 
 /// A byte now and then is another. Only under TLS can anybody tell.
 pub async fn garble(stage: &mut Stage) {
-    stage.fault(0).await;
+    let _fault = stage.fault(0).await;
     stage.front.proxies.iter().for_each(|proxy| proxy.garble(Some(200_000)));
     while stage.lasts() {
         sleep(Duration::from_millis(100)).await;
