@@ -1,21 +1,21 @@
 -- Mixed load for a long time: calls, watches and leases of many tasks, while the server comes and goes.
--- In: endpoint, seconds, where to write the table and the drawing. Out: a line every few seconds: memory, descriptors,
--- threads, calls; an error if an event is lost or repeated, if a descriptor or a thread is left over, or if memory
--- grows by more than 1 MiB per million calls.
+-- In: endpoint, seconds, a file with a line for each fault (its name, from when, to when), where to write the table and
+-- the drawing. Out: a line every few seconds: memory, descriptors, threads, calls; an error if an event is lost or
+-- repeated, if a descriptor or a thread is left over, or if memory grows by more than 1 MiB per million calls.
 
 local etcd = require "silly.store.etcd"
 local silly = require "silly"
 local time = require "silly.time"
 local waitgroup = require "silly.sync.waitgroup"
 
-local endpoint, seconds, table_path, drawing_path = ...
+local endpoint, seconds, faults_path, table_path, drawing_path = ...
 seconds = tonumber(seconds)
 
 local WRITERS, READERS, LESSEES = 16, 16, 4
 local PAUSE = 20 -- milliseconds between two calls of a task
 local STEP = math.max(1000, seconds * 10) -- milliseconds between two lines, a hundred of them at the most
 
-local started = time.monotonic()
+local started, started_at = time.monotonic(), time.now() / 1000
 local running = true
 local broken -- the first error in a task
 local group = waitgroup.new()
@@ -169,32 +169,59 @@ local function sample(out)
 	out:flush()
 end
 
--- One curve per column, each on its own scale, above the same axis of time.
+-- What a row has of a curve: a column, or how fast it has grown since the row before.
+local function level(column)
+	return function(n) return rows[n][column] end
+end
+
+local function rate(column)
+	return function(n)
+		local before = rows[n - 1] or { 0, [column] = 0 }
+		return (rows[n][column] - before[column]) / math.max(rows[n][1] - before[1], 1)
+	end
+end
+
+local CURVES = {
+	{ "calls per second", rate(6) }, { "failed per second", rate(7) }, { "memory KiB", level(2) },
+	{ "Lua KiB", level(3) }, { "descriptors", level(4) }, { "threads", level(5) },
+}
+
+-- The curves, each on its own scale, above the same axis of time; the faults behind them.
 local function draw(path)
-	local WIDTH, HEIGHT, LEFT = 800, 90, 150
-	local curves = { 2, 3, 4, 5, 6 }
+	local WIDTH, HEIGHT, LEFT = 730, 90, 150
 	local out = assert(io.open(path, "w"))
-	out:write(('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">\n')
-		:format(WIDTH + LEFT + 20, #curves * HEIGHT + 30))
-	out:write('<rect width="100%" height="100%" fill="white"/>\n')
+	local function write(text, ...)
+		out:write(text:format(...), "\n")
+	end
+	write('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">',
+		WIDTH + LEFT + 20, #CURVES * HEIGHT + 30)
+	write '<rect width="100%%" height="100%%" fill="white"/>'
 	local span = math.max(rows[#rows][1], 1)
-	for i, column in ipairs(curves) do
+	local function x(second)
+		return LEFT + WIDTH * math.min(second / span, 1)
+	end
+	for line in io.lines(faults_path) do
+		local fault, from, to = line:match "^(%S+) (%S+) (%S+)$"
+		from, to = x(from - started_at), x(to - started_at)
+		write('<rect x="%.1f" y="10" width="%.1f" height="%d" fill="#ffd8d3"><title>%s</title></rect>',
+			from, math.max(to - from, 1), #CURVES * HEIGHT - 20, fault)
+	end
+	for i, curve in ipairs(CURVES) do
+		local name, value = curve[1], curve[2]
 		local top, most = (i - 1) * HEIGHT + 10, 1
-		for _, row in ipairs(rows) do
-			most = math.max(most, row[column])
+		for n in ipairs(rows) do
+			most = math.max(most, value(n))
 		end
 		local points = {}
 		for n, row in ipairs(rows) do
-			points[n] = ("%.1f,%.1f"):format(LEFT + WIDTH * row[1] / span, top + (HEIGHT - 20) * (1 - row[column] / most))
+			points[n] = ("%.1f,%.1f"):format(x(row[1]), top + (HEIGHT - 20) * (1 - value(n) / most))
 		end
-		out:write(('<text x="10" y="%d">%s</text><text x="10" y="%d" fill="gray">0 to %d</text>\n')
-			:format(top + 25, COLUMNS[column], top + 42, most))
-		out:write(('<path d="M%d %dh%d" stroke="lightgray"/>\n'):format(LEFT, top + HEIGHT - 20, WIDTH))
-		out:write(('<polyline points="%s" fill="none" stroke="steelblue" stroke-width="1.5"/>\n')
-			:format(table.concat(points, " ")))
+		write('<text x="10" y="%d">%s</text><text x="10" y="%d" fill="gray">0 to %.0f</text>', top + 25, name, top + 42, most)
+		write('<path d="M%d %dh%d" stroke="lightgray"/>', LEFT, top + HEIGHT - 20, WIDTH)
+		write('<polyline points="%s" fill="none" stroke="steelblue" stroke-width="1.5"/>', table.concat(points, " "))
 	end
-	out:write(('<text x="%d" y="%d" fill="gray">%d seconds, %d calls, %d failed, %d events, %d leases</text>\n</svg>\n')
-		:format(LEFT, #curves * HEIGHT + 20, span, calls, failures, events, leases))
+	write('<text x="%d" y="%d" fill="gray">%d seconds, %d calls, %d failed, %d events, %d leases; the faults are shaded'
+		.. '</text>\n</svg>', LEFT, #CURVES * HEIGHT + 20, span, calls, failures, events, leases)
 	out:close()
 end
 
