@@ -57,12 +57,21 @@ pub(super) struct Leases {
 }
 
 /// What has become of the leases so far.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Counts {
     /// Answered renewals.
     pub(crate) renewals: u64,
-    /// Lost leases by the reason.
+    /// Lost leases by the reason. All reasons are there, since Prometheus sees no rise in a series that begins with 1.
     pub(crate) lost: BTreeMap<&'static str, u64>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            renewals: 0,
+            lost: ["gone", "refused", "unanswered"].map(|reason| (reason, 0)).into(),
+        }
+    }
 }
 
 impl Leases {
