@@ -57,8 +57,8 @@ HOSTS := spec/support/etcd run spec/conformance/run
 
 # Specs that are the same whatever the server is: the library alone, requests that it refuses, keys that it prefixes,
 # what it counts and tells, TLS, the examples.
-ANYWHERE := life input messages namespace detection docs daemons recipes install samples tls metrics records silly_json \
-	silly_run silly_sync silly_task silly_time
+ANYWHERE := life input messages namespace detection docs daemons recipes install samples tls metrics grafana records \
+	silly_json silly_run silly_sync silly_task silly_time
 
 # A short cell of each kind of fault, for `make test`.
 QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork SECONDS=8

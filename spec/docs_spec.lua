@@ -24,7 +24,7 @@ local function listed(patterns)
 	return paths
 end
 
-local pages = listed "*.md docs/*.md docs/reference/*.md docs/coming/*.md examples/*.md"
+local pages = listed "*.md docs/*.md docs/reference/*.md docs/coming/*.md examples/*.md examples/*/*.md"
 local reference = listed "docs/reference/*.md"
 
 local folders = {}
