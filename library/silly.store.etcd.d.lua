@@ -54,7 +54,10 @@
 ---@field causes? table<string,string> endpoint -> how the last attempt there failed
 
 ---@class silly.store.etcd.conf: silly.store.etcd.options
----@field endpoints string[] at least one `host:port`, `http://…`, `https://…`, `[v6]:port` or `unix:///path`
+---@field endpoints string[] at least one `host:port`, `http://…`, `https://…`, `[v6]:port`, `unix:///path` or `srv://domain`
+---@field balance? "sticky"|"leader"|"nearest"|"spread" which server is asked first; default "sticky"
+---@field sync? number seconds; so often the cluster is asked for its members; default: never
+---@field nameservers? string[] who is asked for names, each an IP address, or one with a port; default: the system's
 ---@field user? string who logs in, with `password`
 ---@field password? string
 ---@field token? string a token from elsewhere, instead of `user` and `password`
@@ -914,6 +917,9 @@ etcd.pcall = pcall
 ---@field version? string of that member, if it was asked
 ---@field leader boolean was that member the leader, when one was asked last?
 ---@field current boolean is it asked first?
+---@field source "conf"|"srv"|"member" where its address is from: the program, a service that DNS knows, a member
+
+---@class silly.store.etcd.sync: silly.store.etcd.request
 
 ---@class silly.store.etcd.health: silly.store.etcd.request
 
@@ -1238,6 +1244,17 @@ function client:endpoints() end
 ---@return_overload true
 ---@return_overload nil, string, silly.store.etcd.info
 function client:setendpoints(endpoints) end
+
+--- Asks the cluster for its members, and uses the addresses that they give, before those of the program, where they lead
+--- to this cluster.
+---@async
+---@param req silly.store.etcd.sync?
+---@return silly.store.etcd.endpoint[]? endpoints all servers, as `client:endpoints` returns them; nil on failure
+---@return string? message one line for a person
+---@return silly.store.etcd.info? info
+---@return_overload silly.store.etcd.endpoint[]
+---@return_overload nil, string, silly.store.etcd.info
+function client:sync(req) end
 
 --- Asks each server at once, or the one of the request, whether it serves: by a read that takes a quorum.
 ---@async

@@ -37,6 +37,18 @@ local function await(ask)
 	end
 end
 
+-- The place of the leader among the nodes, once all of them serve.
+local function leader(client)
+	return await(function()
+		local healthy = assert(client:health()).healthy
+		for i, endpoint in ipairs(client:endpoints()) do
+			if healthy and endpoint.leader then
+				return i
+			end
+		end
+	end)
+end
+
 lazy_setup(function()
 	nodes = server.cluster(3)
 end)
@@ -77,7 +89,7 @@ describe("client:endpoints", function()
 
 	it("knows versions and the leader once members were asked", function()
 		local client <close> = connect(table.unpack(nodes))
-		assert(client:health())
+		leader(client)
 		local leaders = 0
 		for _, endpoint in ipairs(client:endpoints()) do
 			assert.is_truthy(endpoint.version:match "^3%.%d+%.%d+")
@@ -172,22 +184,22 @@ end)
 describe("client:health", function()
 	it("asks all servers at once, and says which do not serve", function()
 		local client <close> = connect(table.unpack(nodes))
-		local health = assert(client:health())
-		assert.is_true(health.healthy)
-		assert.are.equal(3, #health.endpoints)
-		nodes[2]:pause()
-		local ok, answer = pcall(client.health, client, { timeout = 1 })
-		nodes[2]:resume()
-		health = assert(ok and answer, answer)
+		-- Not the leader, without which none would serve.
+		local sick = leader(client) % 3 + 1
+		nodes[sick]:pause()
+		local ok, answer = pcall(client.health, client, { timeout = 3 })
+		nodes[sick]:resume()
+		local health = assert(ok and answer, answer)
 		assert.is_false(health.healthy)
+		assert.are.equal(3, #health.endpoints)
 		for i, endpoint in ipairs(health.endpoints) do
 			assert.are.equal(nodes[i].endpoint, endpoint.endpoint)
-			assert.are.equal(i ~= 2, endpoint.healthy)
+			assert.are.equal(i ~= sick, endpoint.healthy, endpoint.message)
 			assert.is_true(endpoint.seconds > 0)
 			assert.are.same({}, endpoint.alarms)
 		end
-		assert.are.equal("deadline_exceeded", health.endpoints[2].code)
-		assert.are.equal("no response within 1 s", health.endpoints[2].message)
+		assert.are.equal("deadline_exceeded", health.endpoints[sick].code)
+		assert.are.equal("no response within 3 s", health.endpoints[sick].message)
 		-- A server that the call names is asked alone.
 		local one = assert(client:health { endpoint = nodes[3].endpoint })
 		assert.is_true(one.healthy)
@@ -219,5 +231,71 @@ describe("client:health", function()
 		assert.are.equal("permission_denied", select(3, guest:get "health").code)
 		assert.is_true(assert(guest:health { timeout = 5 }).healthy)
 		node:kill()
+	end)
+end)
+
+describe("client:sync", function()
+	it("finds the members, of which one is enough to begin with", function()
+		local client <close> = connect(nodes[1])
+		local found = assert(client:sync())
+		assert.are.equal(3, #found)
+		local sources = {}
+		for _, endpoint in ipairs(found) do
+			sources[endpoint.endpoint] = endpoint.source
+		end
+		for _, node in ipairs(nodes) do
+			assert.are.equal("member", sources[node.endpoint])
+		end
+		nodes[1]:pause()
+		local ok, answer, message = pcall(client.get, client, { key = "a", timeout = 2 })
+		nodes[1]:resume()
+		assert(ok and answer, message or answer)
+	end)
+
+	it("happens by itself", function()
+		local client <close> = etcd.newclient { endpoints = { nodes[1].endpoint }, sync = 1 }
+		assert(client:get "a")
+		await(function() return #client:endpoints() == 3 end)
+	end)
+end)
+
+describe("balance", function()
+	it("leader: the leader is asked first", function()
+		local endpoints = { nodes[1].endpoint, nodes[2].endpoint, nodes[3].endpoint }
+		local client <close> = etcd.newclient { endpoints = endpoints, balance = "leader" }
+		await(function()
+			local header = assert(client:get "a").header
+			local status = assert(client.maintenance:status())
+			return status.leader == status.header.member_id and status.leader == header.member_id
+		end)
+	end)
+
+	it("spread: reads that any member may answer go round", function()
+		local endpoints = { nodes[1].endpoint, nodes[2].endpoint, nodes[3].endpoint }
+		local client <close> = etcd.newclient { endpoints = endpoints, balance = "spread" }
+		local seen, count = {}, 0
+		await(function()
+			local id = assert(client:get { key = "a", serializable = true }).header.member_id
+			if not seen[id] then
+				seen[id], count = true, count + 1
+			end
+			return count == 3
+		end)
+	end)
+
+	it("and what belongs to it is checked", function()
+		for _, case in ipairs {
+			{ { balance = "best" }, [["sticky", "leader", "nearest", "spread", got 'best']] },
+			{ { sync = 0.5 }, "field 'sync' must be at least 1 second" },
+			{ { sync = "1" }, "field 'sync' must be a number of seconds, got a string" },
+			{ { nameservers = { "dns" } }, "field 'nameservers[1]' must be an IP address, or one with a port, got 'dns'" },
+			{ { endpoints = { "srv://a:1" } }, "is not an address: expected srv://domain or srv://domain/cluster" },
+		} do
+			local conf, expected = case[1], case[2]
+			conf.endpoints = conf.endpoints or { "127.0.0.1:1" }
+			local ok, message = pcall(etcd.newclient, conf)
+			assert.is_false(ok)
+			assert.is_truthy(message:find(expected, 1, true), message)
+		end
 	end)
 end)

@@ -90,6 +90,12 @@ local RANGE = { key = BYTES, prefix = FLAG, fromkey = FLAG, range_end = BYTES }
 local NAME = { good = { "a", "gateway/7 (x)" }, bad = { "", "\n", "\xc3\xbc", ("x"):rep(256), 1, true, {} } }
 -- Of it 0 would let nothing through.
 local SIZE = { good = { 1, 1.0, 2 ^ 53, "1", "0x7f", math.maxinteger }, bad = list({ 0, "0" }, NATURAL.bad) }
+local BALANCE = { good = { "sticky", "leader" }, bad = { "", "Leader", "best", 1, true, {} } }
+local INTERVAL = { good = { 1, 1.5, math.huge }, bad = { 0, 0.5, -1, 0 / 0, "x", true, {} } }
+local NAMESERVERS = {
+	good = { {}, { "127.0.0.1" }, { "127.0.0.1:53", "[::1]:53", "::1" } },
+	bad = { "127.0.0.1", { "dns" }, { "127.0.0.1:x" }, { 1 }, { a = 1 }, 1, true },
+}
 local VERSION = { good = { "3.5", "3.5.1", "4.0.0-rc.1" }, bad = { "", "3", "v3.5", "3.5.1.2", "new", 3.5, true, {} } }
 local TEXT = { good = { "", "x", "\xc3\xbc" }, bad = list(BYTES.bad, { "\xff" }) }
 -- There is something of that kind among the other values.
@@ -167,7 +173,7 @@ end
 local places = {
 	{ "newclient", { endpoints = { "localhost:2379" } },
 		with(OPTIONS, { endpoints = ENDPOINTS, loop = LOOP, name = NAME, max_request = SIZE, min_version = VERSION,
-			namespace = BYTES }) },
+			namespace = BYTES, balance = BALANCE, sync = INTERVAL, nameservers = NAMESERVERS }) },
 	{ "txn", NEEDS.put, inner(FIELDS.put), "success[1].put.", function(t) return { success = { { put = t } } } end },
 	{ "txn", NEEDS.get, inner(FIELDS.get), "failure[2].get.", function(t)
 		return { failure = { { get = { key = "k" } }, { get = t } } }

@@ -225,6 +225,9 @@ describe("fromenv", function()
 	it("reads the variables of etcdctl", function()
 		assert.are.equal("{endpoints={1=127.0.0.1:2379}}", conf "")
 		assert.are.equal("{endpoints={1=a:1 2=b:2}}", conf "ETCDCTL_ENDPOINTS=a:1,b:2")
+		assert.are.equal("{endpoints={1=srv://example.com}}", conf "ETCDCTL_DISCOVERY_SRV=example.com")
+		assert.are.equal("{endpoints={1=srv://example.com/blue}}",
+			conf "ETCDCTL_DISCOVERY_SRV=example.com ETCDCTL_DISCOVERY_SRV_NAME=blue")
 		assert.are.equal("{endpoints={1=127.0.0.1:2379} password=x:y user=root}", conf "ETCDCTL_USER=root:x:y")
 		assert.are.equal("{endpoints={1=127.0.0.1:2379} password=p user=root}",
 			conf "ETCDCTL_USER=root ETCDCTL_PASSWORD=p")
@@ -237,8 +240,5 @@ describe("fromenv", function()
 		local output, status = conf "ETCDCTL_USER=root"
 		assert.are_not.equal(0, status)
 		assert.is_truthy(output:find("newclient: missing field 'password'", 1, true), output)
-		output, status = conf "ETCDCTL_DISCOVERY_SRV=example.com"
-		assert.are_not.equal(0, status)
-		assert.is_truthy(output:find("fromenv: ETCDCTL_DISCOVERY_SRV is not supported", 1, true), output)
 	end)
 end)

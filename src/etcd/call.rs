@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::backoff;
 use super::cause::{Cause, Retry};
 use super::clock::Moment;
-use super::config::CallOptions;
+use super::config::{Balance, CallOptions};
 use super::endpoints::Route;
 use super::error::{Applied, Attempts, Code, Error, Result};
 use super::failure::Failure;
@@ -128,6 +128,11 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// May any member answer it, each as well as another?
+    fn goes_round(&self) -> bool {
+        self.kind == Kind::SerializableRead && self.method.name == "get" && self.options.endpoint.is_none()
+    }
+
     /// What is told of it: its key, if it has one, and no value.
     fn record(&self, event: &'static str, message: &str) -> Record {
         let record = Record {
@@ -248,12 +253,15 @@ impl Servers {
             let text = "the deadline was over before anything was sent";
             return Err(Error::new(Code::DeadlineExceeded, text));
         }
-        let mut route = self.endpoints.route(request.options.only());
+        let mut route = match self.balance {
+            Balance::Spread if request.goes_round() => self.endpoints.round(deadline.began),
+            _ => self.endpoints.route(options.only()),
+        };
         let began = deadline.began;
         let (mut retries, mut repairs) = (0, 0);
         let mut past = Past::default();
         loop {
-            let failure = match self.attempt(&route, request, deadline, response).await {
+            let failure = match self.attempt(&mut route, request, deadline, response).await {
                 Ok(sent) => {
                     route.keep();
                     return Ok((sent, past.applied(kind)));
@@ -319,17 +327,17 @@ impl Servers {
     /// One attempt at one server: connects and logs in where that is needed, then sends the request.
     async fn attempt(
         &self,
-        route: &Route<'_>,
+        route: &mut Route<'_>,
         request: &Request<'_>,
         deadline: Deadline,
         response: &mut dyn Slot,
     ) -> Result<Moment, Failure> {
-        let endpoint = route.endpoint();
-        let authorized = match self.ready(endpoint, deadline.began) {
+        let authorized = match self.ready(route.endpoint(), deadline.began) {
             Some(authorized) => authorized,
             // Boxed, since it happens once and would make every call larger.
             None => Box::pin(self.get_ready(route, request.options, deadline)).await?,
         };
+        let endpoint = route.endpoint();
         let mut sent = Moment::not_after(deadline.began);
         let mut left = false;
         let message = || {
@@ -369,10 +377,17 @@ impl Servers {
     /// Connects and logs in.
     async fn get_ready(
         &self,
-        route: &Route<'_>,
+        route: &mut Route<'_>,
         options: &CallOptions,
         deadline: Deadline,
     ) -> Result<Authorized, Failure> {
+        if route.is_unresolved() {
+            tokio::select! {
+                biased;
+                () = self.closed.cancelled() => return Err(Failure::closed(Applied::No)),
+                _ = timeout_at(deadline.end, self.resolve(route)) => {}
+            }
+        }
         let endpoint = route.endpoint();
         let whole = deadline.length();
         let limit = if route.is_single() {

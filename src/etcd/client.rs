@@ -7,24 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::cache::replica::Replicas;
 use super::config::{CallOptions, Config};
-use super::endpoint::{Common, Endpoint, Server};
-use super::endpoints::Endpoints;
+use super::endpoint::{Endpoint, Server};
 use super::error::{Code, Error, Result};
 use super::guard::Guard;
 use super::journal::Records;
 use super::leases::Keeper;
-use super::login::Login;
 use super::namespace::Namespace;
 use super::once::Once;
+use super::origins::Source;
 use super::servers::{Servers, identity};
 use super::session::Session;
-use super::stats::Stats;
 use super::transport::address::Address;
-use super::transport::tls::Tls;
+use super::upkeep;
 use super::watches::Hub;
 
 /// A handle on an etcd cluster, or on what lies under a prefix there.
@@ -58,6 +55,8 @@ pub struct ServerStatus {
     pub leader: bool,
     /// Is it the one that is asked first?
     pub current: bool,
+    /// Where its address is from.
+    pub source: Source,
 }
 
 /// What all handles share.
@@ -76,23 +75,16 @@ impl Client {
     pub fn new(mut config: Config) -> Self {
         let headers = config.options.headers.take();
         let is_encrypted = config.tls.is_some();
-        let tls = config.tls.map(|tls| Arc::new(Tls::new(tls)));
-        let identity = identity(config.name.as_deref(), headers.as_deref());
-        let closed = CancellationToken::new();
-        let stats = Arc::new(Stats::new(config.level, config.slow));
-        let common = Common {
-            tls,
-            identity: Arc::new(identity),
-            closed: closed.clone(),
-            stats: stats.clone(),
-        };
-        let servers = Arc::new(Servers {
-            endpoints: Arc::new(Endpoints::new(config.endpoints, common)),
-            login: Arc::new(Login::new(config.credentials)),
-            stats,
-            max_request: config.max_request,
-            min_version: config.min_version,
-            closed,
+        let headers = identity(config.name.as_deref(), headers.as_deref());
+        let servers = Arc::new(Servers::new(&mut config, headers));
+        let looked_after = Arc::downgrade(&servers);
+        servers.upkeep.starts_by(move || {
+            let servers = looked_after.upgrade();
+            tokio::spawn(async move {
+                if let Some(servers) = servers {
+                    upkeep::run(servers).await;
+                }
+            })
         });
         let (keeper, watches) = (Keeper::new(servers.clone()), Hub::new(servers.clone()));
         Self {
@@ -120,15 +112,21 @@ impl Client {
 
     /// Replaces the servers by those at these addresses, of which there is at least one. Those that stay keep their
     /// connections. Calls under way on others go on; watches and renewals move at once.
-    pub fn set_endpoints(&self, addresses: Vec<Address>) {
-        self.servers().endpoints.replace(addresses);
+    pub fn set_endpoints(&self, addresses: Vec<Address>) -> Result<()> {
+        self.servers().configure(addresses)
+    }
+
+    /// Asks the cluster for its members and uses the addresses that they give, before those of the program, where they
+    /// lead to this cluster. Those that the program gives stay in the list.
+    pub async fn sync(&self, options: &CallOptions) -> Result<()> {
+        self.servers().sync(options).await
     }
 
     /// What is known of each server, in their order. Asks none of them.
     pub fn endpoints(&self) -> Vec<ServerStatus> {
         let servers = self.servers();
         let list = servers.endpoints.list();
-        let status = |endpoint: &Arc<Endpoint>| {
+        let status = |(place, endpoint): (usize, &Arc<Endpoint>)| {
             let connection = endpoint.connection();
             let member_id = endpoint.member_id();
             ServerStatus {
@@ -140,9 +138,10 @@ impl Client {
                 version: endpoint.version(),
                 leader: member_id != 0 && servers.endpoints.leader() == member_id,
                 current: Arc::ptr_eq(endpoint, list.current()),
+                source: list.source(place),
             }
         };
-        list.all().iter().map(status).collect()
+        list.all().iter().enumerate().map(status).collect()
     }
 
     /// The server at an address, for [`CallOptions::endpoint`].

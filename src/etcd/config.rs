@@ -1,5 +1,6 @@
 //! What a client is made from, and what each call may choose for itself.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,12 +34,42 @@ pub struct Config {
     pub min_version: Option<Version>,
     /// The bytes that a request may have. Default: [`MAX_REQUEST`].
     pub max_request: usize,
+    /// Which server is asked first.
+    pub balance: Balance,
+    /// How often the cluster is asked for its members. Default: never.
+    pub sync: Option<Duration>,
+    /// Who is asked for names. Default: those whom the system names.
+    pub nameservers: Vec<SocketAddr>,
     /// What matters less is not told to those who read records.
     pub level: Level,
     /// How long a call may take that is not told of. Default: as long as it likes.
     pub slow: Option<Duration>,
     /// What all its keys have in front, and Lua does not see. Default: nothing.
     pub namespace: Bytes,
+}
+
+/// Which server is asked first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// The one that has responded last.
+    #[default]
+    Sticky,
+    /// The leader: a write elsewhere goes there by a detour.
+    Leader,
+    /// The one that responds in the shortest time.
+    Nearest,
+    /// As `Sticky`; reads that any member may answer go round.
+    Spread,
+}
+
+impl Balance {
+    /// Their names in Lua.
+    pub const NAMES: [(&str, Self); 4] = [
+        ("sticky", Self::Sticky),
+        ("leader", Self::Leader),
+        ("nearest", Self::Nearest),
+        ("spread", Self::Spread),
+    ];
 }
 
 impl Config {
@@ -53,6 +84,9 @@ impl Config {
             name: None,
             min_version: None,
             max_request: MAX_REQUEST,
+            balance: Balance::default(),
+            sync: None,
+            nameservers: Vec::new(),
             level: Level::default(),
             slow: None,
             namespace: Bytes::new(),

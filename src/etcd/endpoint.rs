@@ -19,12 +19,15 @@ use super::backoff;
 use super::cause::Cause;
 use super::failure::Failure;
 use super::journal::{Level, Record};
+use super::origins::Entry;
 use super::pb::ResponseHeader;
 use super::stats::{Stats, Traffic};
-use super::transport::address::Address;
+use super::transport::address::{Address, Service};
+use super::transport::connection::{Connection, Destination};
+use super::transport::dns::Dns;
+use super::transport::error::ConnectError;
 use super::transport::liveness::Pace;
 use super::transport::tls::Tls;
-use super::transport::{connection::Connection, error::ConnectError};
 
 /// A server that could not be reached so often in a row is gone, and its word about the cluster with it.
 const GONE: u32 = 10;
@@ -47,10 +50,11 @@ struct Refusal {
 pub(crate) struct Common {
     pub(crate) tls: Option<Arc<Tls>>,
     /// What every request says of the client.
-    pub(crate) identity: Arc<HeaderMap>,
+    pub(crate) headers: Arc<HeaderMap>,
     /// Ends their connections.
     pub(crate) closed: CancellationToken,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) dns: Arc<Dns>,
 }
 
 /// One of a client's servers, to be asked and no other.
@@ -76,6 +80,8 @@ pub(crate) struct Endpoint {
     /// How messages name it.
     pub(crate) name: Arc<str>,
     pub(crate) address: Address,
+    /// The name that its certificate must have, where that is not the host's.
+    identity: Option<Arc<str>>,
     common: Arc<Common>,
     /// Cancelled once it is none of the client's any longer.
     removed: CancellationToken,
@@ -107,11 +113,17 @@ struct Slot {
 }
 
 impl Endpoint {
-    pub(super) fn new(address: Address, common: &Arc<Common>) -> Self {
+    pub(super) fn new(entry: &Entry, common: &Arc<Common>) -> Self {
+        Self::at(entry.address.clone(), entry.identity.clone(), common)
+    }
+
+    /// One at this address.
+    pub(super) fn at(address: Address, identity: Option<Arc<str>>, common: &Arc<Common>) -> Self {
         let name = Arc::<str>::from(address.to_string());
         Self {
             name: name.clone(),
             address,
+            identity,
             common: common.clone(),
             removed: CancellationToken::new(),
             slot: Mutex::default(),
@@ -133,7 +145,7 @@ impl Endpoint {
         Self {
             traffic: self.traffic.clone(),
             streams_no_range: self.streams_no_range.clone(),
-            ..Self::new(self.address.clone(), &Arc::new(common))
+            ..Self::at(self.address.clone(), self.identity.clone(), &Arc::new(common))
         }
     }
 
@@ -197,6 +209,14 @@ impl Endpoint {
     /// How often in a row it could not be reached.
     pub(crate) fn failures(&self) -> u32 {
         self.slot().failures()
+    }
+
+    /// The service that is to be looked up before there is a server.
+    pub(crate) fn service(&self) -> Option<&Service> {
+        match &self.address {
+            Address::Srv(service) => Some(service),
+            Address::Tcp { .. } | Address::Unix(_) => None,
+        }
     }
 
     /// May it be asked to stream a range?
@@ -266,13 +286,17 @@ impl Endpoint {
     }
 
     fn open(&self, failures: u32, last: Option<SocketAddr>) -> Connecting {
-        let (address, common) = (self.address.clone(), self.common.clone());
+        let (address, identity, common) = (self.address.clone(), self.identity.clone(), self.common.clone());
         let (pace, traffic) = (self.pace.clone(), self.traffic.clone());
         let opening = async move {
-            let Common {
-                tls, identity, closed, ..
-            } = &*common;
-            let opening = Connection::open(&address, tls.as_deref(), last, &pace, &traffic, identity, closed);
+            let destination = Destination {
+                address: &address,
+                tls: common.tls.as_deref(),
+                identity: identity.as_deref(),
+                dns: &common.dns,
+                headers: &common.headers,
+            };
+            let opening = Connection::open(&destination, last, &pace, &traffic, &common.closed);
             let began = Instant::now();
             let opened = match timeout(ATTEMPT_LIMIT, opening).await {
                 Ok(Ok(connection)) => Ok(connection),

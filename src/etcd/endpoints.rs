@@ -1,19 +1,23 @@
 //! All servers of a client, in a list that can be replaced while calls are under way.
 //!
-//! In: addresses. Out: for each call a [`Route`], the order in which to ask the servers. Used on any thread.
+//! In: entries, those first that are preferred. Out: for each call a [`Route`], the order in which to ask the servers. Used on any thread.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cause::Cause;
 use super::endpoint::{Common, Endpoint};
 use super::failure::Failure;
+use super::origins::{Entry, Source};
 use super::pb::{ResponseHeader, StatusResponse};
 use super::random;
 use super::transport::address::Address;
+use super::transport::dns::Dns;
 
 /// All servers of a client. The one that answered last is asked first.
 pub(crate) struct Endpoints {
@@ -24,6 +28,10 @@ pub(crate) struct Endpoints {
     cluster_id: AtomicU64,
     /// The member that leads, as one has said last; 0 where none has.
     leader: AtomicU64,
+    /// One has failed: it is time to look which is to be asked first, and whether there are others.
+    failed: Arc<Notify>,
+    /// Counts the reads that go round.
+    turns: AtomicUsize,
     /// Whose servers these stand for, with connections of their own.
     whole: Option<Arc<Endpoints>>,
 }
@@ -31,6 +39,10 @@ pub(crate) struct Endpoints {
 /// The servers as they are for a while, at least one.
 pub(crate) struct List {
     endpoints: Vec<Arc<Endpoint>>,
+    /// What each was made from. Of those that stand for others there is nothing.
+    entries: Vec<Entry>,
+    /// So many at the beginning are preferred.
+    preferred: usize,
     /// The place of the one that is asked first.
     current: AtomicUsize,
     /// The list that it stands for, of the same length.
@@ -38,23 +50,36 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// What there is in `before` already stays as it is, also the one that is asked first. Else that is a random one,
-    /// so that many clients spread.
-    fn after(before: Option<&Self>, addresses: Vec<Address>, common: &Arc<Common>) -> Self {
-        let endpoint = |address: Address| {
-            let known = before.and_then(|before| before.find(&address));
-            known.unwrap_or_else(|| Arc::new(Endpoint::new(address, common)))
+    /// What there is in `before` already stays as it is, also the one that is asked first. Else that is a random one of
+    /// the preferred, so that many clients spread; or the first, where records say which.
+    fn after(before: Option<&Self>, entries: Vec<Entry>, common: &Arc<Common>) -> Self {
+        let endpoint = |entry: &Entry| {
+            let known = before.and_then(|before| before.made_from(entry));
+            known.unwrap_or_else(|| Arc::new(Endpoint::new(entry, common)))
         };
-        let endpoints: Vec<_> = addresses.into_iter().map(endpoint).collect();
+        let endpoints: Vec<_> = entries.iter().map(endpoint).collect();
         let current = before.and_then(|before| {
             let current = before.current();
             endpoints.iter().position(|endpoint| Arc::ptr_eq(endpoint, current))
         });
+        let preferred = entries.iter().take_while(|entry| entry.rank == entries[0].rank).count();
+        let first = || match entries[0].source {
+            Source::Srv => 0,
+            Source::Conf | Source::Member => random::below(preferred),
+        };
         Self {
-            current: AtomicUsize::new(current.unwrap_or_else(|| random::below(endpoints.len()))),
+            current: AtomicUsize::new(current.unwrap_or_else(first)),
             endpoints,
+            entries,
+            preferred,
             whole: None,
         }
+    }
+
+    fn made_from(&self, entry: &Entry) -> Option<Arc<Endpoint>> {
+        let is_same = |other: &Entry| other.address == entry.address && other.identity == entry.identity;
+        let place = self.entries.iter().position(is_same)?;
+        Some(self.endpoints[place].clone())
     }
 
     /// One that stands for `whole`, with endpoints of its own. What there is in `before` already stays as it is.
@@ -65,6 +90,8 @@ impl List {
         };
         Self {
             endpoints: whole.endpoints.iter().map(apart).collect(),
+            entries: Vec::new(),
+            preferred: whole.preferred,
             current: AtomicUsize::new(whole.place()),
             whole: Some(whole.clone()),
         }
@@ -74,6 +101,8 @@ impl List {
     fn of(endpoint: Arc<Endpoint>) -> Self {
         Self {
             endpoints: vec![endpoint],
+            entries: Vec::new(),
+            preferred: 1,
             current: AtomicUsize::new(0),
             whole: None,
         }
@@ -97,9 +126,31 @@ impl List {
         &self.endpoints[self.place()]
     }
 
+    /// Is one asked first that is not among the preferred?
+    pub(crate) fn is_second_best(&self) -> bool {
+        self.place() >= self.preferred
+    }
+
+    /// Those that are preferred.
+    pub(crate) fn preferred(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints[..self.preferred]
+    }
+
+    /// Later calls start with this one.
+    pub(crate) fn prefer(&self, endpoint: &Arc<Endpoint>) {
+        if let Some(place) = self.position(endpoint) {
+            self.current.store(place, Ordering::Relaxed);
+        }
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> &[Arc<Endpoint>] {
         &self.endpoints
+    }
+
+    /// Where the address of the one at this place is from.
+    pub(crate) fn source(&self, place: usize) -> Source {
+        self.entries.get(place).map_or(Source::Conf, |entry| entry.source)
     }
 
     /// Later calls do not start with the server at this place, if there is another.
@@ -113,14 +164,16 @@ impl List {
 }
 
 impl Endpoints {
-    /// `addresses` is not empty.
-    pub(crate) fn new(addresses: Vec<Address>, common: Common) -> Self {
+    /// `entries` are not empty.
+    pub(crate) fn new(entries: Vec<Entry>, common: Common) -> Self {
         let common = Arc::new(common);
         Self {
-            list: Mutex::new(Arc::new(List::after(None, addresses, &common))),
+            list: Mutex::new(Arc::new(List::after(None, entries, &common))),
             common,
             cluster_id: AtomicU64::new(0),
             leader: AtomicU64::new(0),
+            failed: Arc::default(),
+            turns: AtomicUsize::new(0),
             whole: None,
         }
     }
@@ -136,6 +189,8 @@ impl Endpoints {
             common,
             cluster_id: AtomicU64::new(self.cluster_id.load(Ordering::Relaxed)),
             leader: AtomicU64::new(0),
+            failed: self.failed.clone(),
+            turns: AtomicUsize::new(0),
             whole: Some(self.clone()),
         }
     }
@@ -157,12 +212,15 @@ impl Endpoints {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on the servers are those at these addresses, of which there is at least one. Those that are known keep
-    /// their connections; what is under way on others goes on, but for what would do so for ever.
-    pub(crate) fn replace(&self, addresses: Vec<Address>) {
+    /// From now on the servers are these, of which there is at least one. Those that are known keep their connections;
+    /// what is under way on others goes on, but for what would do so for ever. Says whether anything has changed.
+    pub(crate) fn replace(&self, entries: Vec<Entry>) -> bool {
         let (before, now) = {
             let mut list = self.slot();
-            let now = Arc::new(List::after(Some(&list), addresses, &self.common));
+            if list.entries == entries {
+                return false;
+            }
+            let now = Arc::new(List::after(Some(&list), entries, &self.common));
             (std::mem::replace(&mut *list, now.clone()), now)
         };
         for endpoint in &before.endpoints {
@@ -170,6 +228,35 @@ impl Endpoints {
                 endpoint.remove();
             }
         }
+        true
+    }
+
+    /// Are connections to them encrypted?
+    pub(crate) fn are_encrypted(&self) -> bool {
+        self.common.tls.is_some()
+    }
+
+    /// Who knows names.
+    pub(crate) fn dns(&self) -> &Dns {
+        &self.common.dns
+    }
+
+    /// Is no server known, but where to look for them?
+    pub(crate) fn are_unresolved(&self) -> bool {
+        self.list()
+            .endpoints
+            .iter()
+            .all(|endpoint| endpoint.service().is_some())
+    }
+
+    /// A server that may become one of them.
+    pub(crate) fn candidate(&self, address: &Address) -> Endpoint {
+        Endpoint::at(address.clone(), None, &self.common)
+    }
+
+    /// Waits until one has failed.
+    pub(crate) async fn failed(&self) {
+        self.failed.notified().await;
     }
 
     /// Lets go of all connections, for good. Each ends with the last call on it.
@@ -212,7 +299,10 @@ impl Endpoints {
         for endpoint in self.list().endpoints.iter().filter(is_it) {
             endpoint.is_of(&status.version);
         }
-        self.leader.store(status.leader, Ordering::Relaxed);
+        // A member that knows of none says nothing of others.
+        if status.leader != 0 {
+            self.leader.store(status.leader, Ordering::Relaxed);
+        }
     }
 
     /// The member that leads, as far as is known; 0 where it is not.
@@ -234,9 +324,25 @@ impl Endpoints {
             endpoints: self,
             at: list.place(),
             untried: list.endpoints.len() - 1,
+            has_moved: false,
             stays: only.is_some(),
+            is_quiet: only.is_some(),
             list,
         }
+    }
+
+    /// The same for a read that any member may answer: of the servers that are connected each one has its turn. What
+    /// becomes of it says nothing of where others should begin.
+    pub(crate) fn round(&self, now: Instant) -> Route<'_> {
+        let mut route = self.route(None);
+        let count = route.list.endpoints.len();
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let mut places = (0..count).map(|i| turn.wrapping_add(i) % count);
+        if let Some(at) = places.find(|at| route.list.endpoints[*at].connected(now).is_some()) {
+            route.at = at;
+            route.is_quiet = true;
+        }
+        route
     }
 
     /// The server at this address.
@@ -276,8 +382,12 @@ pub(crate) struct Route<'a> {
     list: Arc<List>,
     at: usize,
     untried: usize,
-    /// It goes to one server, and says nothing of where others should.
+    /// It did not begin with this one.
+    has_moved: bool,
+    /// It goes to one server.
     stays: bool,
+    /// It says nothing of where others should begin.
+    is_quiet: bool,
 }
 
 impl Route<'_> {
@@ -286,23 +396,29 @@ impl Route<'_> {
         &self.list.endpoints[self.at]
     }
 
-    /// The server answered: later calls start with it.
+    /// The server answered: later calls start with it, unless they did before.
     pub(crate) fn keep(&self) {
-        if !self.stays {
+        if !self.is_quiet && self.has_moved {
             self.list.current.store(self.at, Ordering::Relaxed);
         }
     }
 
     /// The server failed: later calls start with the next one, unless one of them has found a better by now.
     pub(crate) fn leave(&self) {
-        if !self.stays {
+        if !self.is_quiet {
             self.list.avoid(self.at);
         }
+        self.endpoints.failed.notify_one();
     }
 
     /// Counts all other servers as untried again.
     pub(crate) fn restart(&mut self) {
         self.untried = self.list.endpoints.len() - 1;
+    }
+
+    /// Is the server to ask now still to be looked up?
+    pub(crate) fn is_unresolved(&self) -> bool {
+        self.endpoint().service().is_some()
     }
 
     /// Does it lead to one server only?
@@ -325,13 +441,14 @@ impl Route<'_> {
             return true;
         }
         self.at = (self.at + 1) % self.list.endpoints.len();
+        self.has_moved = true;
         let untried = self.untried > 0;
         self.untried = self.untried.saturating_sub(1);
         untried
     }
 
     /// Turns to the servers that have taken the place of those that it knows, if there are such.
-    fn refresh(&mut self) -> bool {
+    pub(crate) fn refresh(&mut self) -> bool {
         let list = self.endpoints.list();
         if Arc::ptr_eq(&list, &self.list) {
             return false;

@@ -2,13 +2,16 @@
 //!
 //! From the top: the `client` is what a user holds, its methods are the services of etcd in `rpc`. A call makes its
 //! attempts in `call`; what watches and leases need beside calls, their streams, is in `watches` and `leases`, kept
-//! alive by `stream`. All of them use the `servers`: which of the `endpoints` is asked, the `login` for its token, and
-//! the connections of `transport`, with gRPC on them. What went wrong is a `cause`, comes back as a `failure`, and is told
+//! alive by `stream`, and the servers looked after by `upkeep`: where they are (`resolver`), which is asked first
+//! (`balancer`). All of them use the `servers`: which of the `endpoints` is asked, the `login` for its token, and the
+//! connections of `transport`, with gRPC on them. What went wrong is a `cause`, comes back as a `failure`, and is told
 //! as an `error`. Imports go down this list only.
 
 #![forbid(unsafe_code)]
 
+mod background;
 mod backoff;
+mod balancer;
 mod cache;
 mod call;
 mod cause;
@@ -32,12 +35,14 @@ mod login;
 mod metrics;
 mod namespace;
 mod once;
+mod origins;
 mod part;
 mod queue;
 pub(crate) mod random;
 mod readable;
 mod received;
 mod registration;
+mod resolver;
 mod rpc;
 mod servers;
 mod session;
@@ -46,6 +51,7 @@ mod stm;
 mod stream;
 mod transport;
 mod txn;
+mod upkeep;
 mod version;
 mod watches;
 
@@ -55,7 +61,7 @@ pub mod wire;
 
 pub use cache::{Cache, CacheRequest, CacheState, CacheStatus, Changed, Changes, Peek, Query};
 pub use client::{Client, ServerStatus};
-pub use config::{CallOptions, Config, MAX_REQUEST};
+pub use config::{Balance, CallOptions, Config, MAX_REQUEST};
 pub use contender::{ContendRequest, Contender, Mode, Resume, Under};
 pub use election::{Led, Observer};
 pub use endpoint::Server;
@@ -66,6 +72,7 @@ pub use journal::{Level, Record, Records};
 pub use leases::Renewals;
 pub use login::Credentials;
 pub use metrics::{Family, METRICS, Number, Sample, lua_samples, text};
+pub use origins::Source;
 pub use range::KeyRange;
 pub use readable::Readable;
 #[cfg(all(feature = "lua", debug_assertions))]

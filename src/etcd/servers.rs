@@ -1,25 +1,32 @@
 //! What every call and stream of a client needs: the servers, the way in, and the word that the client is closed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::Mutex as Turn;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::background::Background;
 use super::cause::Cause;
-use super::endpoint::Endpoint;
-use super::endpoints::Endpoints;
+use super::config::{Balance, Config};
+use super::endpoint::{Common, Endpoint};
+use super::endpoints::{Endpoints, Route};
 use super::error::{Applied, Code};
 use super::failure::Failure;
 use super::login::{Login, Token};
+use super::origins::Origins;
 use super::pb::{StatusRequest, StatusResponse};
 use super::stats::Stats;
 use super::transport::connection::Connection;
 use super::transport::deadline::Deadline;
+use super::transport::dns::Dns;
+use super::transport::error::ConnectError;
 use super::transport::grpc::{HalfClose, headers, pack, unary};
 use super::transport::http2::Metadata;
+use super::transport::tls::Tls;
 use super::version::Version;
 
 const STATUS: &str = "/etcdserverpb.Maintenance/Status";
@@ -43,6 +50,15 @@ const API: &str = "3.7";
 /// Shared by the client and its long-lived streams.
 pub(crate) struct Servers {
     pub(crate) endpoints: Arc<Endpoints>,
+    /// Where they come from. Held for the look only.
+    origins: Arc<Mutex<Origins>>,
+    /// Held by who asks for the members.
+    pub(crate) syncing: Arc<Turn<()>>,
+    /// How often the members are asked for.
+    pub(crate) sync: Option<Duration>,
+    pub(crate) balance: Balance,
+    /// The task that looks after all that.
+    pub(crate) upkeep: Arc<Background>,
     pub(crate) login: Arc<Login>,
     pub(crate) stats: Arc<Stats>,
     /// The oldest version that a server may have.
@@ -77,12 +93,63 @@ pub(crate) fn identity(name: Option<&str>, added: Option<&HeaderMap>) -> HeaderM
 }
 
 impl Servers {
+    /// Those of a client that is made so, with what its requests say.
+    pub(crate) fn new(config: &mut Config, headers: HeaderMap) -> Self {
+        let closed = CancellationToken::new();
+        let stats = Arc::new(Stats::new(config.level, config.slow));
+        let origins = Origins::new(std::mem::take(&mut config.endpoints));
+        let common = Common {
+            tls: config.tls.take().map(|tls| Arc::new(Tls::new(tls))),
+            headers: Arc::new(headers),
+            closed: closed.clone(),
+            stats: stats.clone(),
+            dns: Arc::new(Dns::new(std::mem::take(&mut config.nameservers))),
+        };
+        Self {
+            endpoints: Arc::new(Endpoints::new(origins.entries(), common)),
+            origins: Arc::new(Mutex::new(origins)),
+            syncing: Arc::default(),
+            sync: config.sync,
+            balance: config.balance,
+            upkeep: Arc::default(),
+            login: Arc::new(Login::new(config.credentials.take())),
+            stats,
+            max_request: config.max_request,
+            min_version: config.min_version,
+            closed,
+        }
+    }
+
+    /// Where the endpoints come from.
+    pub(crate) fn origins(&self) -> MutexGuard<'_, Origins> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is there anything to look after?
+    fn needs_upkeep(&self) -> bool {
+        self.balance != Balance::Sticky || self.sync.is_some() || self.origins().has_services()
+    }
+
+    /// Has the servers looked up that a route is to lead to, if that is still to be done, and waits for it. What fails is
+    /// told to who connects.
+    pub(crate) async fn resolve(&self, route: &mut Route<'_>) {
+        if route.is_unresolved() {
+            self.upkeep.look().await;
+            route.refresh();
+        }
+    }
+
     /// The same servers, with connections of their own: what brings much keeps nobody else waiting. The connections end
     /// when this is dropped, its calls with its `closed` as well.
     pub(crate) fn apart(&self) -> Self {
         let closed = self.closed.child_token();
         Self {
             endpoints: Arc::new(self.endpoints.apart(&closed)),
+            origins: self.origins.clone(),
+            syncing: self.syncing.clone(),
+            sync: self.sync,
+            balance: self.balance,
+            upkeep: self.upkeep.clone(),
             login: self.login.clone(),
             stats: self.stats.clone(),
             min_version: self.min_version,
@@ -107,6 +174,13 @@ impl Servers {
         limit: Duration,
         patience: Option<Instant>,
     ) -> Result<Authorized, Failure> {
+        if self.needs_upkeep() {
+            self.upkeep.run();
+        }
+        if let Some(service) = endpoint.service() {
+            let reason = ConnectError::Socket(self.origins().reason(service));
+            return Err(Failure::new(&endpoint.name, &Cause::Unreachable(reason)));
+        }
         let connection = timeout(limit, endpoint.connect(patience))
             .await
             .map_err(|_| Failure::new(&endpoint.name, &Cause::ConnectTimeout(limit)))?

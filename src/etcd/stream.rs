@@ -85,6 +85,7 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
         // The failure of a server that may yet answer.
         let mut hope = None;
         loop {
+            servers.resolve(&mut route).await;
             let mut answered = false;
             let began = Instant::now();
             let Err(mut failure) = stream.session(route.endpoint(), &mut answered).await else {

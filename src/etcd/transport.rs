@@ -8,6 +8,7 @@ pub(crate) mod address;
 pub(crate) mod connection;
 pub(crate) mod deadline;
 mod dial;
+pub(super) mod dns;
 pub(crate) mod error;
 pub(crate) mod gate;
 pub(crate) mod grpc;

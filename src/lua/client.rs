@@ -140,6 +140,7 @@ impl LuaUserData for NativeClient {
             call::submit::<endpoints::CheckHealth>,
         );
         add(methods, endpoints::SET, endpoints::set);
+        add(methods, endpoints::Sync::NAME, call::submit::<endpoints::Sync>);
         add(methods, maintenance::Disarm::NAME, call::submit::<maintenance::Disarm>);
         add(
             methods,

@@ -1,5 +1,8 @@
 //! `etcd.newclient(conf)`: reads the configuration.
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
 use mlua::prelude::*;
 
 use super::failure::Invalid;
@@ -7,10 +10,16 @@ use super::fields::Fields;
 use super::options;
 use super::text::excerpt;
 use super::value::Value;
-use crate::etcd::{Address, CallOptions, Config, Credentials, Level, MAX_REQUEST, Pem, TlsConfig, Unusable, Version};
+use crate::etcd::{
+    Address, Balance, CallOptions, Config, Credentials, Level, MAX_REQUEST, Pem, TlsConfig, Unusable, Version,
+};
 
 /// Of host names, and of a program.
 const LONGEST_NAME: usize = 255;
+
+const SHORTEST_SYNC: Duration = Duration::from_secs(1);
+
+const DNS_PORT: u16 = 53;
 
 /// The configuration in `conf`, or what is wrong with it.
 pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
@@ -23,6 +32,9 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
     let name = name(&mut fields)?;
     let max_request = max_request(&mut fields)?;
     let min_version = min_version(&mut fields)?;
+    let balance = balance(&mut fields)?;
+    let sync = sync(&mut fields)?;
+    let nameservers = nameservers(&mut fields)?;
     let level = level(&mut fields)?;
     let slow = fields.seconds("slow")?;
     let namespace = fields.optional_bytes("namespace")?.unwrap_or_default();
@@ -42,6 +54,9 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
         name,
         max_request,
         min_version,
+        balance,
+        sync,
+        nameservers,
         level,
         slow,
         namespace,
@@ -70,6 +85,44 @@ fn level(conf: &mut Fields<'_>) -> Result<Level, Invalid> {
     level
         .map(|(_, level)| level)
         .ok_or_else(|| conf.field("level", &wrong()))
+}
+
+/// Reads `balance`: which server is asked first.
+fn balance(conf: &mut Fields<'_>) -> Result<Balance, Invalid> {
+    let Some(name) = conf.optional_text("balance")? else {
+        return Ok(Balance::default());
+    };
+    let balance = Balance::NAMES.into_iter().find(|(known, _)| *known == name);
+    let wrong = || {
+        let names = Balance::NAMES.map(|(known, _)| format!("\"{known}\""));
+        format!("must be one of {}, got '{}'", names.join(", "), excerpt(&name))
+    };
+    balance
+        .map(|(_, balance)| balance)
+        .ok_or_else(|| conf.field("balance", &wrong()))
+}
+
+/// Reads `sync`: how often the cluster is asked for its members.
+fn sync(conf: &mut Fields<'_>) -> Result<Option<Duration>, Invalid> {
+    match conf.seconds("sync")? {
+        Some(interval) if interval < SHORTEST_SYNC => Err(conf.field("sync", "must be at least 1 second")),
+        interval => Ok(interval),
+    }
+}
+
+/// Reads `nameservers`: who is asked for names.
+fn nameservers(conf: &mut Fields<'_>) -> Result<Vec<SocketAddr>, Invalid> {
+    let texts = conf.texts("nameservers")?;
+    let parsed = texts.iter().enumerate().map(|(i, text)| {
+        let address = text
+            .parse()
+            .or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS_PORT)));
+        address.map_err(|_| {
+            let problem = format!("must be an IP address, or one with a port, got '{}'", excerpt(text));
+            conf.field(&format!("nameservers[{}]", i + 1), &problem)
+        })
+    });
+    parsed.collect()
 }
 
 /// Reads `min_version`: `3.5`, or `3.5.1`.

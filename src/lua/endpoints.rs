@@ -10,7 +10,7 @@ use super::failure::{self, Invalid};
 use super::fields::Fields;
 use super::table::{Encode, Table, build};
 use super::value::{Field, Value};
-use crate::etcd::{self, Address, CallOptions, Client, EndpointHealth, Error, Health, ServerStatus};
+use crate::etcd::{self, Address, CallOptions, Client, EndpointHealth, Health, ServerStatus};
 
 /// How long `health` waits for a server at the most, where nothing else is said.
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
@@ -23,9 +23,35 @@ const REQUIRED: &[&str] = &[NAME];
 
 /// `client:endpoints()`
 pub(super) fn list(lua: &Lua, client: &Client) -> LuaResult<LuaMultiValue> {
-    let statuses = client.endpoints().into_iter().map(|status| build(lua, &status));
-    let statuses = statuses.collect::<LuaResult<Vec<_>>>()?;
-    lua.create_sequence_from(statuses)?.into_lua_multi(lua)
+    table(lua, &client.endpoints())?.into_lua_multi(lua)
+}
+
+fn table(lua: &Lua, statuses: &[ServerStatus]) -> LuaResult<LuaTable> {
+    let statuses = statuses.iter().map(|status| build(lua, status));
+    lua.create_sequence_from(statuses.collect::<LuaResult<Vec<_>>>()?)
+}
+
+/// `client:sync(req)`
+pub(super) struct Sync;
+
+impl Call for Sync {
+    const NAME: &'static str = "sync";
+    const BARE: bool = true;
+    type Request = ();
+    type Response = Vec<ServerStatus>;
+
+    fn writes((): &()) -> bool {
+        false
+    }
+
+    async fn run(client: Client, (): (), options: CallOptions) -> etcd::Result<Vec<ServerStatus>> {
+        client.sync(&options).await?;
+        Ok(client.endpoints())
+    }
+
+    fn encode(lua: &Lua, statuses: Vec<ServerStatus>) -> LuaResult<LuaValue> {
+        table(lua, &statuses)?.into_lua(lua)
+    }
 }
 
 // SAFETY: it owns nothing that `encode` makes.
@@ -44,17 +70,17 @@ unsafe impl Encode for ServerStatus {
         }
         table.flag(c"leader", self.leader);
         table.flag(c"current", self.current);
+        table.text(c"source", self.source.name());
     }
 }
 
 /// `client:setendpoints(endpoints)`
 pub(super) fn set(lua: &Lua, client: &Client, endpoints: LuaValue, more: &LuaValue) -> LuaResult<LuaMultiValue> {
     match decode(lua, client, endpoints, more) {
-        Ok(_) if client.is_closed() => failure::push(lua, SET, &Error::closed()),
-        Ok(addresses) => {
-            client.set_endpoints(addresses);
-            true.into_lua_multi(lua)
-        }
+        Ok(addresses) => match client.set_endpoints(addresses) {
+            Ok(()) => true.into_lua_multi(lua),
+            Err(error) => failure::push(lua, SET, &error),
+        },
         Err(invalid) => failure::invalid(lua, &invalid),
     }
 }

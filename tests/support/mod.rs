@@ -7,6 +7,7 @@
 
 mod call;
 pub(crate) mod clock;
+pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod line;
 mod server;

@@ -12,3 +12,4 @@ mod alpn;
 mod handshake;
 mod rotation;
 mod server;
+mod srv;

@@ -23,13 +23,14 @@ pub(crate) const PATIENT: CallOptions = CallOptions {
     ..ONCE
 };
 
-/// A folder with `NAME.pem` and `NAME.key`, each signed by itself, for the names `one` and `other`.
+/// A folder with `NAME.pem` and `NAME.key`, each signed by itself, for the names `one`, `other` and `leaf`, of which the
+/// last is no authority.
 pub(crate) fn certificates() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("certificates");
         std::fs::create_dir_all(&folder).unwrap();
-        for name in ["one", "other"] {
+        for (name, authority) in [("one", "TRUE"), ("other", "TRUE"), ("leaf", "FALSE")] {
             let made = Command::new("openssl")
                 .current_dir(&folder)
                 .args([
@@ -44,6 +45,7 @@ pub(crate) fn certificates() -> &'static Path {
                     "2",
                 ])
                 .args(["-subj", "/CN=one", "-addext", "subjectAltName=IP:127.0.0.1"])
+                .args(["-addext", &format!("basicConstraints=critical,CA:{authority}")])
                 .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")])
                 .output();
             assert!(made.unwrap().status.success());
@@ -54,7 +56,16 @@ pub(crate) fn certificates() -> &'static Path {
 
 /// The servers' side of TLS.
 pub(crate) fn acceptor(versions: &[&'static SupportedProtocolVersion], protocols: &[&[u8]]) -> TlsAcceptor {
-    let file = |name| certificates().join(name);
+    acceptor_of("one", versions, protocols)
+}
+
+/// The same with this certificate.
+pub(crate) fn acceptor_of(
+    certificate: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&[u8]],
+) -> TlsAcceptor {
+    let file = |kind| certificates().join(format!("{certificate}.{kind}"));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
@@ -62,8 +73,8 @@ pub(crate) fn acceptor(versions: &[&'static SupportedProtocolVersion], protocols
     let mut config = builder
         .with_no_client_auth()
         .with_single_cert(
-            vec![CertificateDer::from_pem_file(file("one.pem")).unwrap()],
-            PrivateKeyDer::from_pem_file(file("one.key")).unwrap(),
+            vec![CertificateDer::from_pem_file(file("pem")).unwrap()],
+            PrivateKeyDer::from_pem_file(file("key")).unwrap(),
         )
         .unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();

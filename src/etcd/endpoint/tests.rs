@@ -11,7 +11,7 @@ use super::*;
 async fn listen() -> (Endpoint, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-    (Endpoint::new(address, &Arc::default()), listener)
+    (Endpoint::at(address, None, &Arc::default()), listener)
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

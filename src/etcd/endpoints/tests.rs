@@ -11,15 +11,24 @@ fn address(port: u16) -> Address {
     }
 }
 
+fn entry(port: u16) -> Entry {
+    Entry {
+        address: address(port),
+        source: Source::Conf,
+        rank: 0,
+        identity: None,
+    }
+}
+
 fn endpoints(count: u16) -> Endpoints {
-    Endpoints::new((1..=count).map(address).collect(), Common::default())
+    Endpoints::new((1..=count).map(entry).collect(), Common::default())
 }
 
 /// The ports of those that the route leads to.
 fn ports(route: &mut Route<'_>) -> Vec<u16> {
     let port = |route: &Route<'_>| match route.endpoint().address {
         Address::Tcp { port, .. } => port,
-        Address::Unix(_) => 0,
+        Address::Unix(_) | Address::Srv(_) => 0,
     };
     let mut ports = vec![port(route)];
     while route.advance() {
@@ -69,7 +78,8 @@ fn a_call_under_way_goes_on_to_the_servers_that_took_the_place_of_others() {
     let endpoints = endpoints(2);
     let mut route = endpoints.route(None);
     route.advance();
-    endpoints.replace([3, 4, 5].map(address).into());
+    assert!(endpoints.replace([3, 4, 5].map(entry).into()));
+    assert!(!endpoints.replace([3, 4, 5].map(entry).into()));
     assert!(route.advance());
     assert_eq!(ports(&mut route), [3, 4, 5]);
 }
@@ -78,7 +88,11 @@ fn a_call_under_way_goes_on_to_the_servers_that_took_the_place_of_others() {
 fn a_server_that_stays_is_the_same_and_is_still_asked_first() {
     let endpoints = endpoints(3);
     let before = endpoints.list();
-    endpoints.replace(vec![address(9), before.current().address.clone(), address(8)]);
+    let stays = Entry {
+        address: before.current().address.clone(),
+        ..entry(0)
+    };
+    endpoints.replace(vec![entry(9), stays, entry(8)]);
     let now = endpoints.list();
     assert!(Arc::ptr_eq(before.current(), now.current()));
     assert_eq!(now.all().len(), 3);
@@ -88,7 +102,7 @@ fn a_server_that_stays_is_the_same_and_is_still_asked_first() {
 fn a_call_to_a_server_that_was_removed_asks_no_other() {
     let endpoints = endpoints(2);
     let one = endpoints.find(&address(2)).unwrap();
-    endpoints.replace(vec![address(3)]);
+    endpoints.replace(vec![entry(3)]);
     assert_eq!(ports(&mut endpoints.route(Some(&one))), [2]);
 }
 
@@ -100,7 +114,7 @@ fn those_with_connections_of_their_own_follow_the_others() {
     let mut route = own.route(None);
     assert_eq!(ports(&mut route), [1, 2]);
     assert_ne!(before.current().address, address(3));
-    whole.replace(vec![address(2), address(3)]);
+    whole.replace(vec![entry(2), entry(3)]);
     assert_eq!(ports(&mut own.route(None)), [2, 3]);
     assert!(Arc::ptr_eq(
         &own.find(&address(2)).unwrap(),
@@ -117,11 +131,40 @@ fn those_with_connections_of_their_own_follow_the_others() {
     ));
 }
 
+#[test]
+fn a_call_begins_at_one_that_is_preferred() {
+    let ranked = |port, rank| Entry { rank, ..entry(port) };
+    for _ in 0..20 {
+        let endpoints = Endpoints::new(vec![ranked(1, 0), ranked(2, 0), ranked(3, 1)], Common::default());
+        let list = endpoints.list();
+        assert!(!list.is_second_best());
+        assert_eq!(list.preferred().len(), 2);
+        list.prefer(&list.all()[2]);
+        assert!(list.is_second_best());
+        assert!(Arc::ptr_eq(endpoints.route(None).endpoint(), &list.all()[2]));
+    }
+}
+
+#[test]
+fn a_call_that_began_elsewhere_and_succeeds_there_moves_no_others() {
+    let endpoints = endpoints(3);
+    let route = endpoints.route(None);
+    let list = endpoints.list();
+    let other = list
+        .all()
+        .iter()
+        .find(|other| !Arc::ptr_eq(other, route.endpoint()))
+        .unwrap();
+    list.prefer(other);
+    route.keep();
+    assert!(Arc::ptr_eq(list.current(), other));
+}
+
 #[tokio::test]
 async fn a_server_that_was_removed_says_so() {
     let endpoints = endpoints(2);
     let [first, second] = [1, 2].map(|port| endpoints.find(&address(port)).unwrap());
-    endpoints.replace(vec![address(2)]);
+    endpoints.replace(vec![entry(2)]);
     first.removed().await;
     assert!(second.removed().now_or_never().is_none());
 }

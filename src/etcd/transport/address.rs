@@ -1,5 +1,5 @@
 //! Where a server listens, as a person writes it: `host:port`, `http://host:port`, `https://…`, `[::1]:2379`,
-//! `unix:///path`.
+//! `unix:///path`; or `srv://domain`, where DNS knows that.
 //!
 //! In: the text from the configuration. Out: an [`Address`], or the reason why the text is none.
 
@@ -20,19 +20,55 @@ pub enum Address {
     },
     /// The path of a Unix domain socket.
     Unix(PathBuf),
+    /// Wherever DNS says that the service is served.
+    Srv(Service),
+}
+
+/// The servers of a cluster, as SRV records name them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// In whose domain they are.
+    pub domain: String,
+    /// Which of several clusters there.
+    pub cluster: Option<String>,
+}
+
+impl Service {
+    /// The name of the records, of servers that are encrypted or of such that are not.
+    pub(crate) fn record(&self, is_encrypted: bool) -> String {
+        let ssl = if is_encrypted { "-ssl" } else { "" };
+        let cluster = self
+            .cluster
+            .as_ref()
+            .map_or_else(String::new, |cluster| format!("-{cluster}"));
+        format!("_etcd-client{ssl}{cluster}._tcp.{}", self.domain)
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "srv://{}", self.domain)?;
+        match &self.cluster {
+            Some(cluster) => write!(f, "/{cluster}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Address {
     /// Does the address `text` say that the connection is encrypted? `None` where it leaves that open.
     pub fn encryption(text: &str) -> Option<bool> {
-        split(text).0.map(|scheme| scheme == "https")
+        match split(text).0?.as_str() {
+            "srv" => None,
+            scheme => Some(scheme == "https"),
+        }
     }
 
     /// What stands in the `:authority` of each request.
     pub(crate) fn authority(&self) -> String {
         match self {
             Self::Tcp { .. } => self.to_string(),
-            Self::Unix(_) => "localhost".to_owned(),
+            Self::Unix(_) | Self::Srv(_) => "localhost".to_owned(),
         }
     }
 }
@@ -44,6 +80,7 @@ impl fmt::Display for Address {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Srv(service) => service.fmt(f),
         }
     }
 }
@@ -64,7 +101,8 @@ impl FromStr for Address {
             None | Some("http" | "https") => tcp(rest),
             Some("unix") if is_absolute(rest) => Ok(Self::Unix(PathBuf::from(rest))),
             Some("unix") => Err("a unix address needs an absolute path".to_owned()),
-            Some(_) => Err("its scheme is none of http, https and unix".to_owned()),
+            Some("srv") => srv(rest),
+            Some(_) => Err("its scheme is none of http, https, unix and srv".to_owned()),
         }
     }
 }
@@ -113,6 +151,23 @@ fn tcp(text: &str) -> Result<Address, String> {
     }
 }
 
+/// A domain and, behind a slash, the name of a cluster in it.
+fn srv(text: &str) -> Result<Address, String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let (domain, cluster) = match text.split_once('/') {
+        Some((domain, cluster)) => (domain, Some(cluster)),
+        None => (text, None),
+    };
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    if domain.is_empty() || !is_name(domain) || !cluster.is_none_or(|name| !name.is_empty() && is_name(name)) {
+        return Err("expected srv://domain or srv://domain/cluster".to_owned());
+    }
+    Ok(Address::Srv(Service {
+        domain: domain.to_ascii_lowercase(),
+        cluster: cluster.map(str::to_ascii_lowercase),
+    }))
+}
+
 /// A path that starts at the root and that the system can take.
 fn is_absolute(path: &str) -> bool {
     path.starts_with('/') && path.len() > 1 && !path.contains('\0')
@@ -149,6 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn a_service_has_the_records_that_etcd_gives_it() {
+        for (text, encrypted, record) in [
+            ("srv://Example.com", false, "_etcd-client._tcp.example.com"),
+            ("srv://example.com./", true, "_etcd-client-ssl._tcp.example.com"),
+            ("srv://example.com/Blue", false, "_etcd-client-blue._tcp.example.com"),
+            ("srv://example.com/blue", true, "_etcd-client-ssl-blue._tcp.example.com"),
+        ] {
+            let Ok(Address::Srv(service)) = text.parse() else {
+                panic!("{text}")
+            };
+            assert_eq!(service.record(encrypted), record);
+        }
+    }
+
+    #[test]
     fn spellings_of_one_address_are_the_same() {
         for text in [
             "HTTP://Host:1",
@@ -173,6 +243,7 @@ mod tests {
             ("Http://h:1", Some(false)),
             ("unix:///s", Some(false)),
             ("h:1", None),
+            ("srv://h", None),
         ] {
             assert_eq!(Address::encryption(text), encrypted, "{text}");
         }
@@ -180,7 +251,13 @@ mod tests {
 
     #[test]
     fn an_address_is_shown_as_it_is_written() {
-        for text in ["127.0.0.1:2379", "[::1]:2379", "unix:///run/etcd.sock"] {
+        for text in [
+            "127.0.0.1:2379",
+            "[::1]:2379",
+            "unix:///run/etcd.sock",
+            "srv://example.com",
+            "srv://example.com/blue",
+        ] {
             assert_eq!(text.parse::<Address>().map(|a| a.to_string()), Ok(text.to_owned()));
         }
     }
@@ -211,7 +288,16 @@ mod tests {
             ("a:1,b:2", "a second address has no place in it"),
             ("http://localhost/", "the port is missing"),
             ("unix:///a\0b", "a unix address needs an absolute path"),
-            ("ftp://localhost:2379", "its scheme is none of http, https and unix"),
+            (
+                "ftp://localhost:2379",
+                "its scheme is none of http, https, unix and srv",
+            ),
+            ("srv://", "expected srv://domain or srv://domain/cluster"),
+            (
+                "srv://example.com:2379",
+                "expected srv://domain or srv://domain/cluster",
+            ),
+            ("srv://example.com/a/b", "expected srv://domain or srv://domain/cluster"),
             ("unix://relative", "a unix address needs an absolute path"),
             (
                 "root:secret@localhost:2379",

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::deadline::Deadline;
 use super::dial::{lookup, race};
+use super::dns::Dns;
 use super::error::ConnectError;
 use super::gate::Purpose;
 use super::http2::{Broken, Constant, Line, Metadata, Shared, Stream};
@@ -49,6 +50,19 @@ impl Drop for Parts {
     }
 }
 
+/// Where a connection leads.
+pub(crate) struct Destination<'a> {
+    pub(crate) address: &'a Address,
+    /// It is encrypted, so.
+    pub(crate) tls: Option<&'a Tls>,
+    /// The name that the server's certificate must have, where that is not the host's.
+    pub(crate) identity: Option<&'a str>,
+    /// Who knows hosts.
+    pub(crate) dns: &'a Dns,
+    /// What each request says of who asks.
+    pub(crate) headers: &'a HeaderMap,
+}
+
 /// A request under way.
 pub(crate) struct Exchange {
     /// What follows its head, and its response.
@@ -58,35 +72,33 @@ pub(crate) struct Exchange {
 }
 
 impl Connection {
-    /// Connects to `address`, with TLS where `tls` is given. Of several addresses of a host the one behind `last` is
-    /// tried first, and the first that is ready to take requests wins. Each request says who asks by the fields of
-    /// `identity`. Bounded by the caller's deadline only. All that is under way on it ends once it is `closed`.
+    /// Connects. Of several addresses of a host the one behind `last` is tried first, and the first that is ready to take
+    /// requests wins. Bounded by the caller's deadline only. All that is under way on it ends once it is `closed`.
     pub(crate) async fn open(
-        address: &Address,
-        tls: Option<&Tls>,
+        to: &Destination<'_>,
         last: Option<SocketAddr>,
         pace: &Pace,
         traffic: &Arc<Traffic>,
-        identity: &HeaderMap,
         closed: &CancellationToken,
     ) -> Result<Self, ConnectError> {
         let constant = Constant {
-            scheme: if tls.is_some() { "https" } else { "http" },
-            authority: address.authority(),
-            fields: identity.clone(),
+            scheme: if to.tls.is_some() { "https" } else { "http" },
+            authority: to.address.authority(),
+            fields: to.headers.clone(),
         };
         let state = || Arc::new(State::new(pace.clone(), traffic.clone()));
-        let (http2, state, peer) = match address {
+        let (http2, state, peer) = match to.address {
             Address::Tcp { host, port } => {
-                let addresses = lookup(host, *port, last).await?;
+                let addresses = lookup(to.dns, host, *port, last).await?;
+                let name = to.identity.unwrap_or(host);
                 let connect = |peer: SocketAddr| {
                     let (constant, state) = (constant.clone(), state());
                     async move {
                         let socket = TcpStream::connect(peer).await?;
                         socket.set_nodelay(true)?;
-                        let http2 = match tls {
+                        let http2 = match to.tls {
                             None => handshake(socket, constant, &state, closed).await?,
-                            Some(tls) => handshake(tls.connect(host, socket).await?, constant, &state, closed).await?,
+                            Some(tls) => handshake(tls.connect(name, socket).await?, constant, &state, closed).await?,
                         };
                         Ok((http2, state, Some(peer)))
                     }
@@ -98,6 +110,7 @@ impl Connection {
                 let socket = UnixStream::connect(path).await?;
                 (handshake(socket, constant, &state, closed).await?, state, None)
             }
+            Address::Srv(_) => return Err(ConnectError::Socket("not looked up yet".into())),
         };
         Ok(Self(Arc::new(Parts { http2, peer, state })))
     }

@@ -12,6 +12,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, sleep_until};
 
+use super::dns::Dns;
 use super::error::ConnectError;
 
 /// By so much an address is tried before the next, as RFC 8305 has it.
@@ -22,8 +23,11 @@ const HEAD_START: Duration = Duration::from_millis(250);
 const ROUND: Duration = Duration::from_secs(5);
 
 /// The addresses of a host, those behind `last` first: that one has failed.
-pub(super) async fn lookup(host: &str, port: u16, last: Option<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
-    let mut addresses: Vec<_> = lookup_host((host, port)).await?.collect();
+pub(super) async fn lookup(dns: &Dns, host: &str, port: u16, last: Option<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses: Vec<_> = match dns.knows_hosts() {
+        true => dns.host(host, port).await?,
+        false => lookup_host((host, port)).await?.collect(),
+    };
     rotate(&mut addresses, last);
     Ok(addresses)
 }

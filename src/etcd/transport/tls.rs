@@ -63,13 +63,13 @@ impl Tls {
         Self(config)
     }
 
-    /// Shakes hands with the server at `host`.
-    pub(crate) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<Encrypted> {
+    /// Shakes hands with a server that must be called so, if the user says nothing else.
+    pub(crate) async fn connect(&self, name: &str, socket: TcpStream) -> io::Result<Encrypted> {
         // Files are read, which may take a while, and the one thread of the runtime has leases to renew.
         let config = self.0.clone();
         let config = tokio::task::spawn_blocking(move || config.client_config()).await?;
         let config = config.map_err(io::Error::other)?;
-        let name = self.0.server_name.as_deref().unwrap_or(host);
+        let name = self.0.server_name.as_deref().unwrap_or(name);
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let connected = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
         connected.map(Encrypted).map_err(problem::passing)

@@ -49,11 +49,10 @@ function etcd.fromenv()
 		return value ~= "" and value or nil
 	end
 	local conf = { endpoints = {} }
-	for endpoint in (variable "ENDPOINTS" or "127.0.0.1:2379"):gmatch "[^,%s]+" do
+	local domain, cluster = variable "DISCOVERY_SRV", variable "DISCOVERY_SRV_NAME"
+	local service = domain and "srv://" .. domain .. (cluster and "/" .. cluster or "")
+	for endpoint in (service or variable "ENDPOINTS" or "127.0.0.1:2379"):gmatch "[^,%s]+" do
 		conf.endpoints[#conf.endpoints + 1] = endpoint
-	end
-	if variable "DISCOVERY_SRV" then
-		error("fromenv: ETCDCTL_DISCOVERY_SRV is not supported: list the servers in ETCDCTL_ENDPOINTS", 2)
 	end
 	conf.user, conf.password = variable "USER", variable "PASSWORD"
 	local user, password = (conf.user or ""):match "^([^:]*):(.*)$"

@@ -208,6 +208,8 @@ impl Fetch {
         let mut route = servers.endpoints.route(self.options.only());
         let (mut retries, mut repairs, mut hope) = (0, 0, false);
         loop {
+            // Its deadline is that of the attempt, as is that of a connection.
+            let _ = timeout(self.options.timeout, servers.resolve(&mut route)).await;
             let failure = match self.attempt(route.endpoint()).await {
                 Ok(complete) => return Ok(complete),
                 Err(failure) => failure,
