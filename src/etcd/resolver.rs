@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::journal::{Level, Record};
 use super::origins::lifetime;
 use super::pb::{Member, MemberListRequest, MemberListResponse};
-use super::servers::Servers;
+use super::servers::{Authorized, Servers};
 use super::stats::Method;
 use super::transport::address::{Address, Service};
 use super::transport::deadline::Deadline;
@@ -135,20 +135,25 @@ impl Servers {
         }
     }
 
-    /// The cluster that a server belongs to.
+    /// The cluster that a server belongs to. Nobody logs in at one that is of another: it is asked without that first, which
+    /// is enough where users are not asked for, and in etcd before 3.5.29.
     async fn ask_cluster(&self, endpoint: &Endpoint) -> std::result::Result<u64, Failure> {
-        let authorized = self.connect_and_login(endpoint, CONNECT_LIMIT, None).await?;
-        let connection = &authorized.connection;
-        let deadline = Deadline::within(connection.patience(CONNECT_LIMIT));
-        let request = || {
-            (
-                authorized.metadata(false, None),
-                pack(&MemberListRequest { linearizable: false }),
-            )
+        let unreachable = |cause: Cause| Failure::new(&endpoint.name, &cause);
+        let connection = timeout(CONNECT_LIMIT, endpoint.connect(None)).await;
+        let connection = connection.map_err(|_| unreachable(Cause::ConnectTimeout(CONNECT_LIMIT)))?;
+        let connection = connection.map_err(|error| unreachable(Cause::Unreachable(error)))?;
+        let stranger = Authorized {
+            connection,
+            token: None,
         };
-        let answer = unary::<MemberListResponse>(connection, MEMBERS.path, HalfClose::Request, deadline, request);
-        let answer = answer.await.map_err(|cause| Failure::new(&endpoint.name, &cause))?;
-        Ok(answer.header.unwrap_or_default().cluster_id)
+        match cluster(&stranger).await {
+            Err(Cause::Status(..)) => {
+                let authorized = self.connect_and_login(endpoint, CONNECT_LIMIT, None).await?;
+                cluster(&authorized).await
+            }
+            told => told,
+        }
+        .map_err(unreachable)
     }
 
     /// Other addresses, in the place of those that the program has given before.
@@ -187,4 +192,18 @@ impl Servers {
             }
         }
     }
+}
+
+/// The cluster that a server says it belongs to.
+async fn cluster(authorized: &Authorized) -> std::result::Result<u64, Cause> {
+    let connection = &authorized.connection;
+    let deadline = Deadline::within(connection.patience(CONNECT_LIMIT));
+    let request = || {
+        (
+            authorized.metadata(false, None),
+            pack(&MemberListRequest { linearizable: false }),
+        )
+    };
+    let answer = unary::<MemberListResponse>(connection, MEMBERS.path, HalfClose::Request, deadline, request);
+    Ok(answer.await?.header.unwrap_or_default().cluster_id)
 }

@@ -12,8 +12,11 @@ mod srv;
 mod sync;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use silly_etcd::etcd::pb::{Member, MemberListResponse, RangeRequest, RangeResponse, ResponseHeader, StatusResponse};
+use silly_etcd::etcd::pb::{
+    AuthenticateResponse, Member, MemberListResponse, RangeRequest, RangeResponse, ResponseHeader, StatusResponse,
+};
 use silly_etcd::etcd::{Client, Config};
 use support::clock::until;
 use support::{Call, Cluster, ONCE};
@@ -23,7 +26,7 @@ use tokio::time::sleep;
 const CLUSTER: u64 = 7;
 
 /// What the servers of a test say. The member of each is its place, from 1 on.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Script {
     members: Vec<Member>,
     /// Who leads; 0 where nobody says.
@@ -33,8 +36,10 @@ struct Script {
     delays: Vec<u64>,
     /// Those of another cluster.
     foreign: Vec<usize>,
-    /// Those that answer nothing but this.
+    /// Those that answer nothing.
     refusing: Vec<usize>,
+    /// Those that tell their members to users only.
+    reserved: Vec<usize>,
 }
 
 type Shared = Arc<Mutex<Script>>;
@@ -48,43 +53,40 @@ async fn start(servers: usize) -> (Cluster, Shared) {
 }
 
 async fn serve(mut call: Call, script: Shared) {
-    let (header, leader, term, members, delay, refuses) = {
-        let script = script.lock().unwrap();
-        let header = ResponseHeader {
-            cluster_id: CLUSTER + u64::from(script.foreign.contains(&call.server)),
-            member_id: call.server as u64 + 1,
-            revision: 1,
-            raft_term: script.term,
-        };
-        let delay = script.delays.get(call.server).copied().unwrap_or(0);
-        let refuses = script.refusing.contains(&call.server);
-        (
-            header,
-            script.leader,
-            script.term,
-            script.members.clone(),
-            delay,
-            refuses,
-        )
+    let said = script.lock().unwrap().clone();
+    let header = ResponseHeader {
+        cluster_id: CLUSTER + u64::from(said.foreign.contains(&call.server)),
+        member_id: call.server as u64 + 1,
+        revision: 1,
+        raft_term: said.term,
     };
-    if refuses {
+    if said.refusing.contains(&call.server) {
         return call.finish("14", "etcdserver: no leader");
     }
+    let is_stranger = said.reserved.contains(&call.server) && !call.metadata.contains_key("token");
     match call.method.as_str() {
+        "Authenticate" => call.reply(&AuthenticateResponse {
+            token: "t".to_owned(),
+            ..AuthenticateResponse::default()
+        }),
+        "MemberList" if is_stranger => call.finish("3", "etcdserver: user name is empty"),
         "MemberList" => call.reply(&MemberListResponse {
             header: Some(header),
-            members,
+            members: said.members,
         }),
-        "Status" if leader == 0 => call.finish("7", "etcdserver: permission denied"),
+        "Status" if said.leader == 0 => call.finish("7", "etcdserver: permission denied"),
         "Status" => call.reply(&StatusResponse {
             header: Some(header),
-            leader,
-            raft_term: term,
+            leader: said.leader,
+            raft_term: said.term,
             version: "3.6.0".to_owned(),
             ..StatusResponse::default()
         }),
         _ => {
-            sleep(std::time::Duration::from_millis(delay)).await;
+            sleep(Duration::from_millis(
+                said.delays.get(call.server).copied().unwrap_or(0),
+            ))
+            .await;
             call.reply(&RangeResponse {
                 header: Some(header),
                 ..RangeResponse::default()
@@ -127,7 +129,7 @@ fn known(client: &Client) -> Vec<(String, &'static str)> {
 async fn until_known(client: &Client, expected: &[(String, &'static str)]) {
     until(async {
         while known(client) != expected {
-            sleep(std::time::Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
@@ -136,6 +138,6 @@ async fn until_known(client: &Client, expected: &[(String, &'static str)]) {
 /// Waits until the client asks this server.
 async fn until_asked(client: &Client, place: usize) {
     while asked(client).await != place {
-        until(sleep(std::time::Duration::from_secs(1))).await;
+        until(sleep(Duration::from_secs(1))).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use silly_etcd::etcd::pb::Member;
-use silly_etcd::etcd::{CallOptions, Client, Config, Level, Readable};
+use silly_etcd::etcd::{CallOptions, Client, Config, Credentials, Level, Readable};
 use tokio::time::sleep;
 
 use super::support::clock::{run, until};
@@ -101,6 +101,40 @@ fn an_address_that_leads_elsewhere_locks_nobody_out() {
         script.lock().unwrap().foreign.clear();
         sync(&client).await;
         assert_eq!(known(&client)[0], (etcd.addresses[2].to_string(), "member"));
+    });
+}
+
+#[test]
+fn no_password_goes_to_a_server_of_another_cluster() {
+    run(async {
+        let (etcd, script) = start(3).await;
+        let client = Client::new(Config {
+            credentials: Some(Credentials::Password {
+                user: "u".to_owned(),
+                password: "p".to_owned().into(),
+            }),
+            ..config(&etcd, &[0])
+        });
+        {
+            let mut script = script.lock().unwrap();
+            script.foreign = vec![1];
+            script.reserved = vec![2];
+            script.members = vec![
+                member(2, &[url(etcd.addresses[1])]),
+                member(3, &[url(etcd.addresses[2])]),
+            ];
+        }
+        sync(&client).await;
+        assert_eq!(known(&client)[0], (etcd.addresses[2].to_string(), "member"));
+        let of = |server: usize| -> Vec<_> {
+            let seen = etcd.seen().into_iter().filter(move |seen| seen.server == server);
+            seen.map(|seen| (seen.method, seen.metadata.contains_key("token")))
+                .collect()
+        };
+        assert_eq!(of(1), [("MemberList".to_owned(), false)]);
+        // There is a token already.
+        let asked = [("MemberList".to_owned(), false), ("MemberList".to_owned(), true)];
+        assert_eq!(of(2), asked);
     });
 }
 
