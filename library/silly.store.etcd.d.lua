@@ -532,7 +532,7 @@
 ---@field marker? string What the key begins with by which it is known whether its writes have happened. Default none.
 
 ---@class silly.store.etcd.lock.request: silly.store.etcd.request
----@field name string What is locked: the key is `NAME/LEASE`.
+---@field name string What is locked: the key is `NAME/LEASE`, and on the lease of a `session` `NAME/LEASE-RANDOM`.
 ---@field value? string What others see as the value of its key. Default "".
 ---@field TTL? integer Seconds that the lock outlives its process. Default 10.
 ---@field session? silly.store.etcd.session Live on its lease. Excludes `TTL`. Default a lease of its own.
@@ -541,7 +541,7 @@
 ---@field resume? silly.store.etcd.place Go on with a place that was taken before: its `key`, `revision` and `lease`. Default a place at the end of the queue.
 
 ---@class silly.store.etcd.campaign: silly.store.etcd.request
----@field name string What is campaigned for: the key is `NAME/LEASE`.
+---@field name string What is campaigned for: the key is `NAME/LEASE`, and on the lease of a `session` `NAME/LEASE-RANDOM`.
 ---@field value? string What the leader tells those who observe. Default "".
 ---@field TTL? integer Seconds that the leadership outlives its process. Default 10.
 ---@field session? silly.store.etcd.session Live on its lease. Excludes `TTL`. Default a lease of its own.
