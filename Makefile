@@ -60,6 +60,12 @@ HOSTS := spec/support/etcd run spec/conformance/run
 ANYWHERE := life input messages namespace detection docs daemons recipes install samples tls metrics grafana records \
 	silly_json silly_run silly_sync silly_task silly_time
 
+# What `make dist` builds, with ABIS; `make dist DIST=x86_64-glibc ABIS=5.4` is the quick way. URL is the folder on the web
+# in which the archive of the source will lie.
+DIST := x86_64-glibc aarch64-glibc x86_64-musl aarch64-musl
+URL ?= file://$(CURDIR)/build/dist
+SUMS = cd build/dist && rm -f SHA256SUMS && find * -type f | sort | xargs sha256sum >../SHA256SUMS && mv ../SHA256SUMS .
+
 # A short cell of each kind of fault, for `make test`.
 QUICK_FAULTS := CELLS=kill-leader,pause-follower,proxy-cut,goaway,restore,fork SECONDS=8
 FAULTS := cargo run --quiet --locked --package faults
@@ -71,7 +77,7 @@ BENCH_5_1 = ! { command -v luajit || command -v lua5.1; } >/dev/null || \
 
 .NOTPARALLEL:
 .PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs fmt \
-	install uninstall clean deps deps-run deps-bench
+	install uninstall dist clean deps deps-run deps-bench deps-dist
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -174,6 +180,14 @@ uninstall: ## Delete what was installed
 	@find $(foreach place,$(LIBDIR)/silly $(LUADIR)/silly $(DOCDIR),"$(DESTDIR)$(place)") \
 		-type d -empty -delete 2>/dev/null || true
 
+dist: deps-dist ## Build what a release consists of into build/dist/ and try it; DIST=x86_64-glibc ABIS=5.4 narrows it
+	rm -rf build/dist
+	DIST="$(DIST)" ABIS="$(ABIS)" .ci/dist
+	URL="$(URL)" .ci/dist-source
+	.ci/dist-rocks
+	spec/support/etcd run .ci/dist-test
+	$(SUMS)
+
 clean: ## Delete everything that was built or downloaded
 	cargo clean
 	rm -rf build
@@ -186,6 +200,9 @@ deps-run:
 
 deps-bench:
 	@.ci/deps bench
+
+deps-dist:
+	@.ci/deps dist
 
 $(LUA_5_5): spec/support/host.c spec/support/lua55/Cargo.lock
 	cargo vendor --quiet --locked --manifest-path spec/support/lua55/Cargo.toml $(LUA_5_5_SOURCE) >/dev/null
