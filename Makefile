@@ -77,7 +77,7 @@ BENCH_5_1 = ! { command -v luajit || command -v lua5.1; } >/dev/null || \
 
 .NOTPARALLEL:
 .PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs fmt \
-	install uninstall dist clean deps deps-run deps-bench deps-dist
+	install uninstall dist deb clean deps deps-run deps-bench deps-dist
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -186,6 +186,10 @@ dist: deps-dist ## Build what a release consists of into build/dist/ and try it;
 	URL="$(URL)" .ci/dist-source
 	.ci/dist-rocks
 	spec/support/etcd run .ci/dist-test
+	$(SUMS)
+
+deb: deps-dist ## Pack the libraries of build/dist/ into Debian packages there
+	.ci/deb
 	$(SUMS)
 
 clean: ## Delete everything that was built or downloaded
