@@ -11,6 +11,7 @@ BUILD = build/$(LUA_VERSION)
 LIBRARY = $(BUILD)/silly/store/etcd.so
 # Cargo's profile: `release`, or `dev`, which is quick to build and checks more.
 PROFILE ?= release
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 DYLIB := $(if $(filter Darwin,$(shell uname)),dylib,so)
 BUSTED = busted --lua=$(LUA)
 
@@ -77,7 +78,7 @@ BENCH_5_1 = ! { command -v luajit || command -v lua5.1; } >/dev/null || \
 
 .NOTPARALLEL:
 .PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs fmt \
-	install uninstall dist deb clean deps deps-run deps-bench deps-dist
+	install uninstall dist deb msrv clean deps deps-run deps-bench deps-dist
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -191,6 +192,9 @@ dist: deps-dist ## Build what a release consists of into build/dist/ and try it;
 deb: deps-dist ## Pack the libraries of build/dist/ into Debian packages there
 	.ci/deb
 	$(SUMS)
+
+msrv: ## Build with the oldest Rust that Cargo.toml allows
+	cargo +$(MSRV) build --locked --features $(FEATURE)
 
 clean: ## Delete everything that was built or downloaded
 	cargo clean
