@@ -61,8 +61,8 @@ HOSTS := spec/support/etcd run spec/conformance/run
 ANYWHERE := life input messages namespace detection docs daemons recipes install samples tls metrics grafana records \
 	silly_json silly_run silly_sync silly_task silly_time
 
-# What `make dist` builds, with ABIS; `make dist DIST=x86_64-glibc ABIS=5.4` is the quick way. URL is the folder on the web
-# in which the archive of the source will lie.
+# What `make dist` builds, with ABIS; `make dist DIST=x86_64-glibc ABIS=5.4` is the quick way. URL is the folder on the
+# web in which the archive of the source will lie.
 DIST := x86_64-glibc aarch64-glibc x86_64-musl aarch64-musl
 URL ?= file://$(CURDIR)/build/dist
 SUMS = cd build/dist && rm -f SHA256SUMS && find * -type f | sort | xargs sha256sum >../SHA256SUMS && mv ../SHA256SUMS .
