@@ -126,7 +126,7 @@ describe("client:setendpoints", function()
 		local writer <close> = connect(nodes[3])
 		local prefix = server.prefix()
 		local stream = assert(client:watch { key = prefix, prefix = true })
-		local lease = assert(client:grant { TTL = 2 })
+		local lease = assert(client:grant { TTL = 6 })
 		assert(client:put { key = prefix .. "/leased", value = "x", lease = lease.ID })
 		watches.events(stream, 1)
 		watches.await(nodes[1], 1)
@@ -146,7 +146,7 @@ describe("client:setendpoints", function()
 		-- Renewed there from now on.
 		nodes[1]:pause()
 		local ok, left = pcall(function()
-			os.execute "sleep 3"
+			os.execute "sleep 7"
 			return assert(writer:ttl(lease.ID)).TTL
 		end)
 		nodes[1]:resume()

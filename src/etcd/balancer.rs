@@ -14,16 +14,11 @@ use tokio::time::Instant;
 use super::call::CONNECT_LIMIT;
 use super::config::Balance;
 use super::endpoint::Endpoint;
-use super::pb::{RangeRequest, RangeResponse, Request, Response, StatusRequest, StatusResponse};
-use super::servers::Servers;
-use super::transport::deadline::Deadline;
-use super::transport::grpc::{HalfClose, pack, unary};
-
-const STATUS: &str = "/etcdserverpb.Maintenance/Status";
-const RANGE: &str = "/etcdserverpb.KV/Range";
-
-/// A key that is read to see how far a server is; it need not exist.
-const PROBE: &str = "health";
+use super::endpoints::List;
+use super::pb::{RangeResponse, StatusRequest, StatusResponse};
+use super::received::Receive;
+use super::resolver::{RANGE, is_denied, probe};
+use super::servers::{Authorized, STATUS, Servers};
 
 /// So often in a row a server is measured: one answer may stand behind others.
 const PROBES: usize = 3;
@@ -69,7 +64,9 @@ impl Balancer {
         }
         let Some((nearest, least)) = nearest else { return };
         let current = self.0.get(&list.current().name);
-        if current.is_none_or(|current| least < current.mul_f64(1.0 - HYSTERESIS)) {
+        let is_nearer = current.is_none_or(|current| least < current.mul_f64(1.0 - HYSTERESIS));
+        // Who answers at once out of its own store need not serve.
+        if is_nearer && servers.serves(nearest).await {
             list.prefer(nearest);
         }
     }
@@ -92,12 +89,19 @@ async fn lead(servers: &Servers) {
     if let Some(endpoint) = known
         && status(servers, endpoint).await.as_ref().is_some_and(leads)
     {
-        return list.prefer(endpoint);
+        return prefer(&list, endpoint);
     }
     let told = join_all(list.all().iter().map(|endpoint| status(servers, endpoint))).await;
     let told = list.all().iter().zip(told);
     let leaders = told.filter_map(|(endpoint, status)| status.filter(leads).map(|status| (endpoint, status)));
     if let Some((endpoint, _)) = leaders.max_by_key(|(_, status)| status.raft_term) {
+        prefer(&list, endpoint);
+    }
+}
+
+/// Turns to a server, unless it has failed of late.
+fn prefer(list: &List, endpoint: &Arc<Endpoint>) {
+    if !endpoint.is_suspect() {
         list.prefer(endpoint);
     }
 }
@@ -109,54 +113,35 @@ fn leads(status: &StatusResponse) -> bool {
 
 /// What a server says of itself, if it does.
 async fn status(servers: &Servers, endpoint: &Arc<Endpoint>) -> Option<StatusResponse> {
-    let status: StatusResponse = ask(servers, endpoint, STATUS, &StatusRequest {}).await?;
+    let authorized = reach(servers, endpoint).await?;
+    let status: StatusResponse = authorized.ask(STATUS, false, &StatusRequest {}).await.ok()?;
+    // One of another cluster is no server of this client.
+    servers.endpoints.recognise(endpoint, &status.head()).ok()?;
     servers.endpoints.learn(&status);
     Some(status)
 }
 
-/// How long a server takes to answer, if it does.
+/// How long a server takes to answer, if it does and has not failed of late.
 async fn distance(servers: &Servers, endpoint: &Arc<Endpoint>) -> Option<Duration> {
-    reach(servers, endpoint).await?;
-    let request = RangeRequest {
-        key: PROBE.into(),
-        serializable: true,
-        count_only: true,
-        ..RangeRequest::default()
-    };
+    if endpoint.is_suspect() {
+        return None;
+    }
+    let authorized = reach(servers, endpoint).await?;
     let mut least = None;
     for _ in 0..PROBES {
         let began = Instant::now();
-        ask::<RangeResponse>(servers, endpoint, RANGE, &request).await?;
+        match authorized.ask::<RangeResponse>(RANGE, true, &probe(true)).await {
+            Ok(response) => servers.endpoints.recognise(endpoint, &response.head()).ok()?,
+            // That is an answer.
+            Err(cause) if is_denied(&cause) => {}
+            Err(_) => return None,
+        }
         let took = began.elapsed();
         least = Some(least.map_or(took, |least: Duration| least.min(took)));
     }
     least
 }
 
-async fn reach(servers: &Servers, endpoint: &Arc<Endpoint>) -> Option<()> {
-    servers
-        .connect_and_login(endpoint, CONNECT_LIMIT, None)
-        .await
-        .ok()
-        .map(drop)
-}
-
-/// The response of a server to a request, if there is one.
-async fn ask<R: Response>(
-    servers: &Servers,
-    endpoint: &Arc<Endpoint>,
-    method: &'static str,
-    request: &impl Request,
-) -> Option<R> {
-    let authorized = servers.connect_and_login(endpoint, CONNECT_LIMIT, None).await.ok()?;
-    let connection = &authorized.connection;
-    let deadline = Deadline::within(connection.patience(CONNECT_LIMIT));
-    let message = || (authorized.metadata(false, None), pack(request));
-    let response = unary::<R>(connection, method, HalfClose::Request, deadline, message)
-        .await
-        .ok()?;
-    let header = response.header().copied().unwrap_or_default();
-    // One of another cluster is no server of this client.
-    servers.endpoints.recognise(endpoint, &header).ok()?;
-    Some(response)
+async fn reach(servers: &Servers, endpoint: &Arc<Endpoint>) -> Option<Authorized> {
+    servers.connect_and_login(endpoint, CONNECT_LIMIT, None).await.ok()
 }

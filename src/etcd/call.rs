@@ -254,7 +254,7 @@ impl Servers {
             return Err(Error::new(Code::DeadlineExceeded, text));
         }
         let mut route = match self.balance {
-            Balance::Spread if request.goes_round() => self.endpoints.round(deadline.began),
+            Balance::Spread if request.goes_round() => self.endpoints.round(),
             _ => self.endpoints.route(options.only()),
         };
         let began = deadline.began;
@@ -289,6 +289,7 @@ impl Servers {
                     Retry::Login => running.login.one(),
                     _ => running.reconnect.one(),
                 }
+                route.refresh();
                 continue;
             }
             repairs = 0;
@@ -320,6 +321,8 @@ impl Servers {
                 Some(_) => running.retry.one(),
                 None => running.failover.one(),
             }
+            // There may be others since.
+            route.refresh();
             deadline = deadline_of(options);
         }
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::cache::replica::Replicas;
@@ -80,11 +81,12 @@ impl Client {
         let looked_after = Arc::downgrade(&servers);
         servers.upkeep.starts_by(move || {
             let servers = looked_after.upgrade();
-            tokio::spawn(async move {
+            async move {
                 if let Some(servers) = servers {
                     upkeep::run(servers).await;
                 }
-            })
+            }
+            .boxed()
         });
         let (keeper, watches) = (Keeper::new(servers.clone()), Hub::new(servers.clone()));
         Self {

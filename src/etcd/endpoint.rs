@@ -36,6 +36,13 @@ const GONE: u32 = 10;
 /// trips of seconds.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
+/// No calls are moved to a server that has failed for so long, twice as long after each further failure.
+const LAPSE: Duration = Duration::from_secs(2);
+const LONGEST_LAPSE: Duration = Duration::from_secs(60);
+
+/// After so long without a failure the next one is the first.
+const FORGIVEN: Duration = Duration::from_secs(300);
+
 type Connecting = Shared<BoxFuture<'static, Result<Connection, Refusal>>>;
 
 /// Why a server could not be reached, and until when to take that for a response.
@@ -92,12 +99,22 @@ pub(crate) struct Endpoint {
     member_id: AtomicU64,
     /// The version that it has told, if it was asked. Held for the look only.
     version: Mutex<Option<Arc<str>>>,
+    /// When it failed last, and what follows. Held for the look only.
+    lapse: Mutex<Lapse>,
     /// How often it may be pinged.
     pace: Pace,
     /// What went over its connections; the same for all that stand for this server.
     pub(crate) traffic: Arc<Traffic>,
     /// Has it said that it cannot stream a range? The same for all that stand for this server.
     streams_no_range: Arc<AtomicBool>,
+}
+
+/// The failures of a server.
+#[derive(Default)]
+struct Lapse {
+    last: Option<Instant>,
+    /// How many came before the last.
+    count: u32,
 }
 
 #[derive(Default)]
@@ -130,6 +147,7 @@ impl Endpoint {
             cluster_id: AtomicU64::new(0),
             member_id: AtomicU64::new(0),
             version: Mutex::default(),
+            lapse: Mutex::default(),
             pace: Pace::default(),
             traffic: Arc::new(Traffic::new(name, common.stats.clone())),
             streams_no_range: Arc::default(),
@@ -183,6 +201,29 @@ impl Endpoint {
     /// The member that it was when it last responded; 0 before that.
     pub(crate) fn member_id(&self) -> u64 {
         self.member_id.load(Ordering::Relaxed)
+    }
+
+    /// A request has failed there, such that others should begin elsewhere.
+    pub(super) fn lapsed(&self) {
+        let now = Instant::now();
+        let mut lapse = self.lapse.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = lapse
+            .last
+            .is_none_or(|last| now.saturating_duration_since(last) > FORGIVEN);
+        lapse.count = if is_old { 0 } else { lapse.count.saturating_add(1) };
+        lapse.last = Some(now);
+    }
+
+    /// Has it failed so lately, or so often, that calls should not be moved there?
+    pub(crate) fn is_suspect(&self) -> bool {
+        let lapse = self.lapse.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = LAPSE.saturating_mul(1 << lapse.count.min(16)).min(LONGEST_LAPSE);
+        lapse.last.is_some_and(|last| last.elapsed() < pause)
+    }
+
+    /// Is it the same server as another, with connections of its own?
+    pub(super) fn stands_for(&self, other: &Self) -> bool {
+        self.address == other.address && self.identity == other.identity
     }
 
     /// It has told its version.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cause::Cause;
@@ -30,6 +29,8 @@ pub(crate) struct Endpoints {
     leader: AtomicU64,
     /// One has failed: it is time to look which is to be asked first, and whether there are others.
     failed: Arc<Notify>,
+    /// There are others now.
+    replaced: Notify,
     /// Counts the reads that go round.
     turns: AtomicUsize,
     /// Whose servers these stand for, with connections of their own.
@@ -67,6 +68,14 @@ impl List {
             Source::Srv => 0,
             Source::Conf | Source::Member => random::below(preferred),
         };
+        // A service that is still to be looked up is no server.
+        let is_server = |place: &usize| endpoints[*place].service().is_none();
+        let first = || {
+            Some(first())
+                .filter(is_server)
+                .or_else(|| (0..endpoints.len()).find(is_server))
+                .unwrap_or(0)
+        };
         Self {
             current: AtomicUsize::new(current.unwrap_or_else(first)),
             endpoints,
@@ -85,8 +94,8 @@ impl List {
     /// One that stands for `whole`, with endpoints of its own. What there is in `before` already stays as it is.
     fn apart(before: Option<&Self>, whole: &Arc<Self>, closed: &CancellationToken) -> Self {
         let apart = |endpoint: &Arc<Endpoint>| {
-            let known = before.and_then(|before| before.find(&endpoint.address));
-            known.unwrap_or_else(|| Arc::new(endpoint.apart(closed)))
+            let known = before.and_then(|before| before.endpoints.iter().find(|own| own.stands_for(endpoint)));
+            known.cloned().unwrap_or_else(|| Arc::new(endpoint.apart(closed)))
         };
         Self {
             endpoints: whole.endpoints.iter().map(apart).collect(),
@@ -131,9 +140,14 @@ impl List {
         self.place() >= self.preferred
     }
 
-    /// Those that are preferred.
-    pub(crate) fn preferred(&self) -> &[Arc<Endpoint>] {
-        &self.endpoints[..self.preferred]
+    /// Those that are preferred, in the order in which calls may turn to them: that of the records or, where there are
+    /// none, a random one, so that many clients spread.
+    pub(crate) fn preferred(&self) -> Vec<&Arc<Endpoint>> {
+        let mut preferred: Vec<_> = self.endpoints[..self.preferred].iter().collect();
+        if self.source(0) != Source::Srv {
+            preferred.rotate_left(random::below(self.preferred));
+        }
+        preferred
     }
 
     /// Later calls start with this one.
@@ -173,6 +187,7 @@ impl Endpoints {
             cluster_id: AtomicU64::new(0),
             leader: AtomicU64::new(0),
             failed: Arc::default(),
+            replaced: Notify::new(),
             turns: AtomicUsize::new(0),
             whole: None,
         }
@@ -190,6 +205,7 @@ impl Endpoints {
             cluster_id: AtomicU64::new(self.cluster_id.load(Ordering::Relaxed)),
             leader: AtomicU64::new(0),
             failed: self.failed.clone(),
+            replaced: Notify::new(),
             turns: AtomicUsize::new(0),
             whole: Some(self.clone()),
         }
@@ -228,6 +244,7 @@ impl Endpoints {
                 endpoint.remove();
             }
         }
+        self.replaced.notify_waiters();
         true
     }
 
@@ -251,7 +268,17 @@ impl Endpoints {
 
     /// A server that may become one of them.
     pub(crate) fn candidate(&self, address: &Address) -> Endpoint {
-        Endpoint::at(address.clone(), None, &self.common)
+        // What becomes of it is told by who tries it.
+        let common = Common {
+            stats: Arc::default(),
+            ..(*self.common).clone()
+        };
+        Endpoint::at(address.clone(), None, &Arc::new(common))
+    }
+
+    /// Waits until there are others.
+    pub(crate) async fn replaced(&self) {
+        self.replaced.notified().await;
     }
 
     /// Waits until one has failed.
@@ -333,12 +360,13 @@ impl Endpoints {
 
     /// The same for a read that any member may answer: of the servers that are connected each one has its turn. What
     /// becomes of it says nothing of where others should begin.
-    pub(crate) fn round(&self, now: Instant) -> Route<'_> {
+    pub(crate) fn round(&self) -> Route<'_> {
         let mut route = self.route(None);
         let count = route.list.endpoints.len();
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let mut places = (0..count).map(|i| turn.wrapping_add(i) % count);
-        if let Some(at) = places.find(|at| route.list.endpoints[*at].connected(now).is_some()) {
+        let is_fit = |endpoint: &Endpoint| endpoint.connection().is_some() && !endpoint.is_suspect();
+        if let Some(at) = places.find(|at| is_fit(&route.list.endpoints[*at])) {
             route.at = at;
             route.is_quiet = true;
         }
@@ -399,15 +427,16 @@ impl Route<'_> {
     /// The server answered: later calls start with it, unless they did before.
     pub(crate) fn keep(&self) {
         if !self.is_quiet && self.has_moved {
-            self.list.current.store(self.at, Ordering::Relaxed);
+            self.endpoints.list().prefer(self.endpoint());
         }
     }
 
     /// The server failed: later calls start with the next one, unless one of them has found a better by now.
     pub(crate) fn leave(&self) {
         if !self.is_quiet {
-            self.list.avoid(self.at);
+            self.endpoints.avoid(self.endpoint());
         }
+        self.endpoint().lapsed();
         self.endpoints.failed.notify_one();
     }
 
@@ -419,6 +448,12 @@ impl Route<'_> {
     /// Is the server to ask now still to be looked up?
     pub(crate) fn is_unresolved(&self) -> bool {
         self.endpoint().service().is_some()
+    }
+
+    /// Goes on to a server that need not be looked up, if there is one.
+    pub(crate) fn pass_unresolved(&mut self) {
+        self.refresh();
+        while self.is_unresolved() && self.advance() {}
     }
 
     /// Does it lead to one server only?
@@ -449,6 +484,9 @@ impl Route<'_> {
 
     /// Turns to the servers that have taken the place of those that it knows, if there are such.
     pub(crate) fn refresh(&mut self) -> bool {
+        if self.stays {
+            return false;
+        }
         let list = self.endpoints.list();
         if Arc::ptr_eq(&list, &self.list) {
             return false;

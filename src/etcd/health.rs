@@ -7,16 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join_all, join3};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::client::Client;
 use super::config::CallOptions;
 use super::endpoint::Server;
 use super::error::{Code, Error, Result};
 use super::pb::{AlarmMember, AlarmRequest, RangeRequest, StatusRequest};
-
-/// A key that is read to see whether a member serves; it need not exist.
-const PROBE: &str = "health";
+use super::resolver::PROBE;
 
 /// Whether the servers of a client serve.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,15 +48,13 @@ impl Client {
         }
         let servers = match &options.endpoint {
             Some(server) => vec![server.clone()],
-            None => self
-                .servers()
-                .endpoints
-                .list()
-                .all()
-                .iter()
-                .cloned()
-                .map(Server)
-                .collect(),
+            None => {
+                let mut route = self.servers().endpoints.route(None);
+                // What is not found in time is told as any server is.
+                let _ = timeout(options.timeout, self.servers().resolve(&mut route)).await;
+                let list = self.servers().endpoints.list();
+                list.all().iter().cloned().map(Server).collect()
+            }
         };
         let endpoints = join_all(servers.iter().map(|server| self.health_of(server, options))).await;
         Ok(Health {
@@ -76,12 +72,18 @@ impl Client {
         // What it says of itself is kept for `endpoints`. A user may have no right to ask, which says nothing of health.
         let status = maintenance.status(StatusRequest {}, &options);
         let ((served, took), alarms, _) = join3(serves, alarms, status).await;
-        let alarms = alarms.map(|response| response.alarms).unwrap_or_default();
+        let (alarms, unknown) = match alarms {
+            Ok(response) => (response.alarms, None),
+            // Nor has the right to see them.
+            Err(error) if error.code == Code::PermissionDenied => (Vec::new(), None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let error = served.err().or(unknown);
         EndpointHealth {
             endpoint: server.0.name.clone(),
-            healthy: served.is_ok() && alarms.is_empty(),
+            healthy: error.is_none() && alarms.is_empty(),
             took,
-            error: served.err(),
+            error,
             alarms,
         }
     }

@@ -52,6 +52,12 @@ pub(crate) struct Origins {
     members: Vec<Address>,
     /// Why a service was not found when it was looked up last.
     failures: Vec<(Service, Arc<str>)>,
+    /// The servers that there were before the program gave other addresses, until all services of these were found.
+    previous: Vec<Entry>,
+    /// How often the program has given others. What was asked before is of no interest then.
+    generation: u64,
+    /// The addresses of members that were not used.
+    refused: Vec<Address>,
 }
 
 impl Origins {
@@ -62,17 +68,28 @@ impl Origins {
             found: Vec::new(),
             members: Vec::new(),
             failures: Vec::new(),
+            previous: Vec::new(),
+            generation: 0,
+            refused: Vec::new(),
         }
     }
 
     /// The program gives other addresses. What members have said may be of another cluster.
     pub(crate) fn configure(&mut self, configured: Vec<Address>) {
+        let previous = self.entries();
         self.configured = configured;
+        self.generation += 1;
         self.members.clear();
         self.failures.clear();
+        self.refused.clear();
+        self.previous.clear();
         let configured = &self.configured;
         self.found
             .retain(|(service, _)| configured.contains(&Address::Srv(service.clone())));
+        if !self.are_found() {
+            self.previous = previous;
+            self.previous.retain(|entry| !matches!(entry.address, Address::Srv(_)));
+        }
     }
 
     /// The services among the program's addresses.
@@ -82,6 +99,26 @@ impl Origins {
             Address::Tcp { .. } | Address::Unix(_) => None,
         };
         self.configured.iter().filter_map(service).collect()
+    }
+
+    /// Were all services found?
+    fn are_found(&self) -> bool {
+        let is_found = |service: &Service| self.found.iter().any(|(known, _)| known == service);
+        self.services().iter().all(is_found)
+    }
+
+    /// How often the program has given other addresses.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// An address of a member is not used. Says whether that is new.
+    pub(crate) fn refuse(&mut self, address: &Address) -> bool {
+        let is_new = !self.refused.contains(address);
+        if is_new {
+            self.refused.push(address.clone());
+        }
+        is_new
     }
 
     /// Are there services among them?
@@ -117,11 +154,17 @@ impl Origins {
             Some((_, before)) => *before = shuffled(targets),
             None => self.found.push((service.clone(), shuffled(targets))),
         }
+        if self.are_found() {
+            self.previous.clear();
+        }
     }
 
-    /// The members listen there.
-    pub(crate) fn members(&mut self, members: Vec<Address>) {
-        self.members = members;
+    /// The members listen there, as was asked when the program had given other addresses so often.
+    pub(crate) fn members(&mut self, generation: u64, members: Vec<Address>) {
+        if generation == self.generation {
+            self.refused.retain(|address| !members.contains(address));
+            self.members = members;
+        }
     }
 
     /// Is it known of a member that it listens there?
@@ -160,6 +203,11 @@ impl Origins {
                 }),
             }
         }
+        let last_of_all = |entry: &Entry| Entry {
+            rank: u32::MAX,
+            ..entry.clone()
+        };
+        entries.extend(self.previous.iter().map(last_of_all));
         // Stable, so that those of one rank keep their order.
         entries.sort_by_key(|entry| entry.rank);
         let mut seen = Vec::new();
@@ -257,14 +305,18 @@ mod tests {
     fn members_come_first_and_what_the_program_says_is_never_thrown_away() {
         let mut origins = Origins::new(vec![address("a:1"), address("b:1")]);
         assert_eq!(shown(&origins), ["a:1 conf 0", "b:1 conf 0"]);
-        origins.members(vec![address("c:1"), address("b:1")]);
+        origins.members(0, vec![address("c:1"), address("b:1")]);
         assert_eq!(shown(&origins), ["c:1 member 0", "b:1 member 0", "a:1 conf 1"]);
         assert!(origins.is_of_member(&address("b:1")) && !origins.is_of_member(&address("a:1")));
-        origins.members(Vec::new());
+        origins.members(0, Vec::new());
         assert_eq!(shown(&origins), ["a:1 conf 0", "b:1 conf 0"]);
-        origins.members(vec![address("c:1")]);
+        origins.members(0, vec![address("c:1")]);
         origins.configure(vec![address("d:1")]);
+        // What was asked before that says nothing now.
+        origins.members(0, vec![address("c:1")]);
         assert_eq!(shown(&origins), ["d:1 conf 0"]);
+        origins.members(1, vec![address("c:1")]);
+        assert_eq!(shown(&origins), ["c:1 member 0", "d:1 conf 1"]);
     }
 
     #[test]
@@ -281,6 +333,12 @@ mod tests {
         origins.configure(vec![address("z:1")]);
         origins.found(&service(), vec![target(5, 1, "c")]);
         assert_eq!(shown(&origins), ["z:1 conf 0"]);
+        // The servers that there are stay until others are found.
+        origins.configure(vec![Address::Srv(service())]);
+        let before = ["srv://example.com srv 0", "z:1 conf 4294967295"];
+        assert_eq!(shown(&origins), before);
+        origins.found(&service(), vec![target(5, 1, "c")]);
+        assert_eq!(shown(&origins), ["c:1 srv 0"]);
     }
 
     #[test]

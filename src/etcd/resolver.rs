@@ -4,25 +4,29 @@
 //! gives is tried before it is used, for many give `localhost`. DNS has no say in whether connections are encrypted: the
 //! records that are asked for are those of servers which are as the program says. Runs on the runtime.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::call::{CONNECT_LIMIT, Kind};
 use super::cause::Cause;
-use super::config::CallOptions;
+use super::config::{Balance, CallOptions};
 use super::endpoint::Endpoint;
 use super::error::{Code, Error, Result};
-use super::failure::Failure;
 use super::journal::{Level, Record};
 use super::origins::lifetime;
-use super::pb::{Member, MemberListRequest, MemberListResponse};
+use super::pb::{Member, MemberListRequest, MemberListResponse, RangeRequest, RangeResponse};
+use super::received::Receive;
 use super::servers::{Authorized, Servers};
 use super::stats::Method;
 use super::transport::address::{Address, Service};
-use super::transport::deadline::Deadline;
-use super::transport::grpc::{HalfClose, pack, unary};
+
+pub(super) const RANGE: &str = "/etcdserverpb.KV/Range";
+
+/// A key that is read to see whether a member serves; it need not exist.
+pub(super) const PROBE: &str = "health";
 
 const MEMBERS: Method = Method {
     name: "cluster.members",
@@ -75,8 +79,30 @@ impl Servers {
     /// Asks the cluster for its members, and uses those addresses of theirs that lead to it. Learners, and members that
     /// were never started, serve nobody.
     pub(super) async fn sync(&self, options: &CallOptions) -> Result<()> {
+        let end = options.deadline;
+        let synced = self.closed.run_until_cancelled(async {
+            match end {
+                None => self.ask_members(options).await,
+                Some(end) => match timeout_at(end, self.ask_members(options)).await {
+                    Ok(asked) => asked,
+                    Err(_) => Err(Error::new(
+                        Code::DeadlineExceeded,
+                        "the members' addresses were not tried in time",
+                    )),
+                },
+            }
+        });
+        match synced.await {
+            // What is tried while the client is closed fails.
+            Some(synced) if !self.closed.is_cancelled() => synced,
+            _ => Err(Error::closed()),
+        }
+    }
+
+    async fn ask_members(&self, options: &CallOptions) -> Result<()> {
         // One at a time: what was found last is true.
         let _turn = self.syncing.lock().await;
+        let generation = self.origins().generation();
         let request = MemberListRequest { linearizable: true };
         let listed = self
             .call::<MemberListResponse>(Kind::Read, MEMBERS, request, options)
@@ -84,7 +110,11 @@ impl Servers {
         let listed = listed.inspect_err(|error| {
             self.stats.journal.tell(Level::Warn, || Record::of("unsynced", error));
         })?;
-        let cluster_id = listed.response.header.unwrap_or_default().cluster_id;
+        // etcd's proxy responds without a header.
+        let cluster_id = match listed.response.header.unwrap_or_default().cluster_id {
+            0 => self.endpoints.cluster_id(),
+            id => id,
+        };
         let mut addresses = Vec::new();
         for address in listed.response.members.iter().flat_map(|member| self.addresses(member)) {
             if !addresses.contains(&address) {
@@ -94,8 +124,9 @@ impl Servers {
         let tried = join_all(addresses.iter().map(|address| self.leads_to(cluster_id, address))).await;
         let mut tried = tried.into_iter();
         addresses.retain(|_| tried.next().unwrap_or(false));
-        self.origins().members(addresses);
+        self.origins().members(generation, addresses);
         self.publish();
+        self.settle().await;
         Ok(())
     }
 
@@ -112,48 +143,58 @@ impl Servers {
 
     /// Does an address lead to this cluster? That it does is known of one that has led there before.
     async fn leads_to(&self, cluster_id: u64, address: &Address) -> bool {
-        if self.origins().is_of_member(address) || self.endpoints.find(address).is_some() {
+        let is_known = |known: Arc<Endpoint>| cluster_id != 0 && known.cluster_id() == cluster_id;
+        if self.origins().is_of_member(address) || self.endpoints.find(address).is_some_and(is_known) {
             return true;
         }
-        let endpoint = self.endpoints.candidate(address);
-        match self.ask_cluster(&endpoint).await {
-            Ok(id) if id == cluster_id => true,
-            tried => {
-                let error = match tried {
-                    Ok(_) => Failure::new(&endpoint.name, &Cause::Foreign).error,
-                    Err(failure) => failure.error,
-                };
-                self.stats.journal.tell(Level::Warn, || {
-                    let text = format!("a member's address is not used: {}", error.message);
-                    Record {
-                        message: text,
-                        ..Record::of("member_refused", &error)
-                    }
-                });
-                false
-            }
+        let problem = match self.try_address(cluster_id, address).await {
+            Ok(()) => return true,
+            Err(problem) => problem,
+        };
+        if self.origins().refuse(address) {
+            self.stats.journal.tell(Level::Warn, || {
+                let text = format!("a member's address is not used: {problem}");
+                Record::new("member_refused", text).at(&address.to_string().into())
+            });
+        }
+        false
+    }
+
+    async fn try_address(&self, cluster_id: u64, address: &Address) -> std::result::Result<(), String> {
+        // A cluster id is no proof: clusters that were started alike have the same one.
+        let is_local = |endpoint: &Arc<Endpoint>| endpoint.address.is_local();
+        if address.is_local() && !self.endpoints.list().all().iter().any(is_local) {
+            return Err("it leads to the client's own machine, and no server of the client is there".to_owned());
+        }
+        match self.ask_cluster(&self.endpoints.candidate(address)).await {
+            Ok(id) if id == cluster_id && id != 0 => Ok(()),
+            Ok(0) => Err("the server does not tell which cluster it belongs to".to_owned()),
+            Ok(_) => Err(Cause::Foreign.message()),
+            Err(cause) => Err(cause.message()),
         }
     }
 
-    /// The cluster that a server belongs to. Nobody logs in at one that is of another: it is asked without that first, which
-    /// is enough where users are not asked for, and in etcd before 3.5.29.
-    async fn ask_cluster(&self, endpoint: &Endpoint) -> std::result::Result<u64, Failure> {
-        let unreachable = |cause: Cause| Failure::new(&endpoint.name, &cause);
+    /// The cluster that a server belongs to. Nobody logs in there: it gets a token that there is, if it asks for one, and
+    /// no password.
+    async fn ask_cluster(&self, endpoint: &Endpoint) -> std::result::Result<u64, Cause> {
         let connection = timeout(CONNECT_LIMIT, endpoint.connect(None)).await;
-        let connection = connection.map_err(|_| unreachable(Cause::ConnectTimeout(CONNECT_LIMIT)))?;
-        let connection = connection.map_err(|error| unreachable(Cause::Unreachable(error)))?;
-        let stranger = Authorized {
-            connection,
+        let connection = connection.map_err(|_| Cause::ConnectTimeout(CONNECT_LIMIT))?;
+        let mut authorized = Authorized {
+            connection: connection.map_err(Cause::Unreachable)?,
             token: None,
         };
-        match cluster(&stranger).await {
-            Err(Cause::Status(..)) => {
-                let authorized = self.connect_and_login(endpoint, CONNECT_LIMIT, None).await?;
-                cluster(&authorized).await
+        let request = MemberListRequest { linearizable: false };
+        let told = match authorized
+            .ask::<MemberListResponse>(MEMBERS.path, false, &request)
+            .await
+        {
+            Err(Cause::Status(..)) if self.login.present().flatten().is_some() => {
+                authorized.token = self.login.present().flatten();
+                authorized.ask(MEMBERS.path, false, &request).await
             }
             told => told,
-        }
-        .map_err(unreachable)
+        };
+        Ok(told?.header.unwrap_or_default().cluster_id)
     }
 
     /// Other addresses, in the place of those that the program has given before.
@@ -166,7 +207,9 @@ impl Servers {
         }
         self.origins().configure(addresses);
         self.publish();
-        self.upkeep.hurry();
+        if self.needs_upkeep() {
+            self.upkeep.hurry();
+        }
         Ok(())
     }
 
@@ -180,30 +223,46 @@ impl Servers {
         }
     }
 
-    /// Turns to a server that is preferred, where one is asked first that is not, as soon as one can be reached.
+    /// Turns to a server that is preferred, where one is asked first that is not, as soon as one serves.
     pub(super) async fn settle(&self) {
         let list = self.endpoints.list();
-        if !list.is_second_best() {
+        if !list.is_second_best() || matches!(self.balance, Balance::Leader | Balance::Nearest) {
             return;
         }
         for endpoint in list.preferred() {
-            if self.connect_and_login(endpoint, CONNECT_LIMIT, None).await.is_ok() {
+            if self.serves(endpoint).await {
                 return list.prefer(endpoint);
             }
         }
     }
+
+    /// Does a server serve: has it not failed of late, and does it answer a read that takes a quorum? To deny that is to
+    /// serve.
+    pub(super) async fn serves(&self, endpoint: &Arc<Endpoint>) -> bool {
+        if endpoint.is_suspect() {
+            return false;
+        }
+        let Ok(authorized) = self.connect_and_login(endpoint, CONNECT_LIMIT, None).await else {
+            return false;
+        };
+        match authorized.ask::<RangeResponse>(RANGE, true, &probe(false)).await {
+            Ok(response) => self.endpoints.recognise(endpoint, &response.head()).is_ok(),
+            Err(cause) => is_denied(&cause),
+        }
+    }
 }
 
-/// The cluster that a server says it belongs to.
-async fn cluster(authorized: &Authorized) -> std::result::Result<u64, Cause> {
-    let connection = &authorized.connection;
-    let deadline = Deadline::within(connection.patience(CONNECT_LIMIT));
-    let request = || {
-        (
-            authorized.metadata(false, None),
-            pack(&MemberListRequest { linearizable: false }),
-        )
-    };
-    let answer = unary::<MemberListResponse>(connection, MEMBERS.path, HalfClose::Request, deadline, request);
-    Ok(answer.await?.header.unwrap_or_default().cluster_id)
+/// Reads a key that need not exist.
+pub(super) fn probe(serializable: bool) -> RangeRequest {
+    RangeRequest {
+        key: PROBE.into(),
+        serializable,
+        count_only: true,
+        ..RangeRequest::default()
+    }
+}
+
+/// Has the server answered that the user may not read?
+pub(super) fn is_denied(cause: &Cause) -> bool {
+    matches!(cause, Cause::Status(..)) && cause.verdict().code == Code::PermissionDenied
 }

@@ -18,7 +18,7 @@ use super::error::{Applied, Code};
 use super::failure::Failure;
 use super::login::{Login, Token};
 use super::origins::Origins;
-use super::pb::{StatusRequest, StatusResponse};
+use super::pb::{Request, Response, StatusRequest, StatusResponse};
 use super::stats::Stats;
 use super::transport::connection::Connection;
 use super::transport::deadline::Deadline;
@@ -29,10 +29,10 @@ use super::transport::http2::Metadata;
 use super::transport::tls::Tls;
 use super::version::Version;
 
-const STATUS: &str = "/etcdserverpb.Maintenance/Status";
+pub(crate) const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 
-/// How long a server may take to tell its version.
-const VERSION_LIMIT: Duration = Duration::from_secs(2);
+/// How long a server may take to respond to what is asked beside the program's calls.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Before this version every user may call Status; some later ones keep it for root.
 const KEEPS_STATUS: Version = Version::new(3, 4, 42);
@@ -126,16 +126,18 @@ impl Servers {
     }
 
     /// Is there anything to look after?
-    fn needs_upkeep(&self) -> bool {
+    pub(crate) fn needs_upkeep(&self) -> bool {
         self.balance != Balance::Sticky || self.sync.is_some() || self.origins().has_services()
     }
 
-    /// Has the servers looked up that a route is to lead to, if that is still to be done, and waits for it. What fails is
-    /// told to who connects.
+    /// Has the servers looked up that a route is to lead to, if that is still to be done and no other is known, and waits
+    /// for it. What fails is told to who connects.
     pub(crate) async fn resolve(&self, route: &mut Route<'_>) {
         if route.is_unresolved() {
-            self.upkeep.look().await;
-            route.refresh();
+            if self.endpoints.are_unresolved() {
+                self.upkeep.look().await;
+            }
+            route.pass_unresolved();
         }
     }
 
@@ -161,6 +163,9 @@ impl Servers {
     /// A server that the client is connected to and logged in at, if it is both.
     pub(crate) fn ready(&self, endpoint: &Endpoint, now: Instant) -> Option<Authorized> {
         let token = self.login.present()?;
+        if self.upkeep.is_missing() {
+            return None;
+        }
         let connection = endpoint.connected(now)?;
         let is_good = self.min_version.is_none() || connection.is_verified();
         is_good.then_some(Authorized { connection, token })
@@ -174,8 +179,9 @@ impl Servers {
         limit: Duration,
         patience: Option<Instant>,
     ) -> Result<Authorized, Failure> {
-        if self.needs_upkeep() {
-            self.upkeep.run();
+        match self.needs_upkeep() {
+            true => self.upkeep.run(),
+            false => self.upkeep.rest(),
         }
         if let Some(service) = endpoint.service() {
             let reason = ConnectError::Socket(self.origins().reason(service));
@@ -202,10 +208,8 @@ impl Servers {
     /// Asks a server for its version, which must not be older than that. Nothing of the call was sent before.
     async fn verify(&self, endpoint: &Endpoint, authorized: &Authorized, wanted: Version) -> Result<(), Failure> {
         let connection = &authorized.connection;
-        let deadline = Deadline::within(connection.patience(VERSION_LIMIT));
-        let request = || (authorized.metadata(false, None), pack(&StatusRequest {}));
-        let answer = unary::<StatusResponse>(connection, STATUS, HalfClose::Request, deadline, request);
-        let answer = answer.await.inspect(|status| {
+        let answer = authorized.ask::<StatusResponse>(STATUS, false, &StatusRequest {}).await;
+        let answer = answer.inspect(|status| {
             endpoint.responded(&status.header.unwrap_or_default());
             self.endpoints.learn(status);
         });
@@ -252,6 +256,19 @@ fn leave(connection: &Connection, failure: &Failure) {
 }
 
 impl Authorized {
+    /// The response of the server to one request beside the program's calls. Where a `leader` is asked for, a member that
+    /// knows none refuses.
+    pub(crate) async fn ask<R: Response>(
+        &self,
+        method: &'static str,
+        leader: bool,
+        request: &impl Request,
+    ) -> Result<R, Cause> {
+        let deadline = Deadline::within(self.connection.patience(ASK_LIMIT));
+        let message = || (self.metadata(leader, None), pack(request));
+        unary(&self.connection, method, HalfClose::Request, deadline, message).await
+    }
+
     /// What a request says beside who asks: the token and, where a `leader` is asked for, the wish to be refused at once
     /// by a member that knows none; and `more` of its own.
     pub(crate) fn metadata<'a>(&'a self, leader: bool, more: Option<&'a HeaderMap>) -> Metadata<'a> {

@@ -85,6 +85,7 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
         // The failure of a server that may yet answer.
         let mut hope = None;
         loop {
+            route.refresh();
             servers.resolve(&mut route).await;
             let mut answered = false;
             let began = Instant::now();
@@ -118,6 +119,7 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
                 tokio::select! {
                     () = sleep(backoff::pause(failures)) => {}
                     () = stream.hurried() => {}
+                    () = servers.endpoints.replaced() => {}
                 }
                 failures += 1;
             }
@@ -140,7 +142,10 @@ impl Line {
         method: &'static str,
         purpose: Purpose,
     ) -> Result<(Self, Requests, Responses<R>), Failure> {
-        let authorized = servers.connect_and_login(&endpoint, CONNECT_LIMIT, None).await?;
+        let authorized = tokio::select! {
+            authorized = servers.connect_and_login(&endpoint, CONNECT_LIMIT, None) => authorized?,
+            () = endpoint.removed() => return Err(Failure::new(&endpoint.name, &Cause::Removed)),
+        };
         let connection = authorized.connection.clone();
         let line = Self {
             servers,

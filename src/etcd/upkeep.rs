@@ -64,16 +64,18 @@ impl Due {
 /// The task.
 pub(crate) async fn run(servers: Arc<Servers>) {
     servers.closed.run_until_cancelled(serve(&servers)).await;
-    // Nobody waits for a client that is closed.
-    servers.upkeep.looked();
 }
 
 async fn serve(servers: &Servers) {
     let (mut lookup, mut sync, mut balance) = (Due::now(), Due::now(), Due::now());
     let mut balancer = Balancer::default();
-    let mut failures = 0;
+    let (mut failures, mut generation) = (0, servers.origins().generation());
     loop {
         servers.upkeep.looks();
+        let now = servers.origins().generation();
+        if now != std::mem::replace(&mut generation, now) {
+            (lookup, sync, balance) = (Due::now(), Due::now(), Due::now());
+        }
         let has_services = servers.origins().has_services();
         if has_services && lookup.is_over() {
             let found = servers.look_up().await;
@@ -84,6 +86,8 @@ async fn serve(servers: &Servers) {
                 None => Due::after(INTERVAL, LONG_PAUSE),
             };
         }
+        // Before what takes longer: calls wait for it.
+        servers.upkeep.looked();
         // Without a server there is nobody to ask.
         let is_found = !servers.endpoints.are_unresolved();
         if let Some(interval) = servers.sync.filter(|_| is_found && sync.is_over()) {
@@ -95,7 +99,6 @@ async fn serve(servers: &Servers) {
             balancer.look(servers).await;
             balance = Due::after(INTERVAL, PAUSE);
         }
-        servers.upkeep.looked();
         let next = [
             has_services.then_some(lookup.at),
             servers.sync.filter(|_| is_found).map(|_| sync.at),

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::support::address;
 use super::support::clock::{run, until};
-use super::{asked, config, read, start, until_asked};
+use super::{asked, config, failed_writes, read, start, until_asked};
 
 const ALL: [usize; 3] = [0, 1, 2];
 
@@ -63,6 +63,7 @@ fn a_user_who_may_not_ask_who_leads_is_served_as_by_sticky() {
             until(sleep(Duration::from_secs(31))).await;
             assert_eq!(asked(&client).await, first);
         }
+        assert!(etcd.methods().contains(&"Status".to_owned()));
     });
 }
 
@@ -84,6 +85,42 @@ fn the_nearest_is_asked_first_and_a_little_nearer_moves_nobody() {
         script.lock().unwrap().refusing = vec![2];
         assert_ne!(asked(&client).await, 2);
         until_asked(&client, 1).await;
+    });
+}
+
+#[test]
+fn a_near_server_that_does_not_write_is_left_for_longer_each_time() {
+    run(async {
+        let (etcd, script) = start(3).await;
+        let client = balanced(&etcd, Balance::Nearest);
+        {
+            let mut script = script.lock().unwrap();
+            script.delays = vec![100, 0, 100];
+            script.stalled = vec![1];
+        }
+        let failed = failed_writes(&client, 60).await;
+        assert!((1..10).contains(&failed), "{failed} of 60");
+    });
+}
+
+#[test]
+fn the_distance_is_known_of_servers_that_deny_the_read() {
+    run(async {
+        let (etcd, script) = start(3).await;
+        {
+            let mut script = script.lock().unwrap();
+            script.delays = vec![100, 100, 0];
+            script.is_denied = true;
+        }
+        let client = balanced(&etcd, Balance::Nearest);
+        let current = |client: &Client| {
+            let known = client.endpoints();
+            known.iter().position(|known| known.current)
+        };
+        failed_writes(&client, 1).await;
+        while current(&client) != Some(2) {
+            until(sleep(Duration::from_secs(1))).await;
+        }
     });
 }
 

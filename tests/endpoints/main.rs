@@ -15,9 +15,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use silly_etcd::etcd::pb::{
-    AuthenticateResponse, Member, MemberListResponse, RangeRequest, RangeResponse, ResponseHeader, StatusResponse,
+    AuthenticateResponse, Member, MemberListResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
+    ResponseHeader, StatusResponse,
 };
-use silly_etcd::etcd::{Client, Config};
+use silly_etcd::etcd::{CallOptions, Client, Config};
 use support::clock::until;
 use support::{Call, Cluster, ONCE};
 use tokio::time::sleep;
@@ -40,6 +41,12 @@ struct Script {
     refusing: Vec<usize>,
     /// Those that tell their members to users only.
     reserved: Vec<usize>,
+    /// Those that leave every write unanswered.
+    stalled: Vec<usize>,
+    /// Those that take long to name members.
+    slow: Vec<usize>,
+    /// Whether nobody may read.
+    is_denied: bool,
 }
 
 type Shared = Arc<Mutex<Script>>;
@@ -69,6 +76,13 @@ async fn serve(mut call: Call, script: Shared) {
             token: "t".to_owned(),
             ..AuthenticateResponse::default()
         }),
+        "MemberList" if said.slow.contains(&call.server) => {
+            sleep(Duration::from_millis(1500)).await;
+            call.reply(&MemberListResponse {
+                header: Some(header),
+                members: said.members,
+            });
+        }
         "MemberList" if is_stranger => call.finish("3", "etcdserver: user name is empty"),
         "MemberList" => call.reply(&MemberListResponse {
             header: Some(header),
@@ -82,6 +96,17 @@ async fn serve(mut call: Call, script: Shared) {
             version: "3.6.0".to_owned(),
             ..StatusResponse::default()
         }),
+        "Put" if said.stalled.contains(&call.server) => {
+            call.abandoned().await;
+        }
+        "Put" => call.reply(&PutResponse::default()),
+        "Range" if said.is_denied => {
+            sleep(Duration::from_millis(
+                said.delays.get(call.server).copied().unwrap_or(0),
+            ))
+            .await;
+            call.finish("7", "etcdserver: permission denied");
+        }
         _ => {
             sleep(Duration::from_millis(
                 said.delays.get(call.server).copied().unwrap_or(0),
@@ -133,6 +158,24 @@ async fn until_known(client: &Client, expected: &[(String, &'static str)]) {
         }
     })
     .await;
+}
+
+/// How many of some writes, each with a second for its only attempt, have failed.
+async fn failed_writes(client: &Client, count: usize) -> usize {
+    let options = CallOptions {
+        timeout: Duration::from_secs(1),
+        ..ONCE
+    };
+    let mut failed = 0;
+    for _ in 0..count {
+        let request = PutRequest {
+            key: "key".into(),
+            ..PutRequest::default()
+        };
+        failed += usize::from(until(client.put(request, &options)).await.is_err());
+        until(sleep(Duration::from_secs(1))).await;
+    }
+    failed
 }
 
 /// Waits until the client asks this server.

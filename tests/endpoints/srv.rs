@@ -8,8 +8,8 @@ use tokio::time::sleep;
 use super::support::clock::{run, until};
 use super::support::dns::{NameServer, Zone};
 use super::support::unary::get;
-use super::support::{Cluster, ONCE, ports};
-use super::{asked, known, start, until_asked, until_known};
+use super::support::{Cluster, ONCE, address, ports};
+use super::{asked, failed_writes, known, start, until_asked, until_known};
 
 const PLAIN: &str = "_etcd-client._tcp.example.test";
 const SSL: &str = "_etcd-client-ssl._tcp.example.test";
@@ -220,5 +220,77 @@ fn a_server_of_the_first_priority_is_returned_to() {
         let count = second.seen().len();
         until_asked(&client, 0).await;
         assert_eq!(second.seen().len(), count);
+    });
+}
+
+#[test]
+fn a_server_of_the_first_priority_that_does_not_write_is_left_for_longer_each_time() {
+    run(async {
+        let (etcd, script) = start(2).await;
+        let dns = NameServer::start().await;
+        dns.set(
+            PLAIN,
+            Zone::Served(60, vec![target(&etcd, 0, 10), target(&etcd, 1, 20)]),
+        );
+        let client = Client::new(config(&dns, ONCE));
+        script.lock().unwrap().stalled = vec![0];
+        let failed = failed_writes(&client, 60).await;
+        assert!((1..10).contains(&failed), "{failed} of 60");
+    });
+}
+
+#[test]
+fn servers_stay_until_the_service_in_their_place_is_found() {
+    run(async {
+        let (etcd, _) = start(2).await;
+        let dns = NameServer::start().await;
+        let client = Client::new(Config {
+            endpoints: vec![address(&etcd.addresses[0])],
+            ..config(&dns, ONCE)
+        });
+        assert_eq!(asked(&client).await, 0);
+        client
+            .set_endpoints(vec!["srv://example.test".parse().unwrap()])
+            .unwrap();
+        for _ in 0..3 {
+            assert_eq!(asked(&client).await, 0);
+            until(sleep(Duration::from_secs(10))).await;
+        }
+        assert!(!dns.asked().is_empty());
+        dns.set(PLAIN, Zone::Served(60, vec![target(&etcd, 1, 1)]));
+        until_known(&client, &[shown(&etcd, 1)]).await;
+        assert_eq!(asked(&client).await, 1);
+    });
+}
+
+#[test]
+fn a_server_beside_a_service_is_asked_while_that_is_not_found() {
+    run(async {
+        let (etcd, _) = start(1).await;
+        let dns = NameServer::start().await;
+        let client = Client::new(Config {
+            endpoints: vec!["srv://example.test".parse().unwrap(), address(&etcd.addresses[0])],
+            sync: Some(Duration::from_secs(10)),
+            ..config(&dns, ONCE)
+        });
+        let began = tokio::time::Instant::now();
+        assert_eq!(asked(&client).await, 0);
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn health_is_that_of_all_servers_that_are_found() {
+    run(async {
+        let (etcd, script) = start(2).await;
+        script.lock().unwrap().refusing = vec![1];
+        let dns = NameServer::start().await;
+        dns.set(PLAIN, Zone::Served(60, vec![target(&etcd, 0, 1), target(&etcd, 1, 1)]));
+        let client = Client::new(config(&dns, ONCE));
+        let health = until(client.health(&ONCE)).await.unwrap();
+        assert!(!health.healthy);
+        let mut healthy: Vec<_> = health.endpoints.iter().map(|known| known.healthy).collect();
+        healthy.sort_unstable();
+        assert_eq!(healthy, [false, true]);
     });
 }

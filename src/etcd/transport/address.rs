@@ -4,7 +4,7 @@
 //! In: the text from the configuration. Out: an [`Address`], or the reason why the text is none.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -61,6 +61,18 @@ impl Address {
         match split(text).0?.as_str() {
             "srv" => None,
             scheme => Some(scheme == "https"),
+        }
+    }
+
+    /// Does it lead to whatever machine the client is on? Of a name that is all that can be said without asking.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp { host, .. } => match host.parse::<IpAddr>() {
+                Ok(ip) => ip.is_loopback() || ip.is_unspecified(),
+                Err(_) => host == "localhost" || host.ends_with(".localhost"),
+            },
+            Self::Unix(_) => true,
+            Self::Srv(_) => false,
         }
     }
 
@@ -201,6 +213,24 @@ mod tests {
             "unix:///run/etcd.sock".parse(),
             Ok(Address::Unix("/run/etcd.sock".into()))
         );
+    }
+
+    #[test]
+    fn what_leads_to_the_clients_own_machine_is_known() {
+        for (text, is_local) in [
+            ("localhost:1", true),
+            ("a.localhost:1", true),
+            ("127.1.2.3:1", true),
+            ("0.0.0.0:1", true),
+            ("[::1]:1", true),
+            ("[::]:1", true),
+            ("unix:///s", true),
+            ("10.0.0.1:1", false),
+            ("localhost.example.com:1", false),
+            ("srv://localhost", false),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().is_local(), is_local, "{text}");
+        }
     }
 
     #[test]

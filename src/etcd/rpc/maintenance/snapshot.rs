@@ -210,6 +210,7 @@ impl Fetch {
         loop {
             // Its deadline is that of the attempt, as is that of a connection.
             let _ = timeout(self.options.timeout, servers.resolve(&mut route)).await;
+            route.refresh();
             let failure = match self.attempt(route.endpoint()).await {
                 Ok(complete) => return Ok(complete),
                 Err(failure) => failure,
