@@ -77,8 +77,8 @@ BENCH_5_1 = ! { command -v luajit || command -v lua5.1; } >/dev/null || \
 	$(MAKE) build LUA_VERSION=5.1 CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)/lua5.1"
 
 .NOTPARALLEL:
-.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs fmt \
-	install uninstall dist deb msrv clean deps deps-run deps-bench deps-dist
+.PHONY: help run test faults bench build libraries hosts env lint audit advisories sanitize fuzz mutants soak docs site \
+	fmt install uninstall dist deb msrv clean deps deps-run deps-bench deps-dist
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -162,6 +162,9 @@ soak: deps build ## Load an etcd that dies now and then for SECONDS=60; draws bu
 
 docs: ## Write the types and the tables of the reference, from the comments in proto/ and the table of calls
 	cargo run --quiet --locked --package docgen
+
+site: ## Render the pages as a site with search, build/site/index.html, and check its links
+	@.ci/site
 
 fmt: ## Format the Rust code
 	cargo fmt --all
