@@ -904,6 +904,7 @@ etcd.pcall = pcall
 ---@field call string? the call that it is about
 ---@field key string? the key that it is about, its first 100 bytes
 ---@field seconds number? how long it took, or lasted
+---@field attempts? integer how many attempts a call made
 ---@field repeated integer so often the same came again before this, and was not told
 ---@field missed integer so many records before this one were missed, since the reader was late
 

@@ -121,6 +121,7 @@ describe("records", function()
 		assert.are.same({ "put", key:sub(1, 100), "deadline_exceeded", "warn" },
 			{ slow.call, slow.key, slow.code, slow.level })
 		assert.is_true(slow.seconds >= 0.2)
+		assert.are.equal(1, slow.attempts)
 		for _, value in pairs(slow) do
 			assert.is_nil(tostring(value):find("secret", 1, true))
 		end

@@ -176,7 +176,7 @@ impl Servers {
         };
         async move {
             let mut response = R::default();
-            let (sent, earlier) = self.run(&request, &mut response).await?;
+            let (sent, earlier, _) = self.run(&request, &mut response).await?;
             Ok(Answered {
                 response,
                 sent,
@@ -209,7 +209,7 @@ impl Servers {
         }
     }
 
-    async fn run(&self, request: &Request<'_>, response: &mut dyn Slot) -> Result<(Moment, Applied)> {
+    async fn run(&self, request: &Request<'_>, response: &mut dyn Slot) -> Result<(Moment, Applied, u32)> {
         let deadline = deadline_of(request.options);
         let running = self.stats.call(request.method, deadline.began);
         match self.run_counted(request, response, deadline, &running).await {
@@ -220,7 +220,10 @@ impl Servers {
                 }
                 self.stats.took(took, || {
                     let route = self.endpoints.route(request.options.only());
-                    request.record("slow", "the call took long").at(&route.endpoint().name)
+                    Record {
+                        attempts: Some(done.2),
+                        ..request.record("slow", "the call took long").at(&route.endpoint().name)
+                    }
                 });
                 Ok(done)
             }
@@ -232,6 +235,7 @@ impl Servers {
                 self.stats.took(took, || Record {
                     code: Some(error.code),
                     endpoint: error.endpoint.clone(),
+                    attempts: error.attempts.as_ref().map(|attempts| attempts.count),
                     ..request.record("slow", &error.message)
                 });
                 Err(error)
@@ -245,7 +249,7 @@ impl Servers {
         response: &mut dyn Slot,
         mut deadline: Deadline,
         running: &Running<'_>,
-    ) -> Result<(Moment, Applied)> {
+    ) -> Result<(Moment, Applied, u32)> {
         let Request { kind, options, .. } = *request;
         self.allows(request.size)?;
         // A call of several steps may come here late.
@@ -264,7 +268,7 @@ impl Servers {
             let failure = match self.attempt(&mut route, request, deadline, response).await {
                 Ok(sent) => {
                     route.keep();
-                    return Ok((sent, past.applied(kind)));
+                    return Ok((sent, past.applied(kind), past.count() + 1));
                 }
                 Err(failure) => failure,
             };
@@ -455,6 +459,11 @@ impl Past {
         if let Some(attempts) = &mut self.attempts {
             attempts.count -= 1;
         }
+    }
+
+    /// How many there were.
+    fn count(&self) -> u32 {
+        self.attempts.as_ref().map_or(0, |attempts| attempts.count)
     }
 
     fn applied(&self, kind: Kind) -> Applied {

@@ -1,6 +1,7 @@
 //! All servers of a client, in a list that can be replaced while calls are under way.
 //!
-//! In: entries, those first that are preferred. Out: for each call a [`Route`], the order in which to ask the servers. Used on any thread.
+//! In: entries, those first that are preferred. Out: for each call a [`Route`], the order in which to ask the servers.
+//! Used on any thread.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -64,17 +65,17 @@ impl List {
             endpoints.iter().position(|endpoint| Arc::ptr_eq(endpoint, current))
         });
         let preferred = entries.iter().take_while(|entry| entry.rank == entries[0].rank).count();
-        let first = || match entries[0].source {
-            Source::Srv => 0,
-            Source::Conf | Source::Member => random::below(preferred),
-        };
-        // A service that is still to be looked up is no server.
-        let is_server = |place: &usize| endpoints[*place].service().is_none();
         let first = || {
-            Some(first())
-                .filter(is_server)
-                .or_else(|| (0..endpoints.len()).find(is_server))
-                .unwrap_or(0)
+            let first = match entries[0].source {
+                Source::Srv => 0,
+                Source::Conf | Source::Member => random::below(preferred),
+            };
+            // A service that is still to be looked up is no server.
+            let is_server = |place: &usize| endpoints[*place].service().is_none();
+            (first..endpoints.len())
+                .chain(0..first)
+                .find(is_server)
+                .unwrap_or(first)
         };
         Self {
             current: AtomicUsize::new(current.unwrap_or_else(first)),

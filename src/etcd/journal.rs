@@ -76,6 +76,8 @@ pub struct Record {
     pub key: Option<Bytes>,
     /// How long it took, or lasted.
     pub seconds: Option<f64>,
+    /// How many attempts there were, of a call.
+    pub attempts: Option<u32>,
     /// So often the same came again before this, and was not told.
     pub repeated: u64,
     /// So many records before this one were missed by its reader.
@@ -95,6 +97,7 @@ impl Record {
             call: None,
             key: None,
             seconds: None,
+            attempts: None,
             repeated: 0,
             missed: 0,
         }

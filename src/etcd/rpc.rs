@@ -17,7 +17,7 @@ use super::error::Result;
 use super::namespace::{Enter, Leave};
 use super::pb;
 use super::received::Receive;
-use super::stats::Method;
+use super::stats::{METHODS, Method};
 use futures_util::TryFutureExt;
 
 pub use kv::{Change, Increment, Incremented, Scan, ScanRequest, Swap, Swapped};
@@ -283,6 +283,9 @@ macro_rules! define {
 }
 
 rpcs!(define);
+
+/// Each has a place among the numbers of a client; some calls that are no rows have one too.
+const _: () = assert!(RPCS.len() + 16 < METHODS);
 
 impl Client {
     /// Makes a call of the table until the server responds, it fails for good, or has been tried often enough.

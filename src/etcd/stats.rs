@@ -19,7 +19,7 @@ pub(crate) const BOUNDS: [f64; 13] = [
 ];
 
 /// More than there are methods.
-const METHODS: usize = 64;
+pub(crate) const METHODS: usize = 64;
 
 /// A number that grows.
 #[derive(Debug, Default)]

@@ -40,6 +40,9 @@ unsafe impl Encode for Record {
         if let Some(seconds) = self.seconds {
             table.number(c"seconds", seconds);
         }
+        if let Some(attempts) = self.attempts {
+            table.integer(c"attempts", attempts.into());
+        }
         table.integer(c"repeated", self.repeated.cast_signed());
         table.integer(c"missed", self.missed.cast_signed());
     }
