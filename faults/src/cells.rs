@@ -30,6 +30,21 @@ pub struct Cell {
     pub crowd: usize,
     /// For the members.
     pub flags: &'static [&'static str],
+    /// What the clients tell of it.
+    pub story: Story,
+}
+
+/// What the records and the numbers of a cell's clients say, of all clients together.
+#[derive(Debug, Clone, Copy)]
+pub struct Story {
+    /// Each of these somebody tells, one event after the other.
+    pub told: &'static [&'static [&'static str]],
+    /// These nobody tells.
+    pub untold: &'static [&'static str],
+    /// These numbers are more than 0 at some time: all of a name, or those with a label.
+    pub moved: &'static [(&'static str, &'static str)],
+    /// Is a lease about to end?
+    pub danger: bool,
 }
 
 /// How the clients and the members are connected.
@@ -53,6 +68,64 @@ pub enum Way {
     Grpc,
 }
 
+/// Nothing in particular is told.
+pub const PLOTLESS: Story = Story {
+    told: &[],
+    untold: &[],
+    moved: &[],
+    danger: false,
+};
+
+/// A watch may be cut off, but it does not end.
+const LASTING: Story = Story {
+    untold: &["watch_ended"],
+    ..PLOTLESS
+};
+
+/// The clients have no part in it.
+const UNDISTURBED: Story = Story {
+    untold: &["disconnected", "unreachable", "watch_ended"],
+    ..PLOTLESS
+};
+
+/// A server does not respond for a while. The connection is left, which is no loss: what follows is another.
+const SLOW: Story = Story {
+    told: &[&["slow"], &["connected", "connected"]],
+    ..LASTING
+};
+
+/// A server dies, and is back: its own client has no other.
+const DEATH: Story = Story {
+    told: &[&["disconnected", "connected"], &["unreachable"], &["down", "up"]],
+    moved: &[("attempts_total", "retry"), ("connections_total", "failed")],
+    ..LASTING
+};
+
+/// All of them die, and are back.
+const DEATHS: Story = Story {
+    told: &[
+        &["disconnected", "connected"],
+        &["unreachable"],
+        &["down", "up"],
+        &["watches_cut", "watches_resumed"],
+    ],
+    moved: &[
+        ("attempts_total", "retry"),
+        ("attempts_total", "failover"),
+        ("connections_total", "failed"),
+        ("watches", "stale"),
+        ("watch_resumes_total", ""),
+    ],
+    ..LASTING
+};
+
+/// Connections end, and the next are made at once.
+const CUT: Story = Story {
+    told: &[&["disconnected", "connected"], &["watches_cut", "watches_resumed"]],
+    moved: &[("watch_resumes_total", "")],
+    ..LASTING
+};
+
 const PLAIN: Cell = Cell {
     name: "none",
     way: Way::Direct,
@@ -68,40 +141,70 @@ const PLAIN: Cell = Cell {
     users: false,
     crowd: 0,
     flags: &[],
+    story: LASTING,
 };
 
 /// All of them, in the order in which they run.
 pub const CELLS: &[Cell] = &[
-    PLAIN,
+    Cell {
+        story: Story {
+            // One of the readers dawdles.
+            moved: &[("watch_backlog_bytes", "")],
+            ..UNDISTURBED
+        },
+        ..PLAIN
+    },
     Cell {
         name: "kill-leader",
+        story: DEATH,
         ..PLAIN
     },
     Cell {
         name: "kill-follower",
+        story: DEATH,
         ..PLAIN
     },
     Cell {
         name: "kill-all",
         gap: 10.0,
         lag: 10.0,
+        story: DEATHS,
         ..PLAIN
     },
     Cell {
         name: "pause-leader",
         gap: 6.0,
         lag: 15.0,
+        story: SLOW,
         ..PLAIN
     },
     Cell {
         name: "pause-follower",
         lag: 15.0,
+        story: SLOW,
         ..PLAIN
     },
     Cell {
         name: "pause-all",
         gap: 15.0,
         lag: 15.0,
+        story: Story {
+            told: &[
+                &["slow"],
+                &["down", "up"],
+                &["watches_cut", "watches_resumed"],
+                &["lease_lost"],
+                &["registration_lost", "registered"],
+            ],
+            moved: &[
+                ("watches", "stale"),
+                ("watch_resumes_total", ""),
+                ("leases_lost_total", ""),
+                ("registrations_lost_total", ""),
+            ],
+            danger: true,
+            ..LASTING
+        },
         ..PLAIN
     },
     Cell {
@@ -109,6 +212,10 @@ pub const CELLS: &[Cell] = &[
         way: Way::Proxies,
         // A server looks every 100 ms for watches that want old events, which is how long a connection lasts here.
         lag: 30.0,
+        story: Story {
+            moved: &[("attempts_total", "failover"), ("watch_resumes_total", "")],
+            ..CUT
+        },
         ..PLAIN
     },
     Cell {
@@ -116,6 +223,7 @@ pub const CELLS: &[Cell] = &[
         way: Way::Proxies,
         gap: 6.0,
         lag: 15.0,
+        story: SLOW,
         ..PLAIN
     },
     Cell {
@@ -123,6 +231,15 @@ pub const CELLS: &[Cell] = &[
         way: Way::Proxies,
         gap: 4.0,
         lag: 16.0,
+        story: Story {
+            told: &[
+                &["slow"],
+                &["connected", "connected"],
+                &["watches_cut", "watches_resumed"],
+            ],
+            moved: &[("watch_resumes_total", "")],
+            ..LASTING
+        },
         ..PLAIN
     },
     Cell {
@@ -154,6 +271,7 @@ pub const CELLS: &[Cell] = &[
         way: Way::Network,
         gap: 10.0,
         lag: 6.0,
+        story: SLOW,
         ..PLAIN
     },
     Cell {
@@ -173,6 +291,12 @@ pub const CELLS: &[Cell] = &[
     },
     Cell {
         name: "compaction",
+        story: Story {
+            told: &[&["watch_ended"]],
+            untold: &["disconnected", "unreachable"],
+            moved: &[("watch_ends_total", "compacted")],
+            ..PLOTLESS
+        },
         ..PLAIN
     },
     Cell {
@@ -188,18 +312,26 @@ pub const CELLS: &[Cell] = &[
         // One client only writes.
         worst: 30.0,
         flags: &["--quota-backend-bytes=16777216"],
+        story: Story {
+            untold: &["disconnected", "unreachable"],
+            moved: &[("writes_unknown_total", "put"), ("calls_total", "resource_exhausted")],
+            ..PLOTLESS
+        },
         ..PLAIN
     },
     Cell {
         name: "replace",
+        story: DEATH,
         ..PLAIN
     },
     Cell {
         name: "members",
+        story: DEATH,
         ..PLAIN
     },
     Cell {
         name: "kill-client",
+        story: UNDISTURBED,
         ..PLAIN
     },
     Cell {
@@ -207,6 +339,16 @@ pub const CELLS: &[Cell] = &[
         way: Way::Grpc,
         gap: 4.0,
         lag: 6.0,
+        story: Story {
+            told: &[
+                &["disconnected", "connected"],
+                &["unreachable"],
+                &["down", "up"],
+                &["watches_cut", "watches_resumed"],
+            ],
+            moved: &[("connections_total", "failed"), ("watch_resumes_total", "")],
+            ..LASTING
+        },
         ..PLAIN
     },
     Cell {
@@ -226,6 +368,10 @@ pub const CELLS: &[Cell] = &[
         retry: 0,
         sure: true,
         shared: true,
+        story: Story {
+            untold: &["unreachable", "watch_ended"],
+            ..CUT
+        },
         ..PLAIN
     },
     Cell {
@@ -235,6 +381,7 @@ pub const CELLS: &[Cell] = &[
         patience: Duration::from_secs(5),
         retry: 0,
         shared: true,
+        story: CUT,
         ..PLAIN
     },
     Cell {
@@ -246,6 +393,14 @@ pub const CELLS: &[Cell] = &[
         lag: 30.0,
         patience: Duration::from_secs(10),
         ttl: 20,
+        story: Story {
+            told: &[
+                &["disconnected", "connected"],
+                &["slow"],
+                &["watches_cut", "watches_resumed"],
+            ],
+            ..CUT
+        },
         ..PLAIN
     },
     Cell {
@@ -260,9 +415,25 @@ pub const CELLS: &[Cell] = &[
         name: "restore",
         gap: 10.0,
         lag: 10.0,
+        story: Story {
+            told: &[
+                &["disconnected", "connected"],
+                &["unreachable"],
+                &["down", "up"],
+                // What a watch has seen of the future that is gone, it cannot go on from.
+                &["watches_cut", "watch_ended"],
+                &["cache_loaded", "cache_stale", "cache_loaded"],
+            ],
+            moved: &[("attempts_total", "failover"), ("watch_ends_total", "compacted")],
+            ..PLOTLESS
+        },
         ..PLAIN
     },
-    Cell { name: "fork", ..PLAIN },
+    Cell {
+        name: "fork",
+        story: UNDISTURBED,
+        ..PLAIN
+    },
     Cell {
         name: "revoke",
         way: Way::Proxies,
@@ -271,6 +442,19 @@ pub const CELLS: &[Cell] = &[
         users: true,
         crowd: 100,
         flags: &["--bcrypt-cost=4"],
+        story: Story {
+            told: &[
+                &["login"],
+                &["disconnected", "connected"],
+                &["watches_cut", "watch_ended"],
+            ],
+            untold: &["login_failed"],
+            moved: &[
+                ("calls_total", "permission_denied"),
+                ("watch_ends_total", "permission_denied"),
+            ],
+            ..PLOTLESS
+        },
         ..PLAIN
     },
     Cell {
@@ -279,6 +463,12 @@ pub const CELLS: &[Cell] = &[
         lag: 15.0,
         users: true,
         flags: &["--bcrypt-cost=4"],
+        story: Story {
+            told: &[&["login", "login"]],
+            untold: &["disconnected", "unreachable"],
+            moved: &[("attempts_total", "login")],
+            ..LASTING
+        },
         ..PLAIN
     },
 ];

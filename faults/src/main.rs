@@ -25,6 +25,7 @@ mod reference;
 mod report;
 mod run;
 mod stage;
+mod story;
 #[path = "../../bench/src/svg.rs"]
 mod svg;
 mod traffic;

@@ -12,6 +12,7 @@ use crate::check::lives::Life;
 use crate::check::{self, Truth, Violation};
 use crate::history::{Outcome, Record, Time};
 use crate::stage::ROAMERS;
+use crate::story::Told;
 
 /// So many violations of a cell are printed; all of them are in its file.
 const SHOWN: usize = 10;
@@ -160,7 +161,7 @@ impl Row {
     }
 
     /// Writes the record of a cell that has failed, and says where.
-    pub fn save(&self, record: &Record, lives: &[Life]) -> Result<PathBuf> {
+    pub fn save(&self, record: &Record, lives: &[Life], told: &[Told]) -> Result<PathBuf> {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
         let folder = target.join("faults");
         fs::create_dir_all(&folder)?;
@@ -201,6 +202,12 @@ impl Row {
             for batch in &watch.batches {
                 let events: Vec<_> = batch.events.iter().map(|event| (event.revision, &event.key)).collect();
                 writeln!(file, "{} {} {events:?}", batch.arrived, batch.revision)?;
+            }
+        }
+        for one in told {
+            writeln!(file, "\n{}, a margin of {:?}, {:?}", one.name, one.margin, one.numbers)?;
+            for record in &one.records {
+                writeln!(file, "{record:?}")?;
             }
         }
         Ok(path)

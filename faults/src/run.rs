@@ -10,14 +10,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::cells::{Cell, Way};
-use crate::check::lives;
+use crate::check::{lives, story};
 use crate::cluster::Cluster;
 use crate::faults;
 use crate::front::Front;
 use crate::history::{History, Record};
 use crate::net::Network;
 use crate::report::Row;
-use crate::stage::{CALLERS, SHORT, Stage};
+use crate::stage::{CALLERS, ROAMERS, SHORT, Stage};
+use crate::story::Listeners;
 use crate::traffic::Caller;
 use crate::watchers::Goal;
 use crate::{caches, entries, leases, lockers, picture, traffic, users, watchers};
@@ -51,20 +52,31 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     let stop = Arc::new(AtomicBool::new(false));
     let (goal, goals) = watch::channel(None);
     let (let_go, letting_go) = watch::channel(false);
+    let mut listeners = Listeners::default();
     let mut callers = JoinSet::new();
     for (number, client) in stage.callers().into_iter().enumerate() {
+        // One that is shared tells everybody's story.
+        if !(cell.shared && (1..ROAMERS).contains(&number)) {
+            listeners.hear(format!("caller {number}"), &client);
+        }
         callers.spawn(Caller::new(number, client, history.clone()).run(stop.clone(), stage.turns()));
     }
     let mut lockers = JoinSet::new();
     let mut others = JoinSet::new();
     let holder = || stage.client(CLOSER, 0..3, cell.patience.max(leases::PATIENCE));
-    let holders = vec![holder(), holder()];
-    lockers.spawn(lockers::run(holder(), history.clone(), stop.clone()));
-    others.spawn(entries::run(holder(), history.clone(), letting_go.clone()));
+    let (holders, locker, entry) = (vec![holder(), holder()], holder(), holder());
+    listeners.hear("holder 0", &holders[0]);
+    listeners.hear("holder 1", &holders[1]);
+    listeners.hear("lockers", &locker);
+    listeners.hear("entries", &entry);
+    lockers.spawn(lockers::run(locker, history.clone(), stop.clone()));
+    others.spawn(entries::run(entry, history.clone(), letting_go.clone()));
     others.spawn(leases::run(holders, cell.ttl, history.clone(), letting_go));
     let mut readers = JoinSet::new();
     let reader = |number| stage.client(number, 0..3, cell.patience);
     let clients = vec![reader(0), reader(1)];
+    listeners.hear("reader 0", &clients[0]);
+    listeners.hear("reader 1", &clients[1]);
     readers.spawn(caches::run(clients[1].clone(), history.clone(), goals.clone()));
     readers.spawn(watchers::run(clients, cell.crowd, history.clone(), stop.clone(), goals));
 
@@ -75,7 +87,9 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     stop.store(true, Ordering::Relaxed);
     join(callers).await.context("the callers")?;
     join(lockers).await.context("the lockers")?;
-    let mut closer = Caller::new(CLOSER, stage.client(CLOSER, 0..3, cell.patience), history.clone());
+    let client = stage.client(CLOSER, 0..3, cell.patience);
+    listeners.hear("caller at the end", &client);
+    let mut closer = Caller::new(CLOSER, client, history.clone());
     closer.read_all().await;
     let mut finished = None;
     for _ in 0..10 {
@@ -103,6 +117,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
     let_go.send_replace(true);
     join(others).await.context("the holders")?;
 
+    let told = listeners.end().await?;
     let record: Record = std::mem::take(&mut *history.record());
     ensure!(record.leases.len() == leases::COUNT, "some leases are not recorded");
     picture::draw(cell.name, &record, end)?;
@@ -115,6 +130,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
         row.judge_times(cell);
     }
     row.violations.append(&mut stage.violations);
+    row.violations.extend(story::check(&told, &cell.story, &record));
     if cell.users {
         row.violations.extend(users::judge(
             &record,
@@ -127,7 +143,7 @@ pub async fn run(cell: &Cell, window: Duration) -> Result<Row> {
         eprintln!(
             "the record of {} is in {}",
             cell.name,
-            row.save(&record, &lives)?.display()
+            row.save(&record, &lives, &told)?.display()
         );
     }
     Ok(row)

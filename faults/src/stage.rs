@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use silly_etcd::etcd::{Client, Config, Credentials, TlsConfig};
+use silly_etcd::etcd::{Client, Config, Credentials, Level, TlsConfig};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::time::{Instant, sleep_until};
 
@@ -16,7 +16,7 @@ use crate::front::Front;
 use crate::history::{History, Record, Time};
 use crate::net::Network;
 use crate::reference::Reference;
-use crate::{traffic, users};
+use crate::{story, traffic, users};
 
 /// When the faults happen, in parts of the window. A short one has the first only: a cluster needs time to recover.
 const MOMENTS: [f64; 3] = [5.0 / 30.0, 12.0 / 30.0, 20.0 / 30.0];
@@ -165,6 +165,8 @@ impl Stage {
             tls: (self.cell.way == Way::Tls).then_some(trusting),
             credentials,
             options: traffic::options(patience, self.cell.retry),
+            level: Level::Info,
+            slow: Some(story::SLOW),
             ..Config::new(self.front.addresses(members))
         })
     }

@@ -6,6 +6,7 @@ pub mod linear;
 pub mod lives;
 pub mod locked;
 pub mod serializable;
+pub mod story;
 pub mod watch;
 
 use std::fmt;
