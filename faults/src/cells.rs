@@ -369,7 +369,8 @@ pub const CELLS: &[Cell] = &[
         sure: true,
         shared: true,
         story: Story {
-            untold: &["unreachable", "watch_ended"],
+            // Each is there for whoever asks.
+            untold: &["unreachable", "down", "watch_ended"],
             ..CUT
         },
         ..PLAIN

@@ -4,7 +4,7 @@
 //! In: what was heard of each client, the cell's row, the record of the run. Out: a violation for each thing that is
 //! missing or too much.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 
 use super::Violation;
@@ -89,8 +89,6 @@ fn mended(one: &Told) -> Vec<Violation> {
     };
     let unmended = MENDED.iter().filter(|(broken, mended)| is_unmended(broken, mended));
     unmended
-        // The others' watches come and go: none may be left that could go on.
-        .filter(|(broken, _)| *broken != "watches_cut" || one.name.starts_with("reader"))
         .map(|(broken, mended)| violation(format!("{} tells of {broken}, and of no {mended} after it", one.name)))
         .collect()
 }
@@ -112,10 +110,24 @@ fn counted(one: &Told) -> Vec<Violation> {
     wrong
 }
 
-/// Each is connected at the end.
-fn connected(one: &Told) -> Option<Violation> {
-    let is_connected = one.numbers.sum("connected", "") > 0.0;
-    (!is_connected).then(|| violation(format!("{} is not connected in the end", one.name)))
+/// Each is connected at the end, and the last that it says of a server is how it is. One that was lost need not be found
+/// again while another serves: nobody asks it.
+fn connected(one: &Told) -> Vec<Violation> {
+    let mut last = HashMap::new();
+    for record in &one.records {
+        if let ("connected" | "disconnected" | "unreachable", Some(endpoint)) = (record.event, &record.endpoint) {
+            last.insert(endpoint.as_ref(), record.event);
+        }
+    }
+    last.retain(|endpoint, event| *event != "connected" && one.numbers.sum("connected", endpoint) > 0.0);
+    let mut wrong: Vec<_> = last
+        .into_iter()
+        .map(|(endpoint, event)| violation(format!("{} is connected to {endpoint}, and says {event}", one.name)))
+        .collect();
+    if one.numbers.sum("connected", "") == 0.0 {
+        wrong.push(violation(format!("{} is not connected in the end", one.name)));
+    }
+    wrong
 }
 
 /// Nothing is under way in the end, and nothing held.
@@ -302,14 +314,9 @@ mod tests {
 
     #[test]
     fn what_is_never_well_again_is_found() {
-        assert_eq!(wrong(&["down", "up"], &[]), [""; 0]);
+        assert_eq!(wrong(&["watches_cut", "watches_resumed"], &[]), [""; 0]);
+        assert_eq!(wrong(&["watches_cut"], &[]).len(), 1);
         assert_eq!(wrong(&["down", "up", "down"], &[]).len(), 1);
-        let reader = |events| Told {
-            name: "reader 0".to_owned(),
-            ..client(events, &[])
-        };
-        assert_eq!(found(reader(&["watches_cut", "watches_resumed"]), &PLOTLESS), [""; 0]);
-        assert_eq!(found(reader(&["watches_cut"]), &PLOTLESS).len(), 1);
     }
 
     #[test]
@@ -319,6 +326,13 @@ mod tests {
         assert_eq!(wrong(&["lock_lost", "lock_lost"], lost).len(), 1);
         assert_eq!(wrong(&["lock_lost"], &[]).len(), 1);
         assert_eq!(wrong(&[], lost).len(), 1);
+    }
+
+    #[test]
+    fn a_last_word_that_is_not_true_is_found() {
+        let counted: &[Entry] = &[("connections_total", &[MEMBER, "ok"], 2.0)];
+        assert_eq!(wrong(&["connected", "disconnected", "connected"], counted), [""; 0]);
+        assert_eq!(wrong(&["connected", "connected", "disconnected"], counted).len(), 1);
     }
 
     #[test]
