@@ -305,9 +305,7 @@ impl Servers {
                 });
                 None
             } else if goes_on && past.hope {
-                // Where a server has responded, or had no time to, one may be there.
-                let is_unreached = failure.error.code == Code::Unavailable && !failure.status;
-                if is_unreached && options.endpoint.is_none() {
+                if past.unreached && options.endpoint.is_none() {
                     self.stats.down(&failure.error);
                 }
                 if retries == options.retry {
@@ -442,12 +440,15 @@ struct Past {
     maybe: bool,
     /// Is there a server that may yet respond?
     hope: bool,
+    /// Has there been no server at all, of those that were asked?
+    unreached: bool,
 }
 
 impl Past {
     fn note(&mut self, failure: &Failure) {
         self.maybe |= failure.error.applied == Applied::Maybe;
         self.hope |= failure.retry.is_hopeful();
+        self.unreached = failure.unreached && (self.unreached || self.attempts.is_none());
         // What ends with the client was no attempt at a server.
         if failure.error.endpoint.is_some() {
             self.attempts.get_or_insert_default().note(&failure.error);

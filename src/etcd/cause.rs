@@ -15,6 +15,9 @@ use super::error::{Applied, Code};
 use super::transport::error::ConnectError;
 use super::version::Version;
 
+/// A server that takes no connection for so long is not there.
+const LONG_ENOUGH: Duration = Duration::from_secs(1);
+
 /// Why a request brought no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -104,6 +107,15 @@ impl Verdict {
 }
 
 impl Cause {
+    /// Was there no server, as far as one can tell in time?
+    pub(crate) fn is_unreached(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::ConnectTimeout(limit) => *limit >= LONG_ENOUGH,
+            _ => false,
+        }
+    }
+
     /// The table.
     pub(crate) fn verdict(&self) -> Verdict {
         use Applied::{Maybe, No};

@@ -386,6 +386,7 @@ impl Slot {
                     return Known::Open(connecting.clone());
                 }
                 self.last = connection.peer();
+                connection.replaced();
             }
             Some(Err(refusal)) if refusal.until > Instant::now() => return Known::Refused(refusal.clone()),
             Some(Err(_)) => self.failures = self.failures.saturating_add(1),

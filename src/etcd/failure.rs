@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     pub(crate) member: bool,
     /// Is it the server's own word, a status?
     pub(crate) status: bool,
+    /// Was there no server?
+    pub(crate) unreached: bool,
     /// Had the connection brought responses before? Then to begin again at once is no circle.
     pub(crate) progress: bool,
 }
@@ -35,6 +37,7 @@ impl Failure {
             retry: verdict.retry,
             member: verdict.member,
             status: matches!(cause, Cause::Status(..)),
+            unreached: cause.is_unreached(),
             progress: false,
         }
     }
@@ -54,6 +57,7 @@ impl Failure {
             retry,
             member: false,
             status: true,
+            unreached: false,
             progress: true,
         }
     }
@@ -73,6 +77,7 @@ impl Failure {
             retry: Retry::Never,
             member: false,
             status: false,
+            unreached: false,
             progress: false,
         }
     }

@@ -84,6 +84,8 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
         let mut repairs = 0;
         // The failure of a server that may yet answer.
         let mut hope = None;
+        // Has there been no server at all, of those that were asked since one responded, or all were?
+        let mut unreached = true;
         loop {
             route.refresh();
             servers.resolve(&mut route).await;
@@ -93,6 +95,7 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
                 break;
             };
             stream.broke(&failure);
+            unreached &= failure.unreached;
             if answered && began.elapsed() >= PROVEN {
                 route.restart();
                 failures = 0;
@@ -111,9 +114,10 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
                 hope = Some(failure.clone());
             }
             if !route.advance() {
-                if !answered && !failure.status {
+                if unreached {
                     servers.stats.down(&failure.error);
                 }
+                unreached = true;
                 stream.stranded(hope.as_ref().unwrap_or(&failure));
                 hope = None;
                 tokio::select! {

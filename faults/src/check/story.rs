@@ -218,6 +218,7 @@ mod tests {
             call: None,
             key: None,
             seconds: None,
+            attempts: None,
             repeated: 0,
             missed: 0,
         }

@@ -29,7 +29,6 @@ use super::permit::Permit;
 use super::state::State;
 use super::tls::Tls;
 use crate::etcd::cause::Cause;
-use crate::etcd::journal::{Level, Record};
 use crate::etcd::stats::Traffic;
 
 const SILENT: &str = "the server has fallen silent";
@@ -123,6 +122,11 @@ impl Connection {
     /// Is it to take no more requests: it has ended, has been given up, or has all its streams taken for long?
     pub(crate) fn is_closed(&self) -> bool {
         self.0.state.is_closed()
+    }
+
+    /// Another takes its place, whatever is under way on it.
+    pub(crate) fn replaced(&self) {
+        self.0.state.tell_end("the connection takes no more requests");
     }
 
     /// Is the server known to be as new as it must be?
@@ -272,6 +276,6 @@ where
     };
     state.liveness.retire();
     if let Some(reason) = reason.filter(|_| !closed.is_cancelled()) {
-        state.traffic.tell(Level::Warn, || Record::new("disconnected", reason));
+        state.tell_end(&reason);
     }
 }

@@ -2,10 +2,11 @@
 //! requests.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gate::Gate;
 use super::liveness::{Liveness, Pace};
+use crate::etcd::journal::{Level, Record};
 use crate::etcd::stats::Traffic;
 
 /// The state of a connection.
@@ -14,6 +15,8 @@ pub(super) struct State {
     pub(super) gate: Gate,
     /// The server has told its version, and it will do.
     pub(super) is_verified: AtomicBool,
+    /// It was told that it has ended, or that others take its place.
+    is_told: AtomicBool,
     /// Of all connections to the server.
     pub(super) traffic: Arc<Traffic>,
 }
@@ -25,7 +28,15 @@ impl State {
             liveness: Liveness::new(pace),
             gate: Gate::new(),
             is_verified: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
             traffic,
+        }
+    }
+
+    /// Tells that the connection has ended, or is left, once.
+    pub(super) fn tell_end(&self, reason: &str) {
+        if !self.is_told.swap(true, Ordering::Relaxed) {
+            self.traffic.tell(Level::Warn, || Record::new("disconnected", reason));
         }
     }
 

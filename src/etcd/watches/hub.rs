@@ -232,14 +232,18 @@ impl Hub {
     fn reunited(&self) {
         let broken = self.cut_off().is_some();
         if broken && self.watches().are_attached() {
-            let since = self.cut_off().take().map(|(since, _)| since);
+            self.resumed("the watches go on");
             self.watches().stir();
-            let stats = &self.servers.stats;
-            stats.up();
-            stats.journal.tell(Level::Info, || {
-                let lag = since.map(|since| since.elapsed()).unwrap_or_default();
-                Record::new("watches_resumed", "the watches go on").after(lag)
-            });
+            self.servers.stats.up();
+        }
+    }
+
+    /// Nothing is cut off any longer.
+    fn resumed(&self, message: &str) {
+        let cut_off = self.cut_off().take();
+        if let Some((since, _)) = cut_off {
+            let record = || Record::new("watches_resumed", message).after(since.elapsed());
+            self.servers.stats.journal.tell(Level::Info, record);
         }
     }
 
@@ -311,6 +315,8 @@ impl Heard {
 impl Persistent for Hub {
     async fn wanted(&self) {
         while self.watches().is_idle() {
+            // What was cut off was given up since.
+            self.resumed("no watch is left of those that were cut off");
             self.changed.notified().await;
         }
     }
