@@ -92,7 +92,7 @@ describe("newclient", function()
 			{ { endpoints = { "h:0" } },
 				"field 'endpoints[1]' is not an address: the port is no number from 1 to 65535, got 'h:0'" },
 			{ { endpoints = { "ftp://h:1" } },
-				"field 'endpoints[1]' is not an address: its scheme is none of http, https and unix, got 'ftp://h:1'" },
+				"field 'endpoints[1]' is not an address: its scheme is none of http, https, unix and srv, got 'ftp://h:1'" },
 			{ { endpoint = good, endpoints = good }, "unknown field 'endpoint' (did you mean 'endpoints'?)" },
 			{ { endpoint = good }, "unknown field 'endpoint' (did you mean 'endpoints'?)" },
 			{ { endpoints = good, retry = -1 }, "field 'retry' must not be negative, got -1" },
