@@ -205,20 +205,16 @@ impl Endpoint {
 
     /// A request has failed there, such that others should begin elsewhere.
     pub(super) fn lapsed(&self) {
-        let now = Instant::now();
-        let mut lapse = self.lapse.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_old = lapse
-            .last
-            .is_none_or(|last| now.saturating_duration_since(last) > FORGIVEN);
-        lapse.count = if is_old { 0 } else { lapse.count.saturating_add(1) };
-        lapse.last = Some(now);
+        self.lapse().add(Instant::now());
     }
 
     /// Has it failed so lately, or so often, that calls should not be moved there?
     pub(crate) fn is_suspect(&self) -> bool {
-        let lapse = self.lapse.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = LAPSE.saturating_mul(1 << lapse.count.min(16)).min(LONGEST_LAPSE);
-        lapse.last.is_some_and(|last| last.elapsed() < pause)
+        self.lapse().lasts(Instant::now())
+    }
+
+    fn lapse(&self) -> MutexGuard<'_, Lapse> {
+        self.lapse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Is it the same server as another, with connections of its own?
@@ -361,6 +357,25 @@ impl Endpoint {
         let opening =
             tokio::spawn(opening).map(|ended| ended.unwrap_or_else(|_| Err(Refusal::now("a bug in this library"))));
         opening.boxed().shared()
+    }
+}
+
+impl Lapse {
+    /// A failure. Those that come while the last one lasts are the same one.
+    fn add(&mut self, now: Instant) {
+        let since = self.last.map(|last| now.saturating_duration_since(last));
+        match since {
+            Some(_) if self.lasts(now) => {}
+            Some(since) if since <= FORGIVEN => self.count = self.count.saturating_add(1),
+            _ => self.count = 0,
+        }
+        self.last = Some(now);
+    }
+
+    fn lasts(&self, now: Instant) -> bool {
+        let pause = LAPSE.saturating_mul(1 << self.count.min(16)).min(LONGEST_LAPSE);
+        self.last
+            .is_some_and(|last| now.saturating_duration_since(last) < pause)
     }
 }
 

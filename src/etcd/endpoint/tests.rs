@@ -52,3 +52,23 @@ async fn a_server_that_was_let_go_of_keeps_no_connection() {
     drop(second);
     socket.read_to_end(&mut Vec::new()).await.unwrap();
 }
+
+#[test]
+fn a_server_is_left_for_longer_each_time_it_fails_again() {
+    let mut lapse = Lapse::default();
+    let mut now = Instant::now();
+    assert!(!lapse.lasts(now));
+    for seconds in [2, 4, 8, 16, 32, 60, 60] {
+        // Many calls that fail together are one failure.
+        for _ in 0..100 {
+            lapse.add(now);
+        }
+        now += Duration::from_secs(seconds) - Duration::from_millis(1);
+        assert!(lapse.lasts(now), "{seconds} s");
+        now += Duration::from_millis(1);
+        assert!(!lapse.lasts(now), "{seconds} s");
+    }
+    now += FORGIVEN;
+    lapse.add(now);
+    assert!(!lapse.lasts(now + LAPSE));
+}
