@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use super::client::NativeClient;
 use super::operation::{self, bridge};
 use super::yieldable::IsYieldable;
-use super::{cdata, config, election, failure, json, maintenance, stats, submit, take, update};
+use super::{cdata, config, election, endpoints, failure, json, maintenance, stats, submit, take, update};
 use crate::bridge::{self, SubmitError};
 use crate::etcd::{Applied, Client, Code, Error, RPCS, random};
 
@@ -51,6 +51,7 @@ impl LuaUserData for Core {
             lua.create_sequence_from(
                 rows.chain(update::CALLS)
                     .chain(election::CALLS)
+                    .chain(endpoints::CALLS)
                     .chain(maintenance::CALLS),
             )
         });

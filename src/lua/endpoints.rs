@@ -18,6 +18,9 @@ const HEALTH_LIMIT: Duration = Duration::from_secs(2);
 /// What stands at the start of messages.
 pub(super) const SET: &str = "setendpoints";
 
+/// The calls that wait for servers.
+pub(super) const CALLS: [&str; 2] = [Sync::NAME, CheckHealth::NAME];
+
 const NAME: &str = "endpoints";
 const REQUIRED: &[&str] = &[NAME];
 

@@ -301,29 +301,6 @@ function client:setendpoints(endpoints, more)
 	return check(self, "setendpoints").native:setendpoints(endpoints, more)
 end
 
---- Asks the cluster for its members, and uses their addresses.
----@async
----@param req silly.store.etcd.sync?
----@return silly.store.etcd.endpoint[]? endpoints
----@return string? message
----@return silly.store.etcd.info? info
-function client:sync(req, more)
-	local native = check(self, "sync").native
-	return await(self, native, "sync", req, more)
-end
-
---- Asks each server whether it serves.
----@async
----@nodiscard
----@param req silly.store.etcd.health?
----@return silly.store.etcd.health.response? response
----@return string? message
----@return silly.store.etcd.info? info
-function client:health(req, more)
-	local native = check(self, "health").native
-	return await(self, native, "health", req, more)
-end
-
 --- What happens to the client from now on, to be read.
 ---@nodiscard
 ---@return silly.store.etcd.records? records

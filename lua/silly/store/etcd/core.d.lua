@@ -104,8 +104,6 @@ function core:newclient(conf) end
 ---@field lock silly.store.etcd.native.call
 ---@field campaign silly.store.etcd.native.call
 ---@field observe silly.store.etcd.native.call
----@field health silly.store.etcd.native.call
----@field sync silly.store.etcd.native.call
 local client = {}
 
 ---@param req any
