@@ -19,19 +19,6 @@ local function hex(id)
 	return ("%x"):format(id)
 end
 
--- Calls `ask` until it returns something, for 30 s at the most.
-local function await(ask)
-	local deadline = os.time() + 30
-	while true do
-		local answer = ask()
-		if answer then
-			return answer
-		end
-		assert(os.time() < deadline, "it did not come about")
-		os.execute "sleep 0.1"
-	end
-end
-
 -- The response, or nil where the members have not been connected for long enough for another change.
 local function whenhealthy(answer, message)
 	assert(answer or message:find("unhealthy cluster", 1, true), message)
@@ -57,7 +44,7 @@ end
 
 -- The node that leads.
 local function leader()
-	return await(function()
+	return server.await(function()
 		for _, node in ipairs(nodes) do
 			local answer = client.maintenance:status { endpoint = node.endpoint, retry = 0 }
 			if answer and answer.leader == answer.header.member_id then
@@ -94,7 +81,7 @@ describe("a cluster that grows", function()
 	it("takes a learner, which is promoted once it has caught up, and another", function()
 		for i = 2, 3 do
 			local node = server.prepare()
-			local added = await(function()
+			local added = server.await(function()
 				return whenhealthy(client.cluster:add { peerURLs = { node.peer }, isLearner = true })
 			end)
 			assert.is_true(added.member.isLearner)
@@ -109,7 +96,7 @@ describe("a cluster that grows", function()
 			nodes[i] = node
 			local learning <close> = connect(table.unpack(nodes))
 			assert.are.equal(i - 1, #assert(learning.maintenance:defragment { all = true }).members)
-			local promoted = await(function() return client.cluster:promote(added.member.ID) end)
+			local promoted = server.await(function() return client.cluster:promote(added.member.ID) end)
 			assert.are.equal(i, #promoted.members)
 			assert.is_truthy(ctl("member list"):find(hex(added.member.ID) .. ", started", 1, true))
 			client:close()
@@ -139,7 +126,7 @@ describe("a cluster that grows", function()
 				local follower = id(node)
 				-- This client prefers a follower by now.
 				assert(client.maintenance:moveleader(follower))
-				await(function() return status(node).leader == follower end)
+				server.await(function() return status(node).leader == follower end)
 				assert.are.equal(node, leader())
 			end
 		end
@@ -195,9 +182,9 @@ describe("a cluster that grows", function()
 		local function told(enabled)
 			return status(nodes[1]).downgradeInfo.enabled == enabled
 		end
-		await(function() return told(true) end)
+		server.await(function() return told(true) end)
 		assert(client.maintenance:downgrade { action = "CANCEL" })
-		await(function() return told(false) end)
+		server.await(function() return told(false) end)
 	end)
 
 	it("must be told which member to defragment", function()
@@ -239,7 +226,7 @@ describe("a cluster that grows", function()
 			survivors[#survivors + 1] = node ~= lead and node or nil
 		end
 		-- Asked elsewhere: the leader goes before it has responded.
-		local left = await(function()
+		local left = server.await(function()
 			return whenhealthy(client.cluster:remove { ID = removed, endpoint = survivors[1].endpoint })
 		end).members
 		assert.are.equal(2, #left)

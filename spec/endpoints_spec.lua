@@ -25,21 +25,9 @@ local function known(client)
 	return by
 end
 
-local function await(ask)
-	local deadline = os.time() + 30
-	while true do
-		local answer = ask()
-		if answer then
-			return answer
-		end
-		assert(os.time() < deadline, "it did not come about")
-		os.execute "sleep 0.05"
-	end
-end
-
 -- The place of the leader among the nodes, once all of them serve.
 local function leader(client)
-	return await(function()
+	return server.await(function()
 		local healthy = assert(client:health()).healthy
 		for i, endpoint in ipairs(client:endpoints()) do
 			if healthy and endpoint.leader then
@@ -209,7 +197,7 @@ describe("client:health", function()
 	it("tells of alarms", function()
 		local node = server.start { flags = { "--quota-backend-bytes=200000" } }
 		local client <close> = connect(node)
-		await(function()
+		server.await(function()
 			local done, _, info = client:put { key = "a", value = ("x"):rep(50000) }
 			return not done and info.code == "resource_exhausted"
 		end)
@@ -255,7 +243,7 @@ describe("client:sync", function()
 	it("happens by itself", function()
 		local client <close> = etcd.newclient { endpoints = { nodes[1].endpoint }, sync = 1 }
 		assert(client:get "a")
-		await(function() return #client:endpoints() == 3 end)
+		server.await(function() return #client:endpoints() == 3 end)
 	end)
 end)
 
@@ -263,7 +251,7 @@ describe("balance", function()
 	it("leader: the leader is asked first", function()
 		local endpoints = { nodes[1].endpoint, nodes[2].endpoint, nodes[3].endpoint }
 		local client <close> = etcd.newclient { endpoints = endpoints, balance = "leader" }
-		await(function()
+		server.await(function()
 			local header = assert(client:get "a").header
 			local status = assert(client.maintenance:status())
 			return status.leader == status.header.member_id and status.leader == header.member_id
@@ -274,7 +262,7 @@ describe("balance", function()
 		local endpoints = { nodes[1].endpoint, nodes[2].endpoint, nodes[3].endpoint }
 		local client <close> = etcd.newclient { endpoints = endpoints, balance = "spread" }
 		local seen, count = {}, 0
-		await(function()
+		server.await(function()
 			local id = assert(client:get { key = "a", serializable = true }).header.member_id
 			if not seen[id] then
 				seen[id], count = true, count + 1

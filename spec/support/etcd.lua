@@ -146,6 +146,22 @@ function etcd.prepare()
 	}, node)
 end
 
+--- Calls `ask` until it returns something, for 30 s at the most.
+---@generic T
+---@param ask fun(): T?
+---@return T
+function etcd.await(ask)
+	local deadline = os.time() + 30
+	while true do
+		local answer = ask()
+		if answer then
+			return answer
+		end
+		assert(os.time() < deadline, "it did not come about")
+		os.execute "sleep 0.05"
+	end
+end
+
 --- Starts the nodes of a new cluster and returns once all of them answer healthy.
 ---@param count integer
 ---@return spec.etcd.node[]
