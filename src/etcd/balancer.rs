@@ -17,8 +17,8 @@ use super::endpoint::Endpoint;
 use super::endpoints::List;
 use super::pb::{RangeResponse, StatusRequest, StatusResponse};
 use super::received::Receive;
-use super::resolver::{RANGE, is_denied, probe};
-use super::servers::{Authorized, STATUS, Servers};
+use super::resolver::{is_denied, probe};
+use super::servers::{Authorized, RANGE, STATUS, Servers};
 
 /// So often in a row a server is measured: one answer may stand behind others.
 const PROBES: usize = 3;

@@ -83,6 +83,13 @@ pub(crate) struct Answered<R> {
     pub(crate) earlier: Applied,
 }
 
+/// How a call has succeeded: as [`Answered`] has it, and after how many attempts.
+struct Success {
+    sent: Moment,
+    earlier: Applied,
+    attempts: u32,
+}
+
 /// The deadline of an attempt that begins now.
 pub(crate) fn deadline_of(options: &CallOptions) -> Deadline {
     let Deadline { began, end } = Deadline::within(options.timeout);
@@ -176,11 +183,11 @@ impl Servers {
         };
         async move {
             let mut response = R::default();
-            let (sent, earlier, _) = self.run(&request, &mut response).await?;
+            let success = self.run(&request, &mut response).await?;
             Ok(Answered {
                 response,
-                sent,
-                earlier,
+                sent: success.sent,
+                earlier: success.earlier,
             })
         }
     }
@@ -209,11 +216,11 @@ impl Servers {
         }
     }
 
-    async fn run(&self, request: &Request<'_>, response: &mut dyn Slot) -> Result<(Moment, Applied, u32)> {
+    async fn run(&self, request: &Request<'_>, response: &mut dyn Slot) -> Result<Success> {
         let deadline = deadline_of(request.options);
         let running = self.stats.call(request.method, deadline.began);
         match self.run_counted(request, response, deadline, &running).await {
-            Ok(done) => {
+            Ok(success) => {
                 let took = running.succeed();
                 if request.options.endpoint.is_none() {
                     self.stats.up();
@@ -221,11 +228,11 @@ impl Servers {
                 self.stats.took(took, || {
                     let route = self.endpoints.route(request.options.only());
                     Record {
-                        attempts: Some(done.2),
+                        attempts: Some(success.attempts),
                         ..request.record("slow", "the call took long").at(&route.endpoint().name)
                     }
                 });
-                Ok(done)
+                Ok(success)
             }
             Err(error) => {
                 if error.applied == Applied::Maybe {
@@ -249,7 +256,7 @@ impl Servers {
         response: &mut dyn Slot,
         mut deadline: Deadline,
         running: &Running<'_>,
-    ) -> Result<(Moment, Applied, u32)> {
+    ) -> Result<Success> {
         let Request { kind, options, .. } = *request;
         self.allows(request.size)?;
         // A call of several steps may come here late.
@@ -268,7 +275,11 @@ impl Servers {
             let failure = match self.attempt(&mut route, request, deadline, response).await {
                 Ok(sent) => {
                     route.keep();
-                    return Ok((sent, past.applied(kind), past.count() + 1));
+                    return Ok(Success {
+                        sent,
+                        earlier: past.applied(kind),
+                        attempts: past.count() + 1,
+                    });
                 }
                 Err(failure) => failure,
             };

@@ -154,16 +154,12 @@ impl Endpoint {
         }
     }
 
-    /// The same server, with a connection of its own, which ends once that is `closed`.
-    pub(crate) fn apart(&self, closed: &CancellationToken) -> Self {
-        let common = Common {
-            closed: closed.clone(),
-            ..(*self.common).clone()
-        };
+    /// The same server, with a connection of its own.
+    pub(crate) fn apart(&self, common: &Arc<Common>) -> Self {
         Self {
             traffic: self.traffic.clone(),
             streams_no_range: self.streams_no_range.clone(),
-            ..Self::at(self.address.clone(), self.identity.clone(), &Arc::new(common))
+            ..Self::at(self.address.clone(), self.identity.clone(), common)
         }
     }
 

@@ -17,7 +17,6 @@ use super::origins::{Entry, Source};
 use super::pb::{ResponseHeader, StatusResponse};
 use super::random;
 use super::transport::address::Address;
-use super::transport::dns::Dns;
 
 /// All servers of a client. The one that answered last is asked first.
 pub(crate) struct Endpoints {
@@ -93,10 +92,10 @@ impl List {
     }
 
     /// One that stands for `whole`, with endpoints of its own. What there is in `before` already stays as it is.
-    fn apart(before: Option<&Self>, whole: &Arc<Self>, closed: &CancellationToken) -> Self {
+    fn apart(before: Option<&Self>, whole: &Arc<Self>, common: &Arc<Common>) -> Self {
         let apart = |endpoint: &Arc<Endpoint>| {
             let known = before.and_then(|before| before.endpoints.iter().find(|own| own.stands_for(endpoint)));
-            known.cloned().unwrap_or_else(|| Arc::new(endpoint.apart(closed)))
+            known.cloned().unwrap_or_else(|| Arc::new(endpoint.apart(common)))
         };
         Self {
             endpoints: whole.endpoints.iter().map(apart).collect(),
@@ -201,7 +200,7 @@ impl Endpoints {
             ..(*self.common).clone()
         });
         Self {
-            list: Mutex::new(Arc::new(List::apart(None, &self.list(), closed))),
+            list: Mutex::new(Arc::new(List::apart(None, &self.list(), &common))),
             common,
             cluster_id: AtomicU64::new(self.cluster_id.load(Ordering::Relaxed)),
             leader: AtomicU64::new(0),
@@ -220,7 +219,7 @@ impl Endpoints {
         let whole = whole.list();
         let mut list = self.slot();
         if !list.whole.as_ref().is_some_and(|known| Arc::ptr_eq(known, &whole)) {
-            *list = Arc::new(List::apart(Some(&list), &whole, &self.common.closed));
+            *list = Arc::new(List::apart(Some(&list), &whole, &self.common));
         }
         list.clone()
     }
@@ -249,14 +248,14 @@ impl Endpoints {
         true
     }
 
+    /// What all of them have in common.
+    pub(crate) fn common(&self) -> &Arc<Common> {
+        &self.common
+    }
+
     /// Are connections to them encrypted?
     pub(crate) fn are_encrypted(&self) -> bool {
         self.common.tls.is_some()
-    }
-
-    /// Who knows names.
-    pub(crate) fn dns(&self) -> &Dns {
-        &self.common.dns
     }
 
     /// Is no server known, but where to look for them?

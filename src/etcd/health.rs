@@ -13,8 +13,8 @@ use super::client::Client;
 use super::config::CallOptions;
 use super::endpoint::Server;
 use super::error::{Code, Error, Result};
-use super::pb::{AlarmMember, AlarmRequest, RangeRequest, StatusRequest};
-use super::resolver::PROBE;
+use super::pb::{AlarmMember, AlarmRequest, StatusRequest};
+use super::resolver::probe;
 
 /// Whether the servers of a client serve.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,11 +90,7 @@ impl Client {
 
     /// Does a member serve, as these options say which? A user who may not read the key learns that from one that does.
     pub(super) async fn serves(&self, options: &CallOptions) -> Result<()> {
-        let request = RangeRequest {
-            key: PROBE.into(),
-            ..RangeRequest::default()
-        };
-        match self.get(request, options).await {
+        match self.get(probe(false), options).await {
             Err(error) if error.code != Code::PermissionDenied => Err(error),
             _ => Ok(()),
         }

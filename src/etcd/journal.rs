@@ -85,7 +85,8 @@ pub struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(event: &'static str, message: impl Into<String>) -> Self {
+    /// One that says no more than this.
+    pub fn new(event: &'static str, message: impl Into<String>) -> Self {
         Self {
             // As it is told.
             level: Level::default(),

@@ -4,7 +4,6 @@
 //! input and no output of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::random;
 use super::transport::address::{Address, Service};
@@ -41,6 +40,17 @@ pub(crate) struct Entry {
     pub(crate) rank: u32,
     /// The name that its certificate must have, where that is not the host's.
     pub(crate) identity: Option<Arc<str>>,
+}
+
+impl Entry {
+    pub(super) fn new(address: Address, source: Source, rank: u32) -> Self {
+        Self {
+            address,
+            source,
+            rank,
+            identity: None,
+        }
+    }
 }
 
 /// What is known.
@@ -176,31 +186,16 @@ impl Origins {
     /// service of which nothing was found is in the list itself. The list is never empty.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let last = u32::from(!self.members.is_empty());
-        let member = |address: &Address| Entry {
-            address: address.clone(),
-            source: Source::Member,
-            rank: 0,
-            identity: None,
-        };
+        let member = |address: &Address| Entry::new(address.clone(), Source::Member, 0);
         let mut entries: Vec<_> = self.members.iter().map(member).collect();
         for address in &self.configured {
             let Address::Srv(service) = address else {
-                entries.push(Entry {
-                    address: address.clone(),
-                    source: Source::Conf,
-                    rank: last,
-                    identity: None,
-                });
+                entries.push(Entry::new(address.clone(), Source::Conf, last));
                 continue;
             };
             match self.found.iter().find(|(known, _)| known == service) {
                 Some((_, targets)) => entries.extend(of_service(service, targets, last)),
-                None => entries.push(Entry {
-                    address: address.clone(),
-                    source: Source::Srv,
-                    rank: last,
-                    identity: None,
-                }),
+                None => entries.push(Entry::new(address.clone(), Source::Srv, last)),
             }
         }
         let last_of_all = |entry: &Entry| Entry {
@@ -222,14 +217,16 @@ impl Origins {
 
 fn of_service(service: &Service, targets: &[Target], last: u32) -> impl Iterator<Item = Entry> {
     let lowest = targets.first().map_or(0, |target| target.priority);
-    targets.iter().map(move |target| Entry {
-        address: Address::Tcp {
+    targets.iter().map(move |target| {
+        let address = Address::Tcp {
             host: target.host.clone(),
             port: target.port,
-        },
-        source: Source::Srv,
-        rank: last + u32::from(target.priority - lowest),
-        identity: identity(&service.domain, &target.host),
+        };
+        let rank = last + u32::from(target.priority - lowest);
+        Entry {
+            identity: identity(&service.domain, &target.host),
+            ..Entry::new(address, Source::Srv, rank)
+        }
     })
 }
 
@@ -261,14 +258,6 @@ fn shuffled(targets: Vec<Target>) -> Vec<Target> {
 fn draw(weight: u16) -> f64 {
     let weight = f64::from(weight).max(0.01);
     -(1.0 - random::fraction()).max(f64::MIN_POSITIVE).ln() / weight
-}
-
-/// How long after `found` a service is to be looked up again.
-pub(crate) fn lifetime(ttl: Duration) -> Duration {
-    /// A record is believed for so long at least: many say 0.
-    const SHORTEST: Duration = Duration::from_secs(30);
-    const LONGEST: Duration = Duration::from_secs(3600);
-    ttl.clamp(SHORTEST, LONGEST)
 }
 
 #[cfg(test)]

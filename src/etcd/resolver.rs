@@ -16,22 +16,20 @@ use super::config::{Balance, CallOptions};
 use super::endpoint::Endpoint;
 use super::error::{Code, Error, Result};
 use super::journal::{Level, Record};
-use super::origins::lifetime;
 use super::pb::{Member, MemberListRequest, MemberListResponse, RangeRequest, RangeResponse};
 use super::received::Receive;
-use super::servers::{Authorized, Servers};
+use super::servers::{Authorized, RANGE, Servers};
 use super::stats::Method;
 use super::transport::address::{Address, Service};
-
-pub(super) const RANGE: &str = "/etcdserverpb.KV/Range";
-
-/// A key that is read to see whether a member serves; it need not exist.
-pub(super) const PROBE: &str = "health";
 
 const MEMBERS: Method = Method {
     name: "cluster.members",
     path: "/etcdserverpb.Cluster/MemberList",
 };
+
+/// A record is believed for so long at least, since many say 0, and no longer than that.
+const SHORTEST_TTL: Duration = Duration::from_secs(30);
+const LONGEST_TTL: Duration = Duration::from_secs(3600);
 
 /// How long name servers may take for one service.
 const DNS_LIMIT: Duration = Duration::from_secs(10);
@@ -42,13 +40,14 @@ impl Servers {
         let services = self.origins().services();
         let found = join_all(services.iter().map(|service| self.look_up_one(service))).await;
         self.publish();
-        found.into_iter().min().flatten().map(lifetime)
+        let ttl = found.into_iter().min().flatten()?;
+        Some(ttl.clamp(SHORTEST_TTL, LONGEST_TTL))
     }
 
     async fn look_up_one(&self, service: &Service) -> Option<Duration> {
         let is_encrypted = self.endpoints.are_encrypted();
         let record = service.record(is_encrypted);
-        let dns = self.endpoints.dns();
+        let dns = &self.endpoints.common().dns;
         let reason = match timeout(DNS_LIMIT, dns.service(&record)).await {
             Ok(Ok((targets, ttl))) if !targets.is_empty() => {
                 self.origins().found(service, targets);
@@ -252,10 +251,10 @@ impl Servers {
     }
 }
 
-/// Reads a key that need not exist.
+/// A read that shows whether a member serves. Its key need not exist.
 pub(super) fn probe(serializable: bool) -> RangeRequest {
     RangeRequest {
-        key: PROBE.into(),
+        key: "health".into(),
         serializable,
         count_only: true,
         ..RangeRequest::default()

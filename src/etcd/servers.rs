@@ -29,7 +29,9 @@ use super::transport::http2::Metadata;
 use super::transport::tls::Tls;
 use super::version::Version;
 
+/// The methods that are called beside the program's calls.
 pub(crate) const STATUS: &str = "/etcdserverpb.Maintenance/Status";
+pub(crate) const RANGE: &str = "/etcdserverpb.KV/Range";
 
 /// How long a server may take to respond to what is asked beside the program's calls.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
@@ -48,6 +50,7 @@ const API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
 const API: &str = "3.7";
 
 /// Shared by the client and its long-lived streams.
+#[derive(Clone)]
 pub(crate) struct Servers {
     pub(crate) endpoints: Arc<Endpoints>,
     /// Where they come from. Held for the look only.
@@ -147,16 +150,8 @@ impl Servers {
         let closed = self.closed.child_token();
         Self {
             endpoints: Arc::new(self.endpoints.apart(&closed)),
-            origins: self.origins.clone(),
-            syncing: self.syncing.clone(),
-            sync: self.sync,
-            balance: self.balance,
-            upkeep: self.upkeep.clone(),
-            login: self.login.clone(),
-            stats: self.stats.clone(),
-            min_version: self.min_version,
-            max_request: self.max_request,
             closed,
+            ..self.clone()
         }
     }
 

@@ -77,29 +77,29 @@ fn name(conf: &mut Fields<'_>) -> Result<Option<String>, Invalid> {
 
 /// Reads `level`: what matters less is not told.
 fn level(conf: &mut Fields<'_>) -> Result<Level, Invalid> {
-    let Some(name) = conf.optional_text("level")? else {
-        return Ok(Level::default());
-    };
-    let level = Level::NAMES.into_iter().find(|(known, _)| *known == name);
-    let wrong = || format!("must be \"error\", \"warn\" or \"info\", got '{}'", excerpt(&name));
-    level
-        .map(|(_, level)| level)
-        .ok_or_else(|| conf.field("level", &wrong()))
+    named(conf, "level", &Level::NAMES, "must be \"error\", \"warn\" or \"info\"")
 }
 
 /// Reads `balance`: which server is asked first.
 fn balance(conf: &mut Fields<'_>) -> Result<Balance, Invalid> {
-    let Some(name) = conf.optional_text("balance")? else {
-        return Ok(Balance::default());
+    let rule = "must be one of \"sticky\", \"leader\", \"nearest\", \"spread\"";
+    named(conf, "balance", &Balance::NAMES, rule)
+}
+
+/// Reads what is known by its name, the default where there is none. `rule` says which names there are.
+fn named<T: Copy + Default>(
+    conf: &mut Fields<'_>,
+    field: &'static str,
+    names: &[(&str, T)],
+    rule: &str,
+) -> Result<T, Invalid> {
+    let Some(name) = conf.optional_text(field)? else {
+        return Ok(T::default());
     };
-    let balance = Balance::NAMES.into_iter().find(|(known, _)| *known == name);
-    let wrong = || {
-        let names = Balance::NAMES.map(|(known, _)| format!("\"{known}\""));
-        format!("must be one of {}, got '{}'", names.join(", "), excerpt(&name))
-    };
-    balance
-        .map(|(_, balance)| balance)
-        .ok_or_else(|| conf.field("balance", &wrong()))
+    let found = names.iter().find(|(known, _)| *known == name);
+    found
+        .map(|(_, value)| *value)
+        .ok_or_else(|| conf.field(field, &format!("{rule}, got '{}'", excerpt(&name))))
 }
 
 /// Reads `sync`: how often the cluster is asked for its members.

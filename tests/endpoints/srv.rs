@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use silly_etcd::etcd::pb::{RangeRequest, RangeResponse, ResponseHeader};
 use silly_etcd::etcd::{CallOptions, Client, Code, Config, TlsConfig};
 use tokio::time::sleep;
 
@@ -94,7 +95,7 @@ fn a_service_that_is_not_there_yet_is_waited_for_as_a_server_is() {
             sleep(Duration::from_secs(3)).await;
             dns.set(PLAIN, Zone::Served(60, vec![target(&etcd, 0, 1)]));
         };
-        let request = silly_etcd::etcd::pb::RangeRequest::default();
+        let request = RangeRequest::default();
         let (answered, ()) = until(async { tokio::join!(client.get(request, &options), appears) }).await;
         answered.unwrap();
     });
@@ -193,13 +194,13 @@ fn a_server_of_the_first_priority_is_returned_to() {
         let address = first.local_addr().unwrap();
         drop(first);
         let answer = |mut call: super::Call| async move {
-            let header = silly_etcd::etcd::pb::ResponseHeader {
+            let header = ResponseHeader {
                 member_id: call.server as u64 + 1,
-                ..silly_etcd::etcd::pb::ResponseHeader::default()
+                ..ResponseHeader::default()
             };
-            call.reply(&silly_etcd::etcd::pb::RangeResponse {
+            call.reply(&RangeResponse {
                 header: Some(header),
-                ..silly_etcd::etcd::pb::RangeResponse::default()
+                ..RangeResponse::default()
             });
         };
         let second = Cluster::on(listeners, answer);

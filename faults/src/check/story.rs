@@ -195,8 +195,6 @@ fn differ<T: Debug + PartialEq>(what: &str, counted: T, seen: T) -> Option<Viola
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use silly_etcd::etcd::{Level, Record};
 
     use super::*;
@@ -210,17 +208,8 @@ mod tests {
     fn event(event: &'static str) -> Record {
         Record {
             level: Level::Info,
-            event,
-            time: SystemTime::UNIX_EPOCH,
-            message: String::new(),
             endpoint: Some(MEMBER.into()),
-            code: None,
-            call: None,
-            key: None,
-            seconds: None,
-            attempts: None,
-            repeated: 0,
-            missed: 0,
+            ..Record::new(event, "")
         }
     }
 

@@ -12,12 +12,7 @@ fn address(port: u16) -> Address {
 }
 
 fn entry(port: u16) -> Entry {
-    Entry {
-        address: address(port),
-        source: Source::Conf,
-        rank: 0,
-        identity: None,
-    }
+    Entry::new(address(port), Source::Conf, 0)
 }
 
 fn endpoints(count: u16) -> Endpoints {

@@ -9,10 +9,8 @@ use super::state::{History, Suspect};
 use crate::etcd::error::Code;
 use crate::etcd::failure::Failure;
 use crate::etcd::pb::{RangeRequest, RangeResponse, Response, StatusRequest, StatusResponse};
+use crate::etcd::servers::{RANGE, STATUS};
 use crate::etcd::stream::Line;
-
-const RANGE: &str = "/etcdserverpb.KV/Range";
-const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 
 /// Has another store taken the place of the one that was watched, an older backup? Then the revision at which it
 /// stands. Where the witness was compacted or there is none, a store that was written on past what was seen may pass

@@ -245,7 +245,7 @@ impl Fetch {
         self.begin_by = deadline.end;
         let client = self.client.clone();
         let servers = client.servers();
-        let own = endpoint.apart(&servers.closed);
+        let own = endpoint.apart(servers.endpoints.common());
         let authorized = servers.connect_and_login(&own, deadline.length(), None).await?;
         let connection = authorized.connection.clone();
         let judge = |cause: &Cause| servers.judge(endpoint, &authorized, cause, false);
