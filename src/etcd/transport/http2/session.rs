@@ -201,6 +201,11 @@ impl Session {
         self.answers > ANSWERS
     }
 
+    /// Is nothing to be written but answers?
+    pub(crate) fn only_answers(&self) -> bool {
+        self.answers > 0 && self.output.remaining() == self.answers
+    }
+
     /// When [`expire`](Self::expire) is to be called, if no stream begins until then that is due earlier.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due

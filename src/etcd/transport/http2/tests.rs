@@ -1,9 +1,10 @@
 //! The whole of it against the server of the h2 crate, over pipes that take and bring bytes in pieces of any size:
 //! whatever its windows are, and whoever gives up in the middle, all bytes and fields arrive, and nothing stalls.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use fastrand::Rng;
 use futures_util::future::{join, join_all};
 use h2::server::{Builder, SendResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::runtime::{self, Runtime};
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -127,7 +128,7 @@ async fn respond_to(request: Request<h2::RecvStream>, mut respond: SendResponse<
     let writing = async {
         while !rest.is_empty() {
             response.reserve_capacity(rest.len());
-            let room = std::future::poll_fn(|cx| response.poll_capacity(cx)).await?.ok()?;
+            let room = poll_fn(|cx| response.poll_capacity(cx)).await?.ok()?;
             response.send_data(rest.split_to(room.min(rest.len())), false).ok()?;
         }
         Some(())
@@ -213,7 +214,11 @@ async fn exchange(shared: Arc<Shared>, number: u64, mut random: Rng, size: usize
 }
 
 async fn begin<S: AsyncRead + AsyncWrite + Unpin>(socket: S) -> Line<S> {
-    let state = Arc::new(State::new(Pace::default(), Arc::default()));
+    begin_with(socket, None).await
+}
+
+async fn begin_with<S: AsyncRead + AsyncWrite + Unpin>(socket: S, in_turn: Option<fn() -> bool>) -> Line<S> {
+    let state = Arc::new(State::new(Pace::default(), Arc::default(), in_turn));
     let constant = Constant {
         scheme: "http",
         authority: "localhost".to_owned(),
@@ -262,6 +267,131 @@ fn a_connection_whose_runtime_has_broken_takes_no_requests() {
     assert!(one.block_on(open()));
     assert!(!other.block_on(open()));
     assert!(!one.block_on(open()), "it has ended for all");
+}
+
+/// A pipe that notes what each write has written.
+struct Noted {
+    pipe: DuplexStream,
+    writes: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl AsyncRead for Noted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Noted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes.lock().unwrap().push(bytes.to_vec());
+        Pin::new(&mut self.pipe).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingpong";
+const PONG: &[u8] = b"\0\0\x08\x06\x01\0\0\0\0pingpong";
+const REQUEST: Body = Body {
+    bytes: Bytes::from_static(b"request"),
+    is_secret: false,
+};
+
+/// A connection to a server that has sent its settings, those who use it, the server's end, and what is written.
+async fn noted(in_turn: Option<fn() -> bool>) -> (Arc<Shared>, DuplexStream, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let (pipe, mut server) = duplex(1 << 20);
+    let writes = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+    server.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let line = begin_with(
+        Noted {
+            pipe,
+            writes: writes.clone(),
+        },
+        in_turn,
+    )
+    .await;
+    let shared = line.shared();
+    tokio::spawn(line.serve());
+    (shared, server, writes)
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+async fn read_until(server: &mut DuplexStream, part: &[u8]) {
+    let mut read = Vec::new();
+    while !contains(&read, part) {
+        assert_ne!(server.read_buf(&mut read).await.unwrap(), 0);
+    }
+}
+
+/// Are the answer to a ping and the request that follows the response beside it written at once?
+async fn are_joined(in_turn: Option<fn() -> bool>) -> bool {
+    let (shared, mut server, writes) = noted(in_turn).await;
+    let request = || {
+        let stream = Stream::open(&shared, "/", &Metadata::default(), None).unwrap();
+        stream.send(REQUEST, true).unwrap();
+        stream
+    };
+    let first = request();
+    let program = async {
+        first.head().await.unwrap();
+        request()
+    };
+    let serving = async {
+        read_until(&mut server, b"request").await;
+        // A ping, and a response of a head alone.
+        let head = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
+        server.write_all(&[PING, head].concat()).await.unwrap();
+        read_until(&mut server, b"request").await;
+    };
+    let (_second, ()) = join(program, serving).await;
+    let writes = writes.lock().unwrap();
+    let answers = writes.iter().find(|write| contains(write, PONG));
+    contains(answers.unwrap(), b"request")
+}
+
+#[test]
+fn an_answer_waits_for_the_next_request_of_a_program_that_is_about_to_run() {
+    assert!(paused().block_on(are_joined(Some(|| true))));
+    assert!(!paused().block_on(are_joined(Some(|| false))));
+    assert!(!paused().block_on(are_joined(None)));
+}
+
+#[test]
+fn an_answer_goes_alone_where_nothing_follows() {
+    paused().block_on(async {
+        let (_shared, mut server, _) = noted(Some(|| true)).await;
+        server.write_all(PING).await.unwrap();
+        read_until(&mut server, PONG).await;
+    });
+}
+
+#[test]
+fn answers_go_though_the_server_never_pauses() {
+    paused().block_on(async {
+        let (_shared, mut server, writes) = noted(Some(|| true)).await;
+        let mut rounds = 0..200;
+        let pinging = poll_fn(move |cx| {
+            let written = rounds.next().map(|_| Pin::new(&mut server).poll_write(cx, PING));
+            if written.is_none() {
+                return Poll::Ready(());
+            }
+            // Not by `yield_now`, which lets the sockets be looked at first.
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        tokio::spawn(pinging).await.unwrap();
+        let is_answered = writes.lock().unwrap().iter().any(|write| contains(write, PONG));
+        assert!(is_answered);
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::*;
 use crate::etcd::transport::liveness::Pace;
 
 fn connection(limit: usize) -> Arc<State> {
-    let state = State::new(Pace::default(), Arc::default());
+    let state = State::new(Pace::default(), Arc::default(), None);
     state.gate.limit(limit);
     Arc::new(state)
 }

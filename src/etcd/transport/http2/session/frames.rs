@@ -11,7 +11,7 @@ use super::{BLOCK, Block, Broken, Session, USELESS, Wrong};
 use crate::etcd::transport::http2::frame::{
     ACK, BITS, CONTINUATION, DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, GOAWAY, HEAD, HEADER_TABLE_SIZE, HEADERS,
     Head as FrameHead, INITIAL_WINDOW_SIZE, LARGEST, MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, PADDED, PING, PRIORITIZED,
-    PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE, number,
+    PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE, number, write,
 };
 use crate::etcd::transport::http2::window;
 
@@ -182,8 +182,9 @@ impl Session {
         }
     }
 
+    /// Adds an answer to the output. The writer is not told: it is who has read what is answered, and looks then.
     pub(super) fn answer(&mut self, kind: u8, payload: &[u8]) {
-        self.write(kind, ACK, 0, payload);
+        write(self.output.frames(), kind, ACK, 0, payload);
         self.answers += HEAD + payload.len();
     }
 

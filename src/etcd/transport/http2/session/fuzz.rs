@@ -108,7 +108,7 @@ struct World {
 
 impl World {
     fn new(is_honest: bool) -> Self {
-        let state = Arc::new(State::new(Pace::default(), Arc::default()));
+        let state = Arc::new(State::new(Pace::default(), Arc::default(), None));
         let mut fields = HeaderMap::new();
         fields.insert("content-type", HeaderValue::from_static("application/grpc"));
         let constant = Constant {

@@ -45,7 +45,7 @@ impl Client {
 
     fn new() -> Self {
         let pace = Pace::default();
-        let state = Arc::new(State::new(pace.clone(), Arc::default()));
+        let state = Arc::new(State::new(pace.clone(), Arc::default(), None));
         let constant = Constant {
             scheme: "http",
             authority: "localhost".to_owned(),
