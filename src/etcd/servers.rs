@@ -19,6 +19,7 @@ use super::failure::Failure;
 use super::login::{Login, Token};
 use super::origins::Origins;
 use super::pb::{Request, Response, StatusRequest, StatusResponse};
+use super::received::Receive;
 use super::stats::Stats;
 use super::transport::connection::Connection;
 use super::transport::deadline::Deadline;
@@ -206,8 +207,10 @@ impl Servers {
         let connection = &authorized.connection;
         let answer = authorized.ask::<StatusResponse>(STATUS, false, &StatusRequest {}).await;
         let answer = answer.inspect(|status| {
-            endpoint.responded(&status.header.unwrap_or_default());
-            self.endpoints.learn(status);
+            // One of another cluster is told by the call's own response.
+            if self.endpoints.recognise(endpoint, &status.head()).is_ok() {
+                self.endpoints.learn(status);
+            }
         });
         let cause = match answer {
             Ok(status) => match status.version.parse() {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use silly_etcd::etcd::{Balance, Client, Config};
+use silly_etcd::etcd::pb::RangeRequest;
+use silly_etcd::etcd::{Balance, CallOptions, Client, Config};
 use tokio::time::sleep;
 
+use super::support::ONCE;
 use super::support::address;
 use super::support::clock::{run, until};
 use super::{asked, config, failed_writes, read, start, until_asked};
@@ -173,5 +175,30 @@ fn reads_that_any_member_may_answer_go_round() {
             assert_ne!(read(&client, true).await, failing);
             assert_eq!(asked(&client).await, first);
         }
+    });
+}
+
+#[test]
+fn a_server_of_another_cluster_does_not_say_who_leads() {
+    run(async {
+        let (etcd, script) = start(2).await;
+        script.lock().unwrap().foreign = vec![1];
+        let client = Client::new(Config {
+            // So that each server is asked what it is.
+            min_version: Some("3.5".parse().unwrap()),
+            ..config(&etcd, &[0, 1])
+        });
+        let leaders = || -> Vec<_> { client.endpoints().iter().map(|known| known.leader).collect() };
+        script.lock().unwrap().leader = 1;
+        asked(&client).await;
+        assert_eq!(leaders(), [true, false]);
+        script.lock().unwrap().leader = 2;
+        let address = etcd.addresses[1].to_string().parse().unwrap();
+        let options = CallOptions {
+            endpoint: client.endpoint(&address),
+            ..ONCE
+        };
+        assert!(until(client.get(RangeRequest::default(), &options)).await.is_err());
+        assert_eq!(leaders(), [true, false]);
     });
 }
