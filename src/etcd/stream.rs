@@ -22,8 +22,9 @@ use super::transport::deadline::Deadline;
 use super::transport::gate::Purpose;
 use super::transport::grpc::{self, HalfClose, open, pack, unary};
 
-/// A stream that has lived for so long has proven that its server is fit. Others may fit as little as one that fails.
-const PROVEN: Duration = Duration::from_secs(1);
+/// A stream that has lived for so long, and for as long as the pause before it, has proven that its server is fit.
+/// Others may fit as little as one that fails.
+const PROVEN: Duration = Duration::from_millis(100);
 
 /// How long a server may leave what was sent without a response, if its line is not known to be slower.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -81,6 +82,7 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
         stream.wanted().await;
         let mut route = servers.endpoints.route(None);
         let mut failures = 0;
+        let mut proven = PROVEN;
         let mut repairs = 0;
         // The failure of a server that may yet answer.
         let mut hope = None;
@@ -96,9 +98,10 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
             };
             stream.broke(&failure);
             unreached &= failure.unreached;
-            if answered && began.elapsed() >= PROVEN {
+            if answered && began.elapsed() >= proven {
                 route.restart();
                 failures = 0;
+                proven = PROVEN;
                 repairs = 0;
             }
             if answered && failure.retry == Retry::Never {
@@ -120,8 +123,10 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
                 unreached = true;
                 stream.stranded(hope.as_ref().unwrap_or(&failure));
                 hope = None;
+                let pause = backoff::pause(failures);
+                proven = proven.max(pause);
                 tokio::select! {
-                    () = sleep(backoff::pause(failures)) => {}
+                    () = sleep(pause) => {}
                     () = stream.hurried() => {}
                     () = servers.endpoints.replaced() => {}
                 }

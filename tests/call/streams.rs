@@ -57,6 +57,30 @@ fn one_that_has_proven_itself_is_followed_by_one_elsewhere_without_a_pause() {
 }
 
 #[test]
+fn those_that_live_for_a_moment_are_followed_by_others_without_growing_pauses() {
+    run(async {
+        // Something on the way cuts each connection after a while, and lets the next one in.
+        const LIFE: Duration = Duration::from_millis(250);
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (watched, mut stream) = join!(watch(&client), async {
+            let mut stream = next(&mut calls).await;
+            confirm(&mut stream).await;
+            stream
+        });
+        let _watcher = watched.unwrap();
+        for _ in 0..20 {
+            until(sleep(LIFE)).await;
+            refuse(stream);
+            let began = Instant::now();
+            stream = until(next(&mut calls)).await;
+            confirm(&mut stream).await;
+            assert!(began.elapsed() <= Duration::from_millis(50));
+        }
+    });
+}
+
+#[test]
 fn one_that_has_not_is_followed_by_a_pause_once_all_have_failed() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
