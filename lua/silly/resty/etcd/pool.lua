@@ -1,0 +1,170 @@
+-- The clients of `silly.store.etcd` that stand behind the objects of this module: those of equal configuration share
+-- one, since programs make an object for each request. In: an object of `silly.resty.etcd.new`. Out: its client.
+--
+-- A client belongs to the process that made it: after nginx has forked, each worker makes its own. The LIMIT that were
+-- taken last stay open; another is closed by the collector, once no object and no watch is left that uses it.
+
+local etcd = require "silly.store.etcd"
+
+local ngx = rawget(_G, "ngx")
+
+local LIMIT = 16
+
+local M = {}
+
+-- Those that are still used, by what their configuration means; and those that stay, the last one first.
+local clients = setmetatable({}, { __mode = "v" }) ---@type table<string, silly.store.etcd.client>
+local kept = {} ---@type silly.store.etcd.client[]
+local owner ---@type integer?
+
+-- What the client itself says in a header, or gRPC does.
+local RESERVED = { authorization = true }
+for name in ("token hasleader content-type te user-agent client-api-version connection keep-alive proxy-connection "
+	.. "transfer-encoding upgrade host content-length"):gmatch "%S+" do
+	RESERVED[name] = true
+end
+
+local function process()
+	return ngx and ngx.worker.pid()
+end
+
+-- Is there such a file? A socket cannot be opened as one, and the system has another number for that.
+local function exists(path)
+	local file, _, number = io.open(path)
+	if file then
+		file:close()
+	end
+	return file ~= nil or number ~= 2
+end
+
+-- The addresses, beginning with another one in each worker, so that servers have equal shares.
+local function addresses(self)
+	local path = self.unix_socket_proxy and self.unix_socket_proxy:gsub("^unix:", "")
+	if path and exists(path) then
+		return { "unix://" .. path }, false
+	end
+	local list, count = {}, #self.endpoints
+	local first = ngx and ngx.worker.id() or 0
+	for i = 1, count do
+		local endpoint = self.endpoints[(first + i - 1) % count + 1]
+		list[i] = ("%s://%s:%s"):format(endpoint.scheme, endpoint.host, endpoint.port)
+	end
+	return list, count > 0 and self.endpoints[1].scheme == "https"
+end
+
+local function headers(self)
+	local chosen = {}
+	for name, value in pairs(type(self.extra_headers) == "table" and self.extra_headers or {}) do
+		local lower = tostring(name):lower()
+		if not RESERVED[lower] and not lower:find "^grpc%-" then
+			chosen[lower] = tostring(value)
+		end
+	end
+	return next(chosen) and chosen or nil
+end
+
+---@return silly.store.etcd.conf
+local function configuration(self)
+	local list, encrypted = addresses(self)
+	return {
+		endpoints = list,
+		user = self.is_auth and self.user or nil,
+		password = self.is_auth and self.password or nil,
+		headers = headers(self),
+		tls = encrypted and {
+			ca = self.trusted_ca,
+			cert = self.ssl_cert_path or self.ssl_cert,
+			key = self.ssl_key_path or self.ssl_key,
+			servername = self.sni,
+			insecure_skip_verify = not self.ssl_verify,
+		} or nil,
+		retry = 0,
+	}
+end
+
+-- A text that equal configurations have in common, and others have not.
+local function meaning(value)
+	if type(value) ~= "table" then
+		return ("%q"):format(tostring(value))
+	end
+	local parts = {}
+	for name, field in pairs(value) do
+		parts[#parts + 1] = meaning(name) .. "=" .. meaning(field)
+	end
+	table.sort(parts)
+	return "{" .. table.concat(parts, ",") .. "}"
+end
+
+local function keep(client)
+	for i = #kept, 1, -1 do
+		if kept[i] == client then
+			table.remove(kept, i)
+		end
+	end
+	table.insert(kept, 1, client)
+	kept[LIMIT + 1] = nil
+end
+
+local function find(self)
+	local conf = configuration(self)
+	local key = meaning(conf)
+	local client = clients[key]
+	if not client then
+		local made, result = pcall(etcd.newclient, conf)
+		if not made then
+			return nil, tostring(result)
+		end
+		client = result
+		clients[key] = client
+	end
+	keep(client)
+	return client
+end
+
+--- The client of an object.
+---@param self silly.resty.etcd.client
+---@return silly.store.etcd.client?
+---@return string? message
+function M.client(self)
+	local pid = process()
+	if pid ~= owner then
+		clients, kept, owner = setmetatable({}, { __mode = "v" }), {}, pid
+	end
+	if self.closed then
+		return nil, "closed"
+	elseif not self.client or self.process ~= pid then
+		local client, message = find(self)
+		if not client then
+			return nil, message
+		end
+		self.client, self.process = client, pid
+	end
+	return self.client
+end
+
+--- Lets an object's client go.
+---@param self silly.resty.etcd.client
+function M.close(self)
+	for i = #kept, 1, -1 do
+		if kept[i] == self.client then
+			table.remove(kept, i)
+		end
+	end
+	self.client, self.closed = nil, true
+end
+
+--- Could each client of this process reach an endpoint, when it tried last?
+---@param address string  host:port
+---@return boolean
+function M.reaches(address)
+	for _, client in pairs(owner == process() and clients or {}) do
+		for _, endpoint in ipairs(client:endpoints() or {}) do
+			if endpoint.endpoint:gsub("^%a+://", "") == address and endpoint.failures > 0 then
+				return false
+			end
+		end
+	end
+	return true
+end
+
+return M
