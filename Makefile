@@ -27,11 +27,14 @@ BINDIR = $(PREFIX)/bin
 LIBDIR = $(PREFIX)/lib/lua/$(LUA_VERSION)
 LUADIR = $(PREFIX)/share/lua/$(LUA_VERSION)
 DOCDIR = $(PREFIX)/share/doc/silly-etcd
-# A line for each of them: mode, file, place. The Lua half of the client is in the library.
+# A line for each of them: mode, file, place. The Lua half of the client is in the library. WITHOUT names a folder that is
+# left out: the rock of the client has no silly/resty, which is a rock of its own.
+WITHOUT ?= none
 INSTALLED = { \
 	echo "755 $(LIBRARY) $(LIBDIR)/silly/store/etcd.so"; \
 	echo "755 bin/silly-run $(BINDIR)/silly-run"; \
-	(cd lua && find silly* -path silly/store -prune -o -name '*.lua' -printf '644 lua/%p $(LUADIR)/%p\n'); \
+	(cd lua && find silly* \( -path silly/store -o -path '$(WITHOUT)' \) -prune -o -name '*.lua' \
+		-printf '644 lua/%p $(LUADIR)/%p\n'); \
 	find LICENSE *.md docs examples library -type f -printf '644 %p $(DOCDIR)/%p\n'; \
 }
 
@@ -125,7 +128,7 @@ env: ## Print LUA_PATH and LUA_CPATH with this tree before yours: eval "$(make -
 	@$(call PREPEND,LUA_PATH,$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua)
 	@$(call PREPEND,LUA_CPATH,$(CURDIR)/$(BUILD)/?.so)
 
-lint: deps ## Check formatting, cargo clippy, luacheck, the types and the rockspec
+lint: deps ## Check formatting, cargo clippy, luacheck, the types and the rockspecs
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -141,6 +144,7 @@ lint: deps ## Check formatting, cargo clippy, luacheck, the types and the rocksp
 	cargo run --quiet --locked --package docgen -- --check
 	.ci/types
 	luarocks lint silly-etcd-scm-1.rockspec
+	luarocks lint silly-etcd-resty-scm-1.rockspec
 
 audit: ## Check licences and sources of all crates with cargo-deny
 	.ci/audit licenses bans sources

@@ -34,6 +34,7 @@ build = {
 		LIBDIR = "$(LIBDIR)",
 		LUADIR = "$(LUADIR)",
 		DOCDIR = "$(DOCDIR)",
+		WITHOUT = "silly/resty",
 	},
 }
 
