@@ -27,6 +27,7 @@ build = {
 			["silly.resty.etcd.client"] = "lua/silly/resty/etcd/client.lua",
 			["silly.resty.etcd.failure"] = "lua/silly/resty/etcd/failure.lua",
 			["silly.resty.etcd.health_check"] = "lua/silly/resty/etcd/health_check.lua",
+			["silly.resty.etcd.notes"] = "lua/silly/resty/etcd/notes.lua",
 			["silly.resty.etcd.pool"] = "lua/silly/resty/etcd/pool.lua",
 			["silly.resty.etcd.requests"] = "lua/silly/resty/etcd/requests.lua",
 			["silly.resty.etcd.responses"] = "lua/silly/resty/etcd/responses.lua",

@@ -3,6 +3,7 @@
 -- `silly.store.etcd` where that has one.
 
 local failure = require "silly.resty.etcd.failure"
+local notes = require "silly.resty.etcd.notes"
 local pool = require "silly.resty.etcd.pool"
 local requests = require "silly.resty.etcd.requests"
 local responses = require "silly.resty.etcd.responses"
@@ -52,6 +53,7 @@ local function call(self, name, request, opts, shape, codec)
 	end
 	request.timeout = self:seconds(opts)
 	local response, message, info = native[name](native, request)
+	notes.tell()
 	if not response then
 		return failure.result(self, message, info)
 	end
@@ -383,6 +385,7 @@ function client:version()
 		return nil, problem
 	end
 	local response, message, info = native.maintenance:status { timeout = self:seconds() }
+	notes.tell()
 	if not response then
 		---@cast message string
 		---@cast info silly.store.etcd.info

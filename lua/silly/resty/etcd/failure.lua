@@ -2,8 +2,6 @@
 -- with the status and the body of etcd's HTTP gateway, where the server has refused the call; else nil, the text of
 -- lua-resty-etcd, and the info, which has more.
 
-local ngx = rawget(_G, "ngx")
-
 local M = {}
 
 -- code -> gRPC's number for it, the gateway's status
@@ -43,9 +41,6 @@ local function local_text(self, message, info)
 	elseif code == "unavailable" and info.applied == "maybe" then
 		return http_host(self, info) .. ": closed"
 	elseif code == "unavailable" then
-		if ngx then
-			ngx.log(ngx.WARN, message)
-		end
 		return M.UNREACHABLE
 	elseif info.causes and info.endpoint then
 		return http_host(self, info) .. ": " .. (info.causes[info.endpoint] or message)

@@ -4,6 +4,7 @@
 -- A client belongs to the process that made it: after nginx has forked, each worker makes its own. The LIMIT that were
 -- taken last stay open; another is closed by the collector, once no object and no watch is left that uses it.
 
+local notes = require "silly.resty.etcd.notes"
 local etcd = require "silly.store.etcd"
 
 local ngx = rawget(_G, "ngx")
@@ -37,19 +38,17 @@ local function exists(path)
 	return file ~= nil or number ~= 2
 end
 
--- The addresses, beginning with another one in each worker, so that servers have equal shares.
+-- The addresses, and whether they are encrypted. The client begins with a random one.
 local function addresses(self)
 	local path = self.unix_socket_proxy and self.unix_socket_proxy:gsub("^unix:", "")
 	if path and exists(path) then
 		return { "unix://" .. path }, false
 	end
-	local list, count = {}, #self.endpoints
-	local first = ngx and ngx.worker.id() or 0
-	for i = 1, count do
-		local endpoint = self.endpoints[(first + i - 1) % count + 1]
+	local list = {}
+	for i, endpoint in ipairs(self.endpoints) do
 		list[i] = ("%s://%s:%s"):format(endpoint.scheme, endpoint.host, endpoint.port)
 	end
-	return list, count > 0 and self.endpoints[1].scheme == "https"
+	return list, list[1] and self.endpoints[1].scheme == "https"
 end
 
 local function headers(self)
@@ -110,6 +109,7 @@ local function find(self)
 	local key = meaning(conf)
 	local client = clients[key]
 	if not client then
+		conf.log = notes.collector(conf.tls and "https" or "http")
 		local made, result = pcall(etcd.newclient, conf)
 		if not made then
 			return nil, tostring(result)

@@ -3,6 +3,7 @@
 -- exactly once whatever happens to connections; `timeout` is not the end of it.
 
 local failure = require "silly.resty.etcd.failure"
+local notes = require "silly.resty.etcd.notes"
 local pool = require "silly.resty.etcd.pool"
 local requests = require "silly.resty.etcd.requests"
 local responses = require "silly.resty.etcd.responses"
@@ -67,6 +68,7 @@ local function reader(self, watch, first, seconds, watch_id)
 			return nil, ended or "closed"
 		end
 		local response, message, info = watch.stream:read(seconds)
+		notes.tell()
 		if response then
 			local result = responses.watch(response, codec)
 			header = result.header
@@ -102,6 +104,7 @@ function M.open(self, key, directory, opts)
 	local request = requests.watch(self.key_prefix .. key, directory, opts)
 	request.timeout = seconds
 	local stream, message, info = client:watch(request)
+	notes.tell()
 	local first
 	if stream then
 		local status = stream:status()

@@ -1,0 +1,38 @@
+-- What happens to clients goes to nginx's error log, with lua-resty-etcd's words for an endpoint that fails.
+-- In: the records of `silly.store.etcd`, which come while any request runs, or none. Out: warnings, written by the next
+-- request that has called: a line in nginx's log belongs to the request that writes it.
+
+local ngx = rawget(_G, "ngx")
+
+local LIMIT = 100
+
+local M = {}
+
+local pending = {} ---@type string[]
+
+--- The function `log` of a client.
+---@param scheme string  of its endpoints
+---@return fun(level: string, message: string, record: silly.store.etcd.record)?
+function M.collector(scheme)
+	return ngx and function(_, message, record)
+		if record.event == "unreachable" and record.endpoint then
+			message = ("update endpoint: %s://%s to unhealthy: %s"):format(scheme, record.endpoint, message)
+		end
+		if #pending < LIMIT then
+			pending[#pending + 1] = message
+		end
+	end or nil
+end
+
+--- Writes what has come.
+function M.tell()
+	if pending[1] then
+		local messages = pending
+		pending = {}
+		for _, message in ipairs(messages) do
+			ngx.log(ngx.WARN, message)
+		end
+	end
+end
+
+return M
