@@ -1,56 +1,21 @@
 -- OpenResty: all phases, several workers, reload and quit, and no line in the error log.
--- In: build/openresty/nginx, which .ci/openresty fetches, and the library of `make libraries`; pending without them.
+-- In: the nginx of spec/support/nginx.lua; pending without it.
 
 local etcd = require "silly.store.etcd"
 local server = require "spec.support.etcd"
+local nginx = require "spec.support.nginx"
 
-local DIR = os.getenv "ETCD_SUITE_DIR" .. "/openresty"
-local PORT = 8000 + tonumber(os.getenv("ETCD_ENDPOINTS"):match "%d+$") % 1000
-
-local function read(path)
-	local file = io.open(path)
-	local text = file and file:read "a" or ""
-	if file then
-		file:close()
-	end
-	return text
-end
-
-local function await(condition)
-	local deadline = os.time() + 30
-	repeat
-		local answer = condition()
-		if answer then
-			return answer
-		end
-		server.sh "sleep 0.02"
-	until os.time() > deadline
-	error("what is awaited does not come\n" .. read(DIR .. "/error.log"), 2)
-end
-
-local function get(path)
-	local _, body = server.sh(("curl -sS -i --max-time 30 http://127.0.0.1:%d%s"):format(PORT, path))
-	return body
-end
+local DIR, PORT = nginx.dir, nginx.port
+local await, get, read, signal, workers = nginx.await, nginx.get, nginx.read, nginx.signal, nginx.workers
+local descriptors = nginx.descriptors
 
 -- What a server answers that listens on a socket in the folder.
 local function connect(socket, url)
 	return io.popen(("curl -sSk --max-time 60 --unix-socket '%s/%s.sock' %s"):format(DIR, socket, url))
 end
 
--- Starts nginx by a configuration and waits until it answers.
 local function start(conf, endpoint)
-	server.sh(("rm -rf '%s'; mkdir -p '%s'"):format(DIR, DIR))
-	local file = assert(io.open(DIR .. "/nginx.conf", "w"))
-	file:write(conf)
-	file:close()
-	assert.are.equal(0, (server.sh(("cd '%s' && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
-		.. "-keyout tls.key -out tls.pem"):format(DIR))))
-	assert(os.execute(([[
-		export LUA_PATH="$PWD/?.lua;;" LUA_CPATH="$PWD/build/hosts/5.1/?.so;;" ETCD_ENDPOINTS="ADDRESS"
-		{ build/openresty/nginx -p DIR -e error.log -c DIR/nginx.conf >DIR/output 2>&1; echo $? >DIR/status; } &
-	]]):gsub("DIR", DIR):gsub("ADDRESS", endpoint or os.getenv "ETCD_ENDPOINTS")))
-	await(function() return server.sh(("bash -c '</dev/tcp/127.0.0.1/%d'"):format(PORT)) == 0 end)
+	nginx.start(conf, { endpoint = endpoint })
 end
 
 local function configured(changes)
@@ -63,41 +28,23 @@ local function configured(changes)
 	return (read("spec/support/openresty/nginx.conf"):gsub("<(%w+)>", values))
 end
 
-local function signal(name)
-	assert.are.equal(0, (server.sh(("kill -%s $(cat %s/nginx.pid)"):format(name, DIR))))
-end
-
-local function workers()
-	local _, pids = server.sh(("pgrep -P $(cat %s/nginx.pid)"):format(DIR))
-	return pids
-end
-
-local function descriptors()
-	local _, listed = server.sh(("ls /proc/%d/fd"):format((workers())))
-	return select(2, listed:gsub("\n", ""))
-end
-
 -- Waits until nothing is read in the worker any more.
 local function await_rest()
 	await(function() return get("/timers"):find "\n0\n$" end)
 end
 
--- Ends nginx as an operator does, and looks for what it has to complain of.
+-- Ends nginx, and looks for what it has to complain of.
 local function quit()
-	signal "QUIT"
-	assert.are.equal("0\n", await(function() return read(DIR .. "/status") ~= "" and read(DIR .. "/status") end))
-	assert.are.equal("", read(DIR .. "/error.log"))
+	assert.are.equal("", nginx.quit())
 end
-
-local present = server.sh ".ci/openresty" == 0 and io.open "build/hosts/5.1/silly/store/etcd.so"
 
 describe("OpenResty #hosts", function()
 	local client
 
 	local function test(name, run)
 		it(name, function()
-			if not present then
-				return pending "missing: nginx with its Lua module, see .ci/openresty, or `make libraries`"
+			if not nginx.present then
+				return pending(nginx.missing)
 			end
 			run()
 		end)
@@ -114,9 +61,7 @@ describe("OpenResty #hosts", function()
 	end)
 
 	after_each(function()
-		if server.sh(("kill -TERM $(cat %s/nginx.pid)"):format(DIR)) == 0 then
-			await(function() return read(DIR .. "/status") ~= "" end)
-		end
+		nginx.stop()
 		client:close()
 	end)
 
