@@ -1,56 +1,15 @@
--- silly.resty.etcd in nginx, as programs call lua-resty-etcd: each method, each of its options, and what it returns.
--- In: the nginx of spec/support/nginx.lua; nodes of this spec's own. Cases are code that runs in a worker. Out: their
--- results. What a response looks like is not written down here but asked of etcd's own HTTP gateway, which
--- lua-resty-etcd talks to.
+-- The calls of silly.resty.etcd in nginx: each method with each of its options, and what it returns.
+-- In: cases that run in a worker, see spec/support/resty/worker.lua. Out: their results. What a response looks like is
+-- not written down here but asked of etcd's own HTTP gateway, which lua-resty-etcd talks to.
 
 local base64 = require "silly.resty.etcd.base64"
-local etcd = require "silly.store.etcd"
 local json = require "silly.encoding.json"
-local nginx = require "spec.support.nginx"
 local server = require "spec.support.etcd"
+local worker = require "spec.support.resty.worker"
 
-local PROXY, CUT = nginx.port + 2000, nginx.port + 4000
+local run, put, test = worker.run, worker.put, worker.test(it, pending)
 
-local UNREACHABLE = "has no healthy etcd endpoint available"
-local REFUSED = "get: failed_precondition: nothing can wait in the phase '%s'; call this in rewrite, access or "
-	.. "content, or where the request needs no answer in a timer: ngx.timer.at(0, ...)"
-
-local node, client
-
-local function write(name, text)
-	local file = assert(io.open(nginx.dir .. "/" .. name, "w"))
-	file:write(text)
-	file:close()
-end
-
-local function start(changes)
-	local values = { port = nginx.port, proxy = PROXY, etcd = node.endpoint, cache = "on" }
-	for name, value in pairs(changes or {}) do
-		values[name] = value
-	end
-	local conf = nginx.read("spec/support/resty/nginx.conf"):gsub("<(%w+)>", values)
-	local folder = server.sh "pwd" == 0 and select(2, server.sh "pwd"):gsub("%s+$", "")
-	nginx.start(conf, { endpoint = node.endpoint, lua_path = folder .. "/lua/?.lua;" })
-end
-
--- Runs a case with `arg` and returns what it returns.
-local function run(case, arg)
-	write("case.lua", case)
-	write("arguments.json", assert(json.encode(arg or {})))
-	local response = nginx.get "/run"
-	local status, body = response:match "^HTTP/1.1 (%d+) .-\r?\n\r?\n(.*)$"
-	if status ~= "200" then
-		error(response .. "\n" .. nginx.errors(), 2)
-	end
-	local results = assert(json.decode(body))
-	local count = #results
-	for i = 1, count do
-		if results[i] == json.null then
-			results[i] = nil
-		end
-	end
-	return table.unpack(results, 1, count)
-end
+local b64 = base64.encode
 
 -- What the gateway responds.
 local function gateway(path, request)
@@ -59,7 +18,7 @@ local function gateway(path, request)
 	handle:write(request and json.encode(request) or "{}")
 	handle:close()
 	local command = "curl -sS -w '\\n%%{http_code}' --max-time 20 -d @%s http://%s/v3/%s"
-	local _, output = server.sh(command:format(file, node.endpoint, path))
+	local _, output = server.sh(command:format(file, worker.node.endpoint, path))
 	os.remove(file)
 	local body, status = output:match "^(.*)\n(%d+)$"
 	return tonumber(status), assert(json.decode(body), output)
@@ -85,52 +44,17 @@ local function decoded(body)
 	return body
 end
 
-local b64 = base64.encode
-
-local function put(key, value, fields)
-	local request = { key = key, value = value }
-	for name, field in pairs(fields or {}) do
-		request[name] = field
-	end
-	return assert(client:put(request)).header.revision
-end
-
-local function test(name, body)
-	it(name, function()
-		if not nginx.present then
-			return pending(nginx.missing)
-		end
-		body()
-	end)
-end
-
 describe("silly.resty.etcd #hosts", function()
-	lazy_setup(function()
-		node = server.start()
-		client = etcd.newclient { endpoints = { node.endpoint }, retry = 100, retry_sleep = 50 }
-		if nginx.present then
-			start()
-		end
-	end)
-
-	lazy_teardown(function()
-		if nginx.present then
-			nginx.stop()
-		end
-		client:close()
-		node:kill()
-	end)
-
-	before_each(function()
-		assert(client:delete { key = "", prefix = true })
-	end)
+	lazy_setup(worker.setup)
+	lazy_teardown(worker.teardown)
+	before_each(worker.clear)
 
 	describe("a response is that of etcd's gateway", function()
 		-- The keys s/a, written twice, with a lease, and s/b, s/c.
 		local function fill()
-			assert(client:delete { key = "", prefix = true })
-			client:revoke(77)
-			assert(client:grant { ID = 77, TTL = 600, keepalive = false })
+			assert(worker.client:delete { key = "", prefix = true })
+			worker.client:revoke(77)
+			assert(worker.client:grant { ID = 77, TTL = 600, keepalive = false })
 			put("s/a", "1")
 			put("s/a", "2", { lease = 77 })
 			put("s/b", "")
@@ -138,7 +62,7 @@ describe("silly.resty.etcd #hosts", function()
 		end
 
 		before_each(fill)
-		after_each(function() client:revoke(77) end)
+		after_each(function() worker.client:revoke(77) end)
 
 		-- Each is asked of the layer and of the gateway, of the same store.
 		local READS = {
@@ -277,14 +201,14 @@ describe("silly.resty.etcd #hosts", function()
 
 		for _, case in ipairs(WRITES) do
 			test(case[1], function()
-				finally(function() client:revoke(78) end)
+				finally(function() worker.client:revoke(78) end)
 				local response = layer(case[2])
-				local stored = client:get({ key = "", prefix = true })
+				local stored = worker.client:get({ key = "", prefix = true })
 				fill()
-				client:revoke(78)
+				worker.client:revoke(78)
 				same(response, gateway(case[3], case[4]))
 				-- They have also done the same.
-				assert.are.same(plain(stored.kvs), plain(client:get({ key = "", prefix = true }).kvs))
+				assert.are.same(plain(stored.kvs), plain(worker.client:get({ key = "", prefix = true }).kvs))
 			end)
 		end
 
@@ -297,7 +221,7 @@ describe("silly.resty.etcd #hosts", function()
 
 		test("version, without that of the cluster", function()
 			local response = layer "cli:version()"
-			local _, output = server.sh(("curl -sS http://%s/version"):format(node.endpoint))
+			local _, output = server.sh(("curl -sS http://%s/version"):format(worker.node.endpoint))
 			local body = assert(json.decode(output))
 			body.etcdcluster = nil
 			assert.are.same(body, response.body)
@@ -307,7 +231,7 @@ describe("silly.resty.etcd #hosts", function()
 		local function chunks(request, count)
 			local command = "curl -sSN --max-time 2 -d '%s' http://%s/v3/watch"
 			local list = {}
-			for line in select(2, server.sh(command:format(json.encode { create_request = request }, node.endpoint)))
+			for line in select(2, server.sh(command:format(json.encode { create_request = request }, worker.node.endpoint)))
 				:gmatch "[^\n]+" do
 				list[#list + 1] = json.decode(line)
 			end
@@ -317,7 +241,7 @@ describe("silly.resty.etcd #hosts", function()
 		test("watchdir", function()
 			local first = put("s/a", "x")
 			put("s/b", "")
-			assert(client:delete "s/a")
+			assert(worker.client:delete "s/a")
 			local expected = chunks({ key = "cy8=", range_end = "czA=", start_revision = first, prev_kv = true,
 				watch_id = 7 }, 2)
 			local read = run([[
@@ -341,7 +265,7 @@ describe("silly.resty.etcd #hosts", function()
 		test("a watch whose revision was compacted", function()
 			local first = put("s/a", "x")
 			local last = put("s/a", "y")
-			assert(client:compact { revision = last })
+			assert(worker.client:compact { revision = last })
 			local expected = chunks({ key = b64 "s/a", start_revision = first }, 2)
 			local read, none, ending = run([[
 				local read = assert(new():watch("s/a", { start_revision = arg.first }))
@@ -356,49 +280,6 @@ describe("silly.resty.etcd #hosts", function()
 			assert.are.same(expected[2], read)
 			assert.is_nil(none)
 			assert.are.equal("closed", ending)
-		end)
-	end)
-
-	describe("new", function()
-		local BAD = {
-			["opts must be table"] = "1",
-			["only support etcd v3 api"] = '{ protocol = "v2" }',
-			["opts.timeout must be unsigned integer"] = "{ timeout = 0.5 }",
-			["opts.http_host must be string or string array"] = "{ http_host = 1 }",
-			["opts.ttl must be integer"] = '{ ttl = "1" }',
-			["opts.key_prefix must be string"] = "{ key_prefix = 1 }",
-			["opts.user must be string or ignore"] = "{ user = 1 }",
-			["opts.password must be string or ignore"] = "{ password = 1 }",
-			["opts.unix_socket_proxy must be string or ignore"] = "{ unix_socket_proxy = 1 }",
-			["invalid http host: http://a_b, err: not matched"] = '{ http_host = { "http://a", "http://a_b" } }',
-			["invalid http host: 127.0.0.1:2379, err: not matched"] = '{ http_host = "127.0.0.1:2379" }',
-		}
-
-		for message, opts in pairs(BAD) do
-			test("refuses " .. opts, function()
-				assert.are.same({ n = 2, nil, message }, table.pack(run('return require "resty.etcd".new(' .. opts .. ")")))
-			end)
-		end
-
-		test("tells what it has been given", function()
-			assert.are.same({
-				{ scheme = "https", host = "[::1]", port = "2379", http_host = "https://[::1]" },
-				{ scheme = "https", host = "b-c.d", port = "1", http_host = "https://b-c.d:1" },
-			}, run [[return require "resty.etcd".new({ http_host = { "https://[::1]", "https://b-c.d:1" } }).endpoints]])
-			assert.are.same({ "http://127.0.0.1:2379", 5, "" }, run [[
-				local cli = require "resty.etcd".new()
-				return { cli.endpoints[1].http_host, cli.timeout, cli.key_prefix }
-			]])
-		end)
-
-		test("takes options that have no effect, and changes none", function()
-			assert.are.same({ 200, "v3" }, run [[
-				local opts = { http_host = "http://" .. os.getenv "ETCD_ENDPOINTS", protocol = "v3", api_prefix = "/v3",
-					ttl = -1, init_count = 3, use_grpc = true }
-				local cli = require "resty.etcd".new(opts)
-				assert(opts.timeout == nil and opts.serializer == nil and cli.use_grpc == false)
-				return { cli:set("a", "b").status, opts.protocol }
-			]])
 		end)
 	end)
 
@@ -419,7 +300,7 @@ describe("silly.resty.etcd #hosts", function()
 			assert.are.same({ "p/c", 4 }, { listed[1].key, listed[1].value })
 			assert.are.equal("p/a", event)
 			local stored = {}
-			for _, kv in ipairs(client:get({ key = "", prefix = true }).kvs) do
+			for _, kv in ipairs(worker.client:get({ key = "", prefix = true }).kvs) do
 				stored[#stored + 1] = kv.key .. "=" .. kv.value
 			end
 			assert.are.same({ "p/b=3", "p/c=4" }, stored)
@@ -443,7 +324,7 @@ describe("silly.resty.etcd #hosts", function()
 			put("y", "3")
 			assert.are.equal(2, run [[return #new():readdir("x\255").body.kvs]])
 			assert.are.equal("2", run [[return new():rmdir("x\255").body.deleted]])
-			assert.are.equal("y", client:get({ key = "", prefix = true }).kvs[1].key)
+			assert.are.equal("y", worker.client:get({ key = "", prefix = true }).kvs[1].key)
 		end)
 	end)
 
@@ -478,7 +359,7 @@ describe("silly.resty.etcd #hosts", function()
 			for i, value in ipairs { "text", 1.5, true, { a = { 1, 2 } }, "" } do
 				assert.are.same({ value, value }, values[i])
 			end
-			assert.are.equal('""', client:get("v").kvs[1].value)
+			assert.are.equal('""', worker.client:get("v").kvs[1].value)
 		end)
 
 		test("that is no JSON is nil in reads", function()
@@ -498,7 +379,7 @@ describe("silly.resty.etcd #hosts", function()
 					(select(2, cli:txn({ { key = "v", version = 0 } }, { { requestPut = { key = "v", value = value } } }))),
 				}
 			]]
-			assert.are.equal(0, client:get("v").count)
+			assert.are.equal(0, worker.client:get("v").count)
 			assert.are.same({ "failed to encode val: " .. said[1], "failed to encode value: " .. said[1] },
 				{ said[2], said[3] })
 		end)
@@ -563,9 +444,9 @@ describe("silly.resty.etcd #hosts", function()
 		test("is not renewed by itself", function()
 			local id = run [[return new():grant(600).body.ID]]
 			assert.are.equal("string", type(id))
-			local status = assert(client:ttl { ID = id })
+			local status = assert(worker.client:ttl { ID = id })
 			assert.are.equal(600, status.grantedTTL)
-			client:revoke(id)
+			worker.client:revoke(id)
 		end)
 
 		for case, message in pairs {
@@ -578,202 +459,5 @@ describe("silly.resty.etcd #hosts", function()
 				assert.are.same({ n = 2, nil, message }, table.pack(run("return new():" .. case)))
 			end)
 		end
-	end)
-
-	describe("a failure", function()
-		test("is told by etcd's endpoint and as lua-resty-etcd tells it, with the info of this client", function()
-			local none, message, info = run [[
-				return new { http_host = { "http://127.0.0.1:1", "http://127.0.0.1:2" } }:set("k", 1)
-			]]
-			assert.are.same({ nil, UNREACHABLE }, { none, message })
-			assert.are.same({ "unavailable", "no", 2 }, { info.code, info.applied, info.attempts })
-			assert.are.same({ n = 2, nil, UNREACHABLE },
-				table.pack(run [[return new { http_host = "http://127.0.0.1:1" }:watch "k"]]))
-			assert.is_truthy(nginx.errors():find("update endpoint: http://127.0.0.1:1 to unhealthy: connection refused", 1, true))
-		end)
-
-		test("of one endpoint is not that of the call", function()
-			assert.are.same({ 200, true, false, true }, run([[
-				local health = require "resty.etcd.health_check"
-				health.init()
-				local hosts, status = { "http://127.0.0.1:1", "http://" .. arg.endpoint }
-				-- The first to be asked is a random one: until it was that which is dead.
-				for i = 1, 100 do
-					status = new { http_host = hosts, extra_headers = { ["x-" .. i] = "" } }:set("k", 1).status
-					if not health.get_target_status(hosts[1]) then
-						break
-					end
-				end
-				return { status, new { http_host = hosts }:watch "k" ~= nil,
-					health.get_target_status(hosts[1]), health.get_target_status(hosts[2]) }
-			]], { endpoint = node.endpoint }))
-		end)
-
-		test("by time names the endpoint, and comes after the timeout of the call or of the object", function()
-			finally(function() node:resume() end)
-			node:pause()
-			assert.are.same({ { "http://" .. node.endpoint .. ": timeout", true }, "http://" .. node.endpoint .. ": timeout" },
-				run [[
-					local function call(cli, opts)
-						local before = ngx.now()
-						local res, message = cli:set("k", 1, opts)
-						ngx.update_time()
-						return message, ngx.now() - before >= 1
-					end
-					local message, waited = call(new { timeout = 1 })
-					return { { message, waited }, (call(new { timeout = 60 }, { timeout = 0.1 })) }
-				]])
-		end)
-
-		test("of time does not come at once with a timeout of 0", function()
-			assert.are.same({ 200, 200 }, run [[
-				return { new { timeout = 0 }:set("k", 1).status, new():get("k", { timeout = 0 }).status }
-			]])
-		end)
-	end)
-
-	describe("the settings of health checks", function()
-		test("have the defaults and the texts of lua-resty-etcd", function()
-			assert.are.same({
-				{ fail_timeout = 10, max_fails = 1, retry = false }, "failed to get ngx.shared dict: none", "round-robin",
-				"shared-dict", "disabled", "etcd host invalid",
-			}, run [[
-				local health = require "resty.etcd.health_check"
-				health.conf = nil
-				local list = { assert(health.init()).conf, (select(2, health.init { shm_name = "none" })), health.get_check_mode() }
-				assert(health.init { shm_name = "health" }.conf.shm_name == "health")
-				list[4] = health.get_check_mode()
-				health.disable()
-				list[5], list[6] = health.get_check_mode(), select(2, health.report_failure())
-				return list
-			]])
-		end)
-	end)
-
-	describe("a phase", function()
-		test("in which nothing can wait refuses a call; in the others, and while nginx starts, it is made", function()
-			assert.is_truthy(nginx.get("/phases"):find "\nok\n$")
-			local phases = run "return cases.phases"
-			for _, phase in ipairs { "init", "init_worker", "rewrite", "access", "content" } do
-				assert.are.equal(200, phases[phase], phase)
-			end
-			for _, phase in ipairs { "set", "header_filter", "body_filter", "log" } do
-				assert.are.equal(REFUSED:format(phase), phases[phase])
-			end
-		end)
-
-		test("of a timer makes it", function()
-			assert.are.equal(200, run [[
-				local done, status = require "ngx.semaphore".new()
-				ngx.timer.at(0, function()
-					status = new():set("k", 1).status
-					done:post()
-				end)
-				done:wait(20)
-				return status
-			]])
-		end)
-	end)
-
-	describe("one client of this project", function()
-		test("serves all objects of equal configuration, whatever their prefix, serializer and timeout", function()
-			assert.are.same({ true, true, false, false }, run [[
-				local function behind(opts)
-					local cli = new(opts)
-					cli:get "k"
-					return cli.client
-				end
-				local one = behind()
-				return {
-					one == behind { key_prefix = "p", serializer = "raw", timeout = 1, http_host = { new().endpoints[1].http_host } },
-					behind { extra_headers = { a = "1", b = "2" } } == behind { extra_headers = { B = "2", a = "1" } },
-					one == behind { extra_headers = { a = "1" } },
-					one == behind { user = "u", password = "p" },
-				}
-			]])
-		end)
-
-		test("keeps its connection from request to request", function()
-			run [[return new():get("k").status]]
-			local before = nginx.descriptors()
-			for _ = 1, 20 do
-				assert.are.equal(200, run [[
-					for _ = 1, 10 do
-						new():get "k"
-					end
-					collectgarbage()
-					return new():get("k").status
-				]])
-			end
-			assert.is_true(nginx.descriptors() <= before + 1)
-		end)
-
-		test("is closed where it was not among the last sixteen, once nothing uses it", function()
-			local before = nginx.descriptors()
-			run [[
-				for i = 1, 60 do
-					assert(new { extra_headers = { ["x-" .. i] = "1" } }:get "k")
-				end
-			]]
-			nginx.await(function()
-				run "collectgarbage() collectgarbage()"
-				return nginx.descriptors() <= before + 17
-			end)
-		end)
-
-		test("lives on for other objects when one is closed", function()
-			assert.are.same({ "closed", 200, "closed" }, run [[
-				local one, other = new(), new()
-				one:get "k"
-				other:get "k"
-				one:close()
-				return { (select(2, one:get "k")), other:get("k").status, (select(2, one:watch "k")) }
-			]])
-		end)
-
-		test("is made anew in each worker", function()
-			finally(function()
-				nginx.stop()
-				start()
-			end)
-			local old = nginx.workers()
-			assert.is_true(run [[
-				local read = new():watch "never"
-				read()
-				ngx.timer.at(0, function() read() end)
-				return true
-			]])
-			nginx.signal "HUP"
-			nginx.await(function() return not nginx.workers():find(old, 1, true) and nginx.workers() ~= "" end)
-			assert.are.equal(200, run "return cases.started:get('k').status")
-		end)
-
-		test("ends with the lua_State of each request where the code is not cached", function()
-			finally(function()
-				nginx.stop()
-				start()
-			end)
-			nginx.stop()
-			start { cache = "off" }
-			assert.are.equal(200, run [[return new():set("k", 1).status]])
-			local before = nginx.descriptors()
-			for _ = 1, 30 do
-				assert.are.equal(200, run [[return new():set("k", 1).status]])
-			end
-			nginx.await(function() return nginx.descriptors() <= before + 1 end)
-		end)
-	end)
-
-	describe("headers", function()
-		test("go along, but for those that the connection needs", function()
-			assert.are.same({ 200, true }, run([[
-				local cli = new { http_host = "http://127.0.0.1:" .. arg.port, extra_headers = {
-					["X-Team"] = "blue", Authorization = "mine", Connection = "close", token = "t", ["Content-Length"] = 7,
-				} }
-				return { cli:set("k", 1).status, cli:watch "k" ~= nil }
-			]], { port = PROXY }))
-			-- The line of the watch is written when it ends.
-			nginx.await(function() return nginx.read(nginx.dir .. "/headers"):find "^blue %-\n" end)
-		end)
 	end)
 end)
