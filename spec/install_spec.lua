@@ -63,6 +63,26 @@ describe("make install", function()
 		end
 	end)
 
+	it("leaves out what is a rock of its own, where it is told to", function()
+		local resty = ("/usr/share/lua/%s/silly/resty/etcd.lua"):format(VERSION)
+		make "install"
+		assert.is_true(files()[resty])
+		sh("rm -rf " .. folder)
+		make "install WITHOUT=silly/resty"
+		assert.is_nil(files()[resty])
+		assert.is_true(files()[("/usr/share/lua/%s/silly.lua"):format(VERSION)])
+	end)
+
+	it("has all modules of that rock, and no others", function()
+		local rock = {}
+		assert(loadfile("silly-etcd-resty-scm-1.rockspec", "t", rock))()
+		local listed, found = rock.build.install.lua, {}
+		for file in select(2, server.sh "cd lua && find silly/resty -name '*.lua'"):gmatch "[^\n]+" do
+			found[file:gsub("%.lua$", ""):gsub("/", ".")] = "lua/" .. file
+		end
+		assert.are.same(found, listed)
+	end)
+
 	it("has programs run from there, with nothing of the tree", function()
 		make "install"
 		local script = write("script.lua", PROGRAM)

@@ -2,6 +2,7 @@
 -- In: cases that run in a worker, see spec/support/resty/worker.lua; nodes with users and with TLS. Out: their results.
 
 local base64 = require "silly.resty.etcd.base64"
+local etcd = require "silly.store.etcd"
 local nginx = require "spec.support.nginx"
 local server = require "spec.support.etcd"
 local worker = require "spec.support.resty.worker"
@@ -395,6 +396,57 @@ describe("the object of silly.resty.etcd #hosts", function()
 			assert.are.equal("newclient: tls: field 'ca' cannot be used: /nowhere/ca.pem: No such file or directory",
 				set(secure, { trusted_ca = "/nowhere/ca.pem" }))
 		end)
+	end)
+end)
+
+describe("the sample of silly.resty.etcd #hosts", function()
+	lazy_setup(function() worker.node = server.start() end)
+	lazy_teardown(function() worker.node:kill() end)
+
+	test("follows its configuration: etcd down at the start, a restart, a compaction", function()
+		local own = etcd.newclient { endpoints = { worker.node.endpoint }, retry = 100, retry_sleep = 50 }
+		finally(function()
+			nginx.stop()
+			own:close()
+		end)
+		local folder = select(2, server.sh "pwd"):gsub("%s+$", "")
+		local conf = nginx.read("examples/hosts/resty.conf"):gsub("127%.0%.0%.1:8089", "127.0.0.1:" .. nginx.port)
+
+		-- Waits until every worker responds so; which of them does is not to be told.
+		local function seen(text)
+			nginx.await(function()
+				for _ = 1, 20 do
+					if not nginx.get("/port"):find(text, 1, true) then
+						return false
+					end
+				end
+				return true
+			end)
+		end
+
+		worker.node:stop()
+		nginx.start(conf, { endpoint = worker.node.endpoint, lua_path = folder .. "/lua/?.lua;" })
+		seen "HTTP/1.1 404 "
+		local _, refused = server.sh(("curl -sS -T /dev/null http://127.0.0.1:%d/port"):format(nginx.port))
+		assert.are.equal("has no healthy etcd endpoint available\n", refused)
+		worker.node:start()
+		nginx.await(function()
+			local _, stored = server.sh(("echo 1st | curl -sS -T - http://127.0.0.1:%d/port"):format(nginx.port))
+			return stored == "OK\n"
+		end)
+		seen "1st"
+		worker.node:kill()
+		worker.node:start()
+		assert(own:put { key = "config/port", value = "2nd" })
+		seen "2nd"
+		worker.node:cut(function(endpoint)
+			local other <close> = etcd.newclient { endpoints = { endpoint } }
+			local last = assert(other:put { key = "config/port", value = "3rd" }).header.revision
+			assert(other:compact { revision = last, physical = true })
+		end)
+		seen "3rd"
+		assert(own:delete "config/port")
+		seen "HTTP/1.1 404 "
 	end)
 end)
 

@@ -1,5 +1,6 @@
--- Watches of silly.resty.etcd in nginx: their options, and every event once whatever happens to connections and servers.
--- In: cases that run in a worker, see spec/support/resty/worker.lua; an etcd that is killed. Out: what the reader returns.
+-- Watches of silly.resty.etcd in nginx: their options, and every event once whatever happens to connections and
+-- servers. In: cases that run in a worker, see spec/support/resty/worker.lua; an etcd that is killed. Out: what the
+-- reader returns.
 
 local etcd = require "silly.store.etcd"
 local nginx = require "spec.support.nginx"
@@ -142,7 +143,8 @@ describe("silly.resty.etcd #hosts", function()
 				return pending "missing: LuaSocket"
 			end
 			local target = worker.node.endpoint:match "%d+$"
-			local _, pid = server.sh(("lua5.4 spec/support/cut.lua %d %s 0.2 >/dev/null 2>&1 & echo $!"):format(worker.cut, target))
+			local command = "%s spec/support/cut.lua %d %s 0.2 >/dev/null 2>&1 & echo $!"
+			local _, pid = server.sh(command:format(os.getenv "LUA" or "lua5.4", worker.cut, target))
 			finally(function() server.sh("kill " .. pid) end)
 			nginx.await(function() return server.sh(("bash -c '</dev/tcp/127.0.0.1/%d'"):format(worker.cut)) == 0 end)
 			local seen, resumed = run([[
