@@ -111,7 +111,9 @@ describe("the definitions", function()
 	it("have each module of the standalone runtime", function()
 		local expected = {}
 		-- The sources of silly/resty have their annotations themselves.
-		local find = io.popen "cd lua && find silly* '(' -path silly/store -o -path silly/resty ')' -prune -o -name '*.lua' -print"
+		local find = io.popen [[
+			cd lua && find silly* '(' -path silly/store -o -path silly/resty ')' -prune -o -name '*.lua' -print
+		]]
 		for file in find:lines() do
 			expected[#expected + 1] = file:gsub("%.lua$", ""):gsub("/", ".")
 		end
