@@ -312,7 +312,9 @@ describe("the object of silly.resty.etcd #hosts", function()
 
 		test("who are not named get the gateway's response", function()
 			local NOBODY = "etcdserver: user name is empty"
-			local response = as(nil, nil, [[return cli:get "k"]])
+			local response, chunk = as(nil, nil, [[return cli:get "k", cli:watch "k"()]])
+			assert.are.same({ true, true, "rpc error: code = PermissionDenied desc = etcdserver: permission denied" },
+				{ chunk.result.created, chunk.result.canceled, chunk.result.cancel_reason })
 			assert.are.same({ 400, { code = 3, error = NOBODY, message = NOBODY } }, { response.status, response.body })
 		end)
 

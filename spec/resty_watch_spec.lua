@@ -28,7 +28,8 @@ describe("silly.resty.etcd #hosts", function()
 				new():set("k", 2)
 				return created, read().result.events[1].kv.mod_revision
 			]]
-			assert.are.same({ result = { created = true, header = { revision = tostring(before) } } }, created)
+			assert.is_true(created.result.created)
+			assert.are.equal(tostring(before), created.result.header.revision)
 			assert.are.equal(tostring(before + 1), revision)
 		end)
 
@@ -125,6 +126,11 @@ describe("silly.resty.etcd #hosts", function()
 			assert.are.equal(1, run [[return select("#", new():watch("k")) - 2]])
 		end)
 
+		test("is not begun where its revision is none", function()
+			assert.are.same({ n = 2, nil, "failed to watch data, response code: 400" },
+				table.pack(run [[return new():watch("k", { start_revision = "x" })]]))
+		end)
+
 		test("is read by lua-resty-etcd's gRPC functions too", function()
 			assert.are.same({ 7, "timeout" }, run [[
 				local cli = new()
@@ -192,6 +198,25 @@ describe("silly.resty.etcd #hosts", function()
 			worker.node:start()
 			put("k", "2")
 			assert.are.same({ 1, 2 }, finish(pipe))
+		end)
+
+		test("from the oldest revision that is left goes on there, though it is cut off before its first event", function()
+			local first = put("k", "1")
+			assert(worker.client:compact { revision = first })
+			local pipe = begin([[
+				local read = new():watch("other", { start_revision = arg.first, timeout = 30 })
+				read()
+				new():set("begun", 1)
+				local result = read().result
+				return result.canceled, result.events and result.events[1].kv.value
+			]], { first = first })
+			begun()
+			for _ = 1, 3 do
+				worker.node:kill()
+				worker.node:start()
+			end
+			put("other", "2")
+			assert.are.same({ n = 2, nil, 2 }, table.pack(finish(pipe)))
 		end)
 
 		test("that has missed what was compacted says so, once, as etcd does, and can begin again there", function()

@@ -61,7 +61,7 @@ local function call(self, name, request, opts, shape, codec)
 end
 
 local function full(self, key)
-	if type(key) ~= "string" then
+	if type(key) ~= "string" and type(key) ~= "number" then
 		return nil, "key must be string"
 	end
 	return self.key_prefix .. key
@@ -92,6 +92,9 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:get(key, opts)
+	if type(key) ~= "string" then
+		return nil, "key must be string"
+	end
 	return read(self, key, false, opts)
 end
 

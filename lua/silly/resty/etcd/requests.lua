@@ -131,10 +131,13 @@ function M.txn(self, comparisons, success, failure)
 	error(result, 0)
 end
 
--- A revision that is not above 0 is the newest.
+-- A number that is not above 0 is the newest revision. What is no number is refused by the client.
 local function revision(value)
 	local number = tonumber(value)
-	return number and number > 0 and value or nil
+	if number and number <= 0 then
+		return nil
+	end
+	return value
 end
 
 --- The part of a read that the options say.

@@ -30,6 +30,13 @@ function handle:close()
 	return 1
 end
 
+-- Milliseconds between attempts to begin a watch again.
+local PAUSE = 100
+
+-- Of a watch without a user etcd says the same as of one that its user may not make.
+local NOBODY = "etcdserver: user name is empty"
+local DENIED = "rpc error: code = PermissionDenied desc = etcdserver: permission denied"
+
 -- What a watch that its server has ended has in its last chunk; nil where there is none.
 local function last_result(header, info)
 	if info.code == "compacted" then
@@ -38,40 +45,78 @@ local function last_result(header, info)
 			canceled = true,
 			compact_revision = info.compact_revision and ("%d"):format(info.compact_revision) or nil,
 		}
-	elseif info.code == "permission_denied" and info.server_message then
-		return {
-			header = header,
-			created = header.revision == nil or nil,
-			canceled = true,
-			cancel_reason = "rpc error: code = PermissionDenied desc = " .. info.server_message,
-		}
+	elseif info.code == "permission_denied" and info.server_message or info.server_message == NOBODY then
+		return { header = header, created = header.revision == nil or nil, canceled = true, cancel_reason = DENIED }
 	end
 end
 
--- The function that returns the chunks, of which `first` comes before what the stream has.
-local function reader(self, watch, first, seconds, watch_id)
-	local codec, header, ended = responses.watched(self.serializer), first.header, nil
+-- The header of the first chunk, which a watch of this client does not have: that of a read. Of a watch from now on the
+-- revision is its own.
+---@async
+local function first_header(client, stream, request)
+	local response = client:get { key = request.key ~= "" and request.key or "\0", serializable = true, keys_only = true }
+	local header = response and responses.header(response.header) or {}
+	local status = stream:status()
+	if status and (not request.revision or not header.revision) then
+		header.revision = ("%d"):format(status.revision)
+	end
+	return header
+end
+
+-- A watch that has seen nothing and was cut off is resumed from one revision before its first, and so is told that this
+-- was compacted where the first is the oldest that is left. It begins again then, as etcd lets it.
+local function is_left(request, info)
+	return info.code == "compacted" and request.revision ~= nil and tonumber(request.revision) == info.compact_revision
+end
+
+-- The function that returns the chunks, of which `first` comes before what the stream has. `ended` is what comes where
+-- there is no stream.
+local function reader(self, client, watch, request, first, ended, seconds, watch_id)
+	local codec, header, seen = responses.watched(self.serializer), first.header, false
 
 	local function chunk(result)
 		result.watch_id = watch_id
 		return { result = result }
 	end
 
-	return function()
+	-- What the stream has next.
+	---@async
+	local function next_response()
+		if watch.stream then
+			return watch.stream:read(seconds)
+		end
+		request.timeout, request.retry, request.retry_sleep, request.deadline = nil, 1e9, PAUSE, seconds
+		local stream, message, info = client:watch(request)
+		if not stream then
+			---@cast info silly.store.etcd.info
+			return nil, message, info.code == "deadline_exceeded" and { code = "timeout" } or info
+		elseif watch.closed then
+			stream:close()
+		end
+		watch.stream = stream
+		return stream:read(seconds)
+	end
+
+	---@async
+	local function read()
 		if watch.closed then
 			return nil, "closed"
 		elseif first then
 			local result = first
 			first = nil
 			return chunk(result)
-		elseif ended or not watch.stream then
-			return nil, ended or "closed"
+		elseif ended then
+			return nil, ended
 		end
-		local response, message, info = watch.stream:read(seconds)
+		local response, message, info = next_response()
+		while not response and not seen and is_left(request, info) do
+			watch.stream = nil
+			response, message, info = next_response()
+		end
 		notes.tell()
 		if response then
 			local result = responses.watch(response, codec)
-			header = result.header
+			header, seen = result.header, true
 			return chunk(result)
 		elseif info.code == "timeout" then
 			return nil, "timeout"
@@ -84,6 +129,8 @@ local function reader(self, watch, first, seconds, watch_id)
 		ended = failure.text(self, message, info)
 		return nil, ended
 	end
+
+	return read
 end
 
 --- Begins a watch; returns once the server has confirmed it.
@@ -105,21 +152,21 @@ function M.open(self, key, directory, opts)
 	request.timeout = seconds
 	local stream, message, info = client:watch(request)
 	notes.tell()
-	local first
+	local watch = setmetatable({ stream = stream }, handle)
+	local first, ended
 	if stream then
-		local status = stream:status()
-		first = { header = { revision = ("%d"):format(status and status.revision or 0) }, created = true }
+		first = { header = first_header(client, stream, request), created = true }
 	else
 		---@cast message string
 		---@cast info silly.store.etcd.info
-		first = last_result({}, info)
+		first, ended = last_result({}, info), "closed"
 		if not first then
 			return nil, failure.text(self, message, info)
 		end
 	end
-	local watch = setmetatable({ stream = stream }, handle)
 	local watch_id = opts.watch_id and tonumber(opts.watch_id) ~= 0 and tostring(opts.watch_id) or nil
-	return reader(self, watch, first, seconds, watch_id), nil, opts.need_cancel == true and watch or nil
+	local read = reader(self, client, watch, request, first, ended, seconds, watch_id)
+	return read, nil, opts.need_cancel == true and watch or nil
 end
 
 return M
