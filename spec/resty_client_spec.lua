@@ -247,13 +247,19 @@ describe("the object of silly.resty.etcd #hosts", function()
 	describe("headers", function()
 		test("go along, but for those that the connection needs", function()
 			assert.are.same({ 200, true }, run([[
-				local cli = new { http_host = "http://127.0.0.1:" .. arg.port, extra_headers = {
+				local cli = new { http_host = "http://127.0.0.1:1", unix_socket_proxy = arg.proxy, extra_headers = {
 					["X-Team"] = "blue", Authorization = "mine", Connection = "close", token = "t", ["Content-Length"] = 7,
 				} }
 				return { cli:set("k", 1).status, cli:watch "k" ~= nil }
-			]], { port = worker.proxy }))
+			]], { proxy = worker.proxy }))
 			-- The line of the watch is written when it ends.
 			nginx.await(function() return nginx.read(nginx.dir .. "/headers"):find "^blue %-\n" end)
+		end)
+	end)
+
+	describe("unix_socket_proxy", function()
+		test("is left alone where it is not there", function()
+			assert.are.equal(200, run [[return new { unix_socket_proxy = "unix:/nowhere/etcd.sock" }:get("k").status]])
 		end)
 	end)
 

@@ -148,11 +148,11 @@ describe("silly.resty.etcd #hosts", function()
 			if not pcall(require, "socket") then
 				return pending "missing: LuaSocket"
 			end
-			local target = worker.node.endpoint:match "%d+$"
-			local command = "%s spec/support/cut.lua %d %s 0.2 >/dev/null 2>&1 & echo $!"
-			local _, pid = server.sh(command:format(os.getenv "LUA" or "lua5.4", worker.cut, target))
+			local target, port = worker.node.endpoint:match "%d+$", server.prepare().endpoint:match "%d+$"
+			local command = "%s spec/support/cut.lua %s %s 0.2 >/dev/null 2>&1 & echo $!"
+			local _, pid = server.sh(command:format(os.getenv "LUA" or "lua5.4", port, target))
 			finally(function() server.sh("kill " .. pid) end)
-			nginx.await(function() return server.sh(("bash -c '</dev/tcp/127.0.0.1/%d'"):format(worker.cut)) == 0 end)
+			nginx.await(function() return server.sh(("bash -c '</dev/tcp/127.0.0.1/%s'"):format(port)) == 0 end)
 			local seen, resumed = run([[
 				local direct = new()
 				local through = new { http_host = "http://127.0.0.1:" .. arg.port, timeout = 30 }
@@ -175,7 +175,7 @@ describe("silly.resty.etcd #hosts", function()
 				end
 				ngx.thread.wait(writer)
 				return seen, through.client:stats().watch_resumes_total
-			]], { port = worker.cut })
+			]], { port = port })
 			local expected = {}
 			for i = 1, 300 do
 				expected[i] = i

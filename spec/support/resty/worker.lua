@@ -9,9 +9,8 @@ local server = require "spec.support.etcd"
 local worker = {
 	node = nil, ---@type spec.etcd.node
 	client = nil, ---@type silly.store.etcd.client
-	-- Where a proxy listens that writes down the headers of requests; and where one may that cuts connections.
-	proxy = nginx.port + 2000,
-	cut = nginx.port + 4000,
+	-- Where a proxy listens that writes down the headers of requests.
+	proxy = "unix:" .. nginx.dir .. "/proxy.sock",
 }
 
 local function write(name, text)
@@ -24,7 +23,7 @@ end
 ---@param changes table?  of what is in angle brackets in nginx.conf
 function worker.start(changes)
 	nginx.stop()
-	local values = { port = nginx.port, proxy = worker.proxy, etcd = worker.node.endpoint, cache = "on" }
+	local values = { port = nginx.port, folder = nginx.dir, etcd = worker.node.endpoint, cache = "on" }
 	for name, value in pairs(changes or {}) do
 		values[name] = value
 	end
