@@ -30,7 +30,8 @@ function handle:close()
 	return 1
 end
 
--- Milliseconds between attempts to begin a watch again.
+-- Further attempts to begin a watch, and the milliseconds between them.
+local ATTEMPTS = 3
 local PAUSE = 100
 
 -- Of a watch without a user etcd says the same as of one that its user may not make.
@@ -85,7 +86,7 @@ local function reader(self, client, watch, request, first, ended, seconds, watch
 		if watch.stream then
 			return watch.stream:read(seconds)
 		end
-		request.timeout, request.retry, request.retry_sleep, request.deadline = nil, 1e9, PAUSE, seconds
+		request.retry = 1e9
 		local stream, message, info = client:watch(request)
 		if not stream then
 			---@cast info silly.store.etcd.info
@@ -149,7 +150,8 @@ function M.open(self, key, directory, opts)
 	end
 	local seconds = self:seconds(opts)
 	local request = requests.watch(self.key_prefix .. key, directory, opts)
-	request.timeout = seconds
+	-- A connection that breaks meanwhile is no reason to fail: programs wait for seconds then.
+	request.timeout, request.deadline, request.retry, request.retry_sleep = seconds, seconds, ATTEMPTS, PAUSE
 	local stream, message, info = client:watch(request)
 	notes.tell()
 	local watch = setmetatable({ stream = stream }, handle)
