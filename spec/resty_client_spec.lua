@@ -499,6 +499,26 @@ describe("silly.resty.etcd elsewhere #hosts", function()
 		end
 	end)
 
+	it("tells failures of servers and connections as lua-resty-etcd does", function()
+		local failure = require "silly.resty.etcd.failure"
+		local self = { endpoints = { { host = "a", port = "1", http_host = "http://a:1" } } }
+		for text, info in pairs {
+			["invalid response code: 503, etcdserver: no leader"] = { code = "unavailable",
+				server_message = "etcdserver: no leader" },
+			["invalid response code: 500, oops"] = { code = "unknown", server_message = "oops" },
+			["http://a:1: closed"] = { code = "unavailable", applied = "maybe", endpoint = "a:1" },
+			["http://a:1: timeout"] = { code = "deadline_exceeded", endpoint = "a:1" },
+			["b:2: odd"] = { code = "protocol", endpoint = "b:2", causes = { ["b:2"] = "odd" } },
+			[UNREACHABLE] = { code = "unavailable", applied = "no", endpoint = "a:1" },
+			closed = { code = "closed" },
+			message = { code = "failed_precondition" },
+		} do
+			assert.are.same({ nil, text, info }, { failure.result(self, "message", info) })
+		end
+		local response = failure.result(self, "m", { code = "resource_exhausted", server_message = "too many requests" })
+		assert.are.same({ 429, 8, "Too Many Requests" }, { response.status, response.body.code, response.reason })
+	end)
+
 	it("writes unsigned numbers", function()
 		local responses = require "silly.resty.etcd.responses"
 		for number, text in pairs {
