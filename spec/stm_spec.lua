@@ -265,6 +265,15 @@ describe("a transaction of code", function()
 			apply = function(tx) tx:put("a", "b") end }).code)
 	end)
 
+	it("does not begin once the client is closed", function()
+		local own = etcd.newclient { endpoints = { server.endpoint() } }
+		own:close()
+		local result, message, info = own:stm(function() error "it has begun" end)
+		assert.is_nil(result)
+		assert.are.equal("stm: closed: the client is closed", message)
+		assert.are.same({ "closed", "no" }, { info.code, info.applied })
+	end)
+
 	it("reads no range that it could not compare", function()
 		local ops = {}
 		for i = 1, 121 do

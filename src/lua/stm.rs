@@ -88,6 +88,10 @@ pub(super) fn begin(lua: &Lua, client: &Client, request: LuaValue, more: &LuaVal
         Ok(decoded) => decoded,
         Err(invalid) => return failure::invalid(lua, &invalid),
     };
+    // Code that neither reads nor writes would find out never.
+    if client.is_closed() {
+        return failure::push(lua, STM, &Error::closed());
+    }
     let prefetches = !request.keys.is_empty();
     let native = NativeTransaction {
         open: Some(Owned::new(Open {
