@@ -12,6 +12,9 @@ use crate::etcd::pb::{Event, KeyValue, ResponseHeader, WatchCreateRequest, Watch
 /// With three of these an inbox is full.
 static LARGE: [u8; 3 << 19] = [0; 3 << 19];
 
+/// A message may bring all of the history, so that there are not many of them.
+const MOST_LARGE: usize = 16;
+
 /// A server that does what etcd does, or its proxy.
 #[derive(Default)]
 pub(super) struct Server {
@@ -55,7 +58,9 @@ impl Server {
 
     pub(super) fn write(&mut self, events: usize, large: bool) {
         let mod_revision = self.revision() + 1;
-        let value = if large {
+        let has_value = |event: &&Event| event.kv.as_ref().is_some_and(|kv| !kv.value.is_empty());
+        let before = self.history.iter().flatten().filter(has_value).count();
+        let value = if large && before < MOST_LARGE {
             Bytes::from_static(&LARGE)
         } else {
             Bytes::new()
