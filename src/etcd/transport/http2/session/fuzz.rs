@@ -34,6 +34,7 @@ pub fn drive(data: &[u8]) {
 
 /// Sizes at and beside which something changes.
 const SIZES: [usize; 8] = [0, 1, 5, 100, 1025, 9000, 16_385, 70_000];
+const BODIES: [usize; 8] = [0, 1, 100, 1025, 16_385, 70_000, STREAM_WINDOW / 2, STREAM_WINDOW];
 const WINDOWS: [u32; 8] = [0, 1, 10, 1000, 65_535, 1 << 20, BITS - 1, BITS];
 
 /// Somebody who waits.
@@ -174,7 +175,7 @@ impl World {
                 self.transmit(&frame);
             }
             (24, Some(id)) => self.head(id, input.byte()),
-            (25 | 26, Some(id)) => self.body(id, SIZES[input.below(8)], input.byte()),
+            (25 | 26, Some(id)) => self.body(id, BODIES[input.below(8)], input.byte()),
             (27, Some(id)) => self.finish(id, input.byte()),
             (28, Some(id)) => self.reset(id, input.byte().into()),
             (29, _) if input.byte() == 0 => self.go_away(input.byte()),
@@ -468,17 +469,27 @@ impl World {
         self.models.get_mut(&id).unwrap().has_head = true;
     }
 
+    /// Sends so much of a body, as far as the windows allow.
     fn body(&mut self, id: u32, length: usize, padding: u8) {
         if !self.is_served(id) {
             return;
         }
         self.head(id, 0);
+        let mut left = length;
+        while let Some(sent) = self.piece(id, left, padding) {
+            left -= sent;
+            if sent == 0 || left == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Sends a frame of a body. Returns how much of that is in it.
+    fn piece(&mut self, id: u32, length: usize, padding: u8) -> Option<usize> {
         let request = self.peer.requests.get_mut(&id).unwrap();
         let padding = if padding < 128 { 0 } else { usize::from(padding) };
         let room = request.window.min(self.peer.window).clamp(0, LARGEST as i64) as usize;
-        let Some(length) = room.checked_sub(padding + 1).map(|room| room.min(length)) else {
-            return;
-        };
+        let length = room.checked_sub(padding + 1)?.min(length);
         let model = self.models.get_mut(&id).unwrap();
         let bytes = (model.body..model.body + length).map(|at| pattern(id, at));
         let (flags, payload) = match padding {
@@ -492,6 +503,7 @@ impl World {
         request.window -= payload.len() as i64;
         self.peer.window -= payload.len() as i64;
         self.transmit(&frame(DATA, flags, id, &payload));
+        Some(length)
     }
 
     fn finish(&mut self, id: u32, choice: u8) {
@@ -564,7 +576,7 @@ impl World {
         self.transmit(&bytes);
     }
 
-    /// A frame of any kind, up to a thousand times.
+    /// A frame of any kind, maybe more often than is borne.
     fn mutant(&mut self, id: Option<u32>, input: &mut Input<'_>) {
         self.honest = self.honest.min(self.sent);
         self.peer.is_honest = false;
@@ -577,8 +589,8 @@ impl World {
         let length = input.below(24).min(input.0.len());
         let mut payload = input.0.split_off(..length).unwrap_or_default().to_vec();
         payload.resize(payload.len() + SIZES[input.below(7)], 0);
-        let times = [1, 1, 1, 1, 1, 10, 100, 1000][input.below(8)];
-        for _ in 0..times.min(1 + 100_000 / (payload.len() + HEAD)) {
+        let times = [1, 1, 1, 1, 1, 10, 100, 2 * USELESS as usize][input.below(8)];
+        for _ in 0..times.min(1 + 3_000_000 / (payload.len() + HEAD)) {
             self.transmit(&frame(kind, flags, id, &payload));
         }
     }
