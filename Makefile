@@ -155,7 +155,7 @@ advisories: ## Check all crates for known vulnerabilities, with cargo-deny and i
 sanitize: deps build ## Run the specs under AddressSanitizer, the smoke part under valgrind
 	.ci/sanitize
 
-fuzz: deps ## Fuzz HTTP/2, responses, messages, watches, caches, locks and requests, each for SECONDS=60
+fuzz: deps ## Run each fuzz target, from HTTP/2 to requests of Lua, for SECONDS=60
 	.ci/fuzz $(or $(SECONDS),60)
 
 mutants: deps ## Change the Rust code in one place at a time; FILES=src/etcd/call.rs, SHARD=0/8 and LIMIT=600 narrow it

@@ -1,11 +1,15 @@
-//! The doors through which fuzzers drive the state machines, and compare the readings of messages. Only there for them and for the tests.
+//! The doors through which fuzzers drive the state machines and connections, and compare the readings of messages,
+//! heads and records. Only there for them and for the tests.
 //!
-//! In: bytes, which are read as a list of steps. Out: a panic when a promise is broken.
+//! In: bytes, which most read as a list of steps. Out: a panic when a promise is broken.
 
 pub use super::cache::fuzz::drive as cache;
 pub use super::contender::fuzz::drive as contender;
+pub use super::origins::fuzz::drive as records;
 pub use super::received::fuzz::drive as messages;
+pub use super::transport::connection::fuzz::drive as connection;
 pub use super::transport::http2::fuzz::drive as http2;
+pub use super::transport::http2::heads::drive as heads;
 pub use super::watches::fuzz::drive as watches;
 
 /// What is left of the bytes; zeros behind them.
@@ -45,5 +49,8 @@ mod tests {
         run("cache", cache);
         run("contender", contender);
         run("http2", http2);
+        run("connection", connection);
+        run("records", records);
+        run("heads", heads);
     }
 }

@@ -3,6 +3,9 @@
 //! In: the program's addresses, the records of a service, the addresses of members. Out: the list of all servers. No
 //! input and no output of its own.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzz;
+
 use std::sync::Arc;
 
 use super::random;

@@ -31,6 +31,10 @@ use super::tls::Tls;
 use crate::etcd::cause::Cause;
 use crate::etcd::stats::Traffic;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a fuzzer is to panic")]
+pub(in crate::etcd) mod fuzz;
+
 const SILENT: &str = "the server has fallen silent";
 
 /// A cheap handle on a connection; clones share it.

@@ -7,8 +7,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::base::iana::{Rcode, Rtype};
-use domain::base::{Name, RecordSection};
+use domain::base::{Message, Name, RecordSection};
 use domain::rdata::Srv;
 use domain::resolv::StubResolver;
 use domain::resolv::stub::conf::{ResolvConf, ServerConf, Transport};
@@ -44,30 +45,7 @@ impl Dns {
     /// Where the service of this name is served, in no order, and for how long that is true.
     pub(crate) async fn service(&self, name: &str) -> io::Result<(Vec<Target>, Duration)> {
         let answer = self.resolver().query((parse(name)?, Rtype::SRV)).await?;
-        match answer.header().rcode() {
-            Rcode::NOERROR => {}
-            Rcode::NXDOMAIN => return Ok((Vec::new(), Duration::ZERO)),
-            code => return Err(io::Error::other(format!("the name server responds with {code}"))),
-        }
-        let broken = |error| io::Error::other(format!("the name server's response is broken: {error}"));
-        let section: RecordSection<'_, _> = answer.answer().map_err(broken)?;
-        let (mut targets, mut ttl) = (Vec::new(), Duration::MAX);
-        for record in section.limit_to_in::<Srv<_>>() {
-            let record = record.map_err(broken)?;
-            let srv = record.data();
-            let host = srv.target().to_string();
-            ttl = ttl.min(record.ttl().into_duration());
-            // A root alone says that there is no such service.
-            if !host.is_empty() && host != "." && srv.port() != 0 {
-                targets.push(Target {
-                    priority: srv.priority(),
-                    weight: srv.weight(),
-                    host: host.to_ascii_lowercase(),
-                    port: srv.port(),
-                });
-            }
-        }
-        Ok((targets, ttl))
+        targets(&answer)
     }
 
     /// The addresses of a host.
@@ -90,6 +68,47 @@ impl Dns {
         conf.finalize();
         StubResolver::from_conf(conf)
     }
+}
+
+/// Where the service is served that a response is about.
+fn targets(answer: &Message<Bytes>) -> io::Result<(Vec<Target>, Duration)> {
+    match answer.header().rcode() {
+        Rcode::NOERROR => {}
+        Rcode::NXDOMAIN => return Ok((Vec::new(), Duration::ZERO)),
+        code => return Err(io::Error::other(format!("the name server responds with {code}"))),
+    }
+    let broken = |error| io::Error::other(format!("the name server's response is broken: {error}"));
+    let section: RecordSection<'_, _> = answer.answer().map_err(broken)?;
+    let (mut targets, mut ttl) = (Vec::new(), Duration::MAX);
+    for record in section.limit_to_in::<Srv<_>>() {
+        let record = record.map_err(broken)?;
+        let srv = record.data();
+        let host = srv.target().to_string();
+        ttl = ttl.min(record.ttl().into_duration());
+        // A root alone says that there is no such service.
+        if !host.is_empty() && host != "." && srv.port() != 0 {
+            targets.push(Target {
+                priority: srv.priority(),
+                weight: srv.weight(),
+                host: host.to_ascii_lowercase(),
+                port: srv.port(),
+            });
+        }
+    }
+    Ok((targets, ttl))
+}
+
+/// Reads the bytes of a response; none where they are none.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::etcd) fn read(response: &[u8]) -> Option<io::Result<(Vec<Target>, Duration)>> {
+    let response = Message::from_octets(Bytes::copy_from_slice(response)).ok()?;
+    Some(targets(&response))
+}
+
+/// Can this be asked for, and is it the name that it was?
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::etcd) fn is_name(host: &str) -> bool {
+    parse(host).is_ok_and(|name| name.to_string() == host)
 }
 
 fn parse(name: &str) -> io::Result<Name<Vec<u8>>> {

@@ -15,6 +15,8 @@ mod stream;
 mod window;
 
 pub(crate) use hpack::Metadata;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::etcd) use hpack::fuzz as heads;
 pub(super) use hpack::{Constant, Fields};
 pub(super) use line::{Line, Shared};
 pub(crate) use output::Body;

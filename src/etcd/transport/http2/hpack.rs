@@ -4,6 +4,8 @@
 
 mod decoder;
 mod encoder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::etcd) mod fuzz;
 mod huffman;
 
 pub(crate) use decoder::Fields;

@@ -191,6 +191,13 @@ impl Decoder {
         }
     }
 
+    /// Is what is kept as large as it is thought to be, and no larger than it may be?
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn is_bounded(&self) -> bool {
+        let size: usize = self.said.iter().map(|field| field.size).sum();
+        size == self.size && size <= TABLE - self.spared
+    }
+
     fn shrink(&mut self, limit: usize) {
         while self.size > limit {
             let Some(oldest) = self.said.pop_back() else { return };

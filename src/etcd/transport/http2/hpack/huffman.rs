@@ -88,6 +88,22 @@ pub(super) fn decode(packed: &[u8]) -> Option<Vec<u8>> {
     is_filling.then_some(text)
 }
 
+/// Packs a string.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn encode(text: &[u8]) -> Vec<u8> {
+    let mut bits = Vec::new();
+    for byte in text {
+        let length = usize::from(LENGTHS[usize::from(*byte)]);
+        let place = CODE.symbols.iter().position(|symbol| *symbol == u16::from(*byte));
+        let at = place.unwrap_or(0) - usize::from(CODE.place[length]);
+        let code = CODE.first[length] + at as u32;
+        bits.extend((0..length).rev().map(|bit| code >> bit & 1));
+    }
+    bits.resize(bits.len().next_multiple_of(8), 1);
+    let byte = |bits: &[u32]| bits.iter().fold(0, |byte, bit| byte << 1 | *bit as u8);
+    bits.chunks(8).map(byte).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
