@@ -22,8 +22,8 @@ use super::transport::deadline::Deadline;
 use super::transport::gate::Purpose;
 use super::transport::grpc::{self, HalfClose, open, pack, unary};
 
-/// A stream that has lived for so long, and for as long as the pause before it, has proven that its server is fit.
-/// Others may fit as little as one that fails.
+/// A stream that has lived for so long after its first response, and for as long as the pause before it, has proven that
+/// its server is fit. Others may fit as little as one that fails.
 const PROVEN: Duration = Duration::from_millis(100);
 
 /// How long a server may leave what was sent without a response, if its line is not known to be slower.
@@ -40,12 +40,12 @@ pub(crate) trait Persistent: Send + Sync + 'static {
     /// Waits until there is something to do.
     fn wanted(&self) -> impl Future<Output = ()> + Send;
 
-    /// One stream's life on one server, until nothing is left to do or it breaks. Sets `answered` once the server
-    /// has answered.
+    /// One stream's life on one server, until nothing is left to do or it breaks. Notes in `answered` when the
+    /// server has answered first.
     fn session(
         &self,
         endpoint: &Arc<Endpoint>,
-        answered: &mut bool,
+        answered: &mut Option<Instant>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Completes when there is something new to do that should not wait for the end of a pause.
@@ -91,20 +91,19 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
         loop {
             route.refresh();
             servers.resolve(&mut route).await;
-            let mut answered = false;
-            let began = Instant::now();
+            let mut answered = None;
             let Err(mut failure) = stream.session(route.endpoint(), &mut answered).await else {
                 break;
             };
             stream.broke(&failure);
             unreached &= failure.unreached;
-            if answered && began.elapsed() >= proven {
+            if answered.is_some_and(|first: Instant| first.elapsed() >= proven) {
                 route.restart();
                 failures = 0;
                 proven = PROVEN;
                 repairs = 0;
             }
-            if answered && failure.retry == Retry::Never {
+            if answered.is_some() && failure.retry == Retry::Never {
                 // It had been let in: whatever ended the stream need not hold for the next.
                 failure.retry = Retry::Later;
             }

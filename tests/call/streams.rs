@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::join;
+use silly_etcd::etcd::{State, Watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep};
+use tokio::{join, select};
 
 use super::support::clock::{run, until};
 use super::support::{Call, Cluster, ONCE};
@@ -24,6 +25,17 @@ async fn next(calls: &mut UnboundedReceiver<Call>) -> Call {
     }
 }
 
+/// Confirms the watch on a stream, and waits until the client has heard it.
+async fn confirmed(watcher: &Watcher, stream: &mut Call, calls: &mut UnboundedReceiver<Call>) {
+    confirm(stream).await;
+    while watcher.status().state != State::Ready {
+        select! {
+            Some(call) = calls.recv() => affirm(call).await,
+            () = sleep(Duration::from_millis(1)) => {}
+        }
+    }
+}
+
 fn refuse(mut stream: Call) {
     stream.finish("14", "etcdserver: no leader");
 }
@@ -38,7 +50,7 @@ fn one_that_has_proven_itself_is_followed_by_one_elsewhere_without_a_pause() {
             confirm(&mut stream).await;
             stream
         });
-        let _watcher = watched.unwrap();
+        let watcher = watched.unwrap();
         refuse(stream);
         until(async {
             // Every server has failed before, some of them often.
@@ -46,13 +58,37 @@ fn one_that_has_proven_itself_is_followed_by_one_elsewhere_without_a_pause() {
                 refuse(next(&mut calls).await);
             }
             let mut stream = next(&mut calls).await;
-            confirm(&mut stream).await;
+            confirmed(&watcher, &mut stream, &mut calls).await;
             sleep(PROVEN).await;
             refuse(stream);
         })
         .await;
         // Time stands still: a pause would have no end.
         next(&mut calls).await;
+    });
+}
+
+#[test]
+fn one_that_was_slow_to_begin_has_not_proven_itself_by_that() {
+    run(async {
+        let (etcd, mut calls) = Cluster::manual(1).await;
+        let client = etcd.client(ONCE);
+        let (watched, mut stream) = join!(watch(&client), async {
+            let mut stream = next(&mut calls).await;
+            confirm(&mut stream).await;
+            stream
+        });
+        let watcher = watched.unwrap();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            refuse(stream);
+            let began = Instant::now();
+            stream = until(next(&mut calls)).await;
+            pauses.push(began.elapsed());
+            until(sleep(Duration::from_millis(700))).await;
+            until(confirmed(&watcher, &mut stream, &mut calls)).await;
+        }
+        assert!(pauses[7] >= Duration::from_millis(500), "{pauses:?}");
     });
 }
 
@@ -68,13 +104,13 @@ fn those_that_live_for_a_moment_are_followed_by_others_without_growing_pauses() 
             confirm(&mut stream).await;
             stream
         });
-        let _watcher = watched.unwrap();
+        let watcher = watched.unwrap();
         for _ in 0..20 {
             until(sleep(LIFE)).await;
             refuse(stream);
             let began = Instant::now();
             stream = until(next(&mut calls)).await;
-            confirm(&mut stream).await;
+            until(confirmed(&watcher, &mut stream, &mut calls)).await;
             assert!(began.elapsed() <= Duration::from_millis(50));
         }
     });

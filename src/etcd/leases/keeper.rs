@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::renewals::Renewals;
 use super::state::{Counts, Leases};
@@ -130,7 +130,12 @@ impl Shared {
 
     /// Sends renewals as they fall due and notes the responses, until no lease is left, or another server must be asked
     /// beside this one, which has owed a response for as long as it says.
-    async fn converse(&self, number: u64, stream: &mut Stream) -> Result<Option<Duration>, Failure> {
+    async fn converse(
+        &self,
+        number: u64,
+        stream: &mut Stream,
+        answered: &mut Option<Instant>,
+    ) -> Result<Option<Duration>, Failure> {
         let mut changed = self.changed.subscribe();
         let endpoint = stream.endpoint.clone();
         let mut removed = pin!(endpoint.removed());
@@ -152,7 +157,12 @@ impl Shared {
             tokio::select! {
                 // What has come already decides before the end of a lease does.
                 biased;
-                answer = stream.next() => self.renewed(number, answer?),
+                answer = stream.next() => {
+                    self.renewed(number, answer?);
+                    if self.leases().has_answered() {
+                        answered.get_or_insert_with(Instant::now);
+                    }
+                }
                 _ = changed.changed() => {}
                 () = sleep(next.remaining()) => {}
                 () = &mut removed => return Err(Failure::new(&endpoint.name, &Cause::Removed)),
@@ -203,13 +213,12 @@ impl Persistent for Shared {
         while self.leases().is_empty() && changed.changed().await.is_ok() {}
     }
 
-    async fn session(&self, endpoint: &Arc<Endpoint>, answered: &mut bool) -> Result<(), Failure> {
+    async fn session(&self, endpoint: &Arc<Endpoint>, answered: &mut Option<Instant>) -> Result<(), Failure> {
         let mut stream = Stream::new(self.servers.clone(), endpoint);
         let number = self.leases().open();
         // The oldest may have been given up for it.
         self.tell();
-        let ended = self.converse(number, &mut stream).await;
-        *answered = self.leases().has_answered();
+        let ended = self.converse(number, &mut stream, answered).await;
         match ended {
             Ok(Some(silence)) => {
                 self.leases().leave(Moment::now());

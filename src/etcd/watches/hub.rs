@@ -200,13 +200,13 @@ impl Hub {
         line: &Line,
         mut responses: Responses<Batch>,
         heard: &Heard,
-        answered: &mut bool,
+        answered: &mut Option<Instant>,
     ) -> Result<(), Failure> {
         self.check_history(line).await?;
         loop {
             heard.now();
             while let Some(message) = responses.ready(line)? {
-                *answered = true;
+                answered.get_or_insert_with(Instant::now);
                 let Batch { response, events } = &message;
                 let is_progress = events.is_empty() && !response.created && !response.canceled;
                 let fault = {
@@ -321,7 +321,7 @@ impl Persistent for Hub {
         }
     }
 
-    async fn session(&self, endpoint: &Arc<Endpoint>, answered: &mut bool) -> Result<(), Failure> {
+    async fn session(&self, endpoint: &Arc<Endpoint>, answered: &mut Option<Instant>) -> Result<(), Failure> {
         if self.watches().is_idle() {
             return Ok(());
         }
