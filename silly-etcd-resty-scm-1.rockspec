@@ -23,6 +23,7 @@ build = {
 	install = {
 		lua = {
 			["silly.resty.etcd"] = "lua/silly/resty/etcd.lua",
+			["silly.resty.etcd.bans"] = "lua/silly/resty/etcd/bans.lua",
 			["silly.resty.etcd.base64"] = "lua/silly/resty/etcd/base64.lua",
 			["silly.resty.etcd.call"] = "lua/silly/resty/etcd/call.lua",
 			["silly.resty.etcd.client"] = "lua/silly/resty/etcd/client.lua",

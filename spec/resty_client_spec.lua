@@ -131,6 +131,44 @@ describe("the object of silly.resty.etcd #hosts", function()
 				return list
 			]])
 		end)
+
+		test("count for the endpoints that a program reports as failed", function()
+			local list = run([[
+				local health = require "resty.etcd.health_check"
+				health.conf = nil
+				assert(new() and health.conf.max_fails == 1)
+				health.conf = nil
+				health.init { max_fails = 2, fail_timeout = 1 }
+				local port = arg.endpoint:match "%d+$"
+				local one, other = "http://127.0.0.1:" .. port, "http://localhost:" .. port
+				local cli = new { http_host = { one, other } }
+				local function used() return #cli.client:endpoints() end
+				local list = { cli:set("k", 1).status, used() }
+				health.report_failure(one)
+				list[3] = cli:set("k", 1).status and used()
+				health.report_failure(one)
+				list[4], list[5] = cli:set("k", 1).status and used(), health.get_target_status(one)
+				health.report_failure(other)
+				health.report_failure(other)
+				list[6], list[7] = select(2, cli:set("k", 1)), select(2, cli:watch "k")
+				while not health.get_target_status(one) or not health.get_target_status(other) do
+					ngx.sleep(0.05)
+				end
+				list[8] = cli:set("k", 1).status and used()
+				return list
+			]], { endpoint = worker.node.endpoint })
+			assert.are.same({ 200, 2, 2, 1, false, UNREACHABLE, UNREACHABLE, 2 }, list)
+			assert.is_truthy(nginx.errors():find("update endpoint: http://127.0.0.1:%d+ to unhealthy\n?"))
+		end)
+	end)
+
+	test("a value may be as large as the server takes it", function()
+		local node = server.start { flags = { "--max-request-bytes=8000000" } }
+		finally(function() node:kill() end)
+		assert.are.same({ 200, 4000000 }, run([[
+			local cli = new { http_host = "http://" .. arg.endpoint, serializer = "raw" }
+			return { cli:set("k", ("x"):rep(4e6)).status, #cli:get("k").body.kvs[1].value }
+		]], { endpoint = node.endpoint }))
 	end)
 
 	describe("a phase", function()

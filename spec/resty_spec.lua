@@ -11,12 +11,18 @@ local run, put, test = worker.run, worker.put, worker.test(it, pending)
 
 local b64 = base64.encode
 
--- What the gateway responds.
-local function gateway(path, request)
+-- The name of a file with a request.
+local function written(request)
 	local file = os.tmpname()
 	local handle = assert(io.open(file, "w"))
 	handle:write(request and json.encode(request) or "{}")
 	handle:close()
+	return file
+end
+
+-- What the gateway responds.
+local function gateway(path, request)
+	local file = written(request)
 	local command = "curl -sS -w '\\n%%{http_code}' --max-time 20 -d @%s http://%s/v3/%s"
 	local _, output = server.sh(command:format(file, worker.node.endpoint, path))
 	os.remove(file)
@@ -227,15 +233,17 @@ describe("silly.resty.etcd #hosts", function()
 			assert.are.same(body, response.body)
 		end)
 
-		-- The first chunks of a watch of the gateway, which ends with the command.
+		-- The first chunks of a watch of the gateway, which ends with the server.
 		local function chunks(request, count)
-			local command = "curl -sSN --max-time 2 -d '%s' http://%s/v3/watch"
+			local file = written { create_request = request }
+			local command = "bash -c 'head -n %d < <(curl -sSN -d @%s http://%s/v3/watch 2>/dev/null)'"
+			local _, output = server.sh(command:format(count, file, worker.node.endpoint))
+			os.remove(file)
 			local list = {}
-			for line in select(2, server.sh(command:format(json.encode { create_request = request }, worker.node.endpoint)))
-				:gmatch "[^\n]+" do
+			for line in output:gmatch "[^\n]+" do
 				list[#list + 1] = json.decode(line)
 			end
-			return { table.unpack(list, 1, count) }
+			return list
 		end
 
 		test("watchdir", function()

@@ -5,6 +5,7 @@
 -- A program takes it by `package.loaded["resty.etcd"] = require "silly.resty.etcd"`.
 
 local client = require "silly.resty.etcd.client"
+local health_check = require "silly.resty.etcd.health_check"
 local serializers = require "silly.resty.etcd.serializers"
 
 ---@class silly.resty.etcd
@@ -112,6 +113,9 @@ function etcd.new(opts)
 		self.endpoints[i] = found
 	end
 	self.is_cluster = #self.endpoints > 1
+	if not health_check.conf then
+		health_check.init()
+	end
 	return client.new(self)
 end
 

@@ -1,7 +1,10 @@
 -- `silly.resty.etcd.health_check`, for programs that require `resty.etcd.health_check`: its functions and settings.
--- The settings change nothing: a client leaves an endpoint that fails by itself, and finds out when it is back. What is
--- asked, whether an endpoint can be reached, is told as the clients of this worker have seen it last.
+-- A client leaves an endpoint that fails by itself, and finds out when it is back; so the settings count only for what
+-- the program itself reports, in this worker. What is asked, whether an endpoint can be reached, is told as the clients
+-- of this worker have seen it last.
 
+local bans = require "silly.resty.etcd.bans"
+local notes = require "silly.resty.etcd.notes"
 local pool = require "silly.resty.etcd.pool"
 
 local ngx = rawget(_G, "ngx")
@@ -13,6 +16,12 @@ local health_check = {
 	SHARED_DICT_MODE = "shared-dict",
 	DISABLED_MODE = "disabled",
 }
+
+-- host:port
+local function address(http_host)
+	local found = http_host:gsub("^%a+://", "")
+	return found:find ":%d+$" and found or found .. ":2379"
+end
 
 --- Takes settings; the first time, or where `shm_name` is another one.
 ---@param opts { shm_name: string?, fail_timeout: number?, max_fails: integer?, retry: boolean? }?
@@ -44,11 +53,14 @@ function health_check.get_target_status(http_host)
 		return nil, "etcd health check uninitialized"
 	elseif type(http_host) ~= "string" then
 		return false, "etcd host invalid"
+	elseif health_check.conf.disabled then
+		return true
 	end
-	return pool.reaches((http_host:gsub("^%a+://", "")))
+	return pool.reaches(address(http_host))
 end
 
---- Has no effect: the clients know by themselves.
+--- Has this worker use an endpoint no longer, once it was reported `max_fails` times, until it was not reported for
+--- `fail_timeout` seconds. Has no effect after `disable`.
 ---@param http_host string
 ---@return nil
 ---@return string? message
@@ -57,6 +69,10 @@ function health_check.report_failure(http_host)
 		return nil, "etcd health check uninitialized"
 	elseif type(http_host) ~= "string" then
 		return nil, "etcd host invalid"
+	end
+	local conf = health_check.conf
+	if not conf.disabled and bans.report(address(http_host), conf.max_fails, conf.fail_timeout) then
+		notes.add(("update endpoint: %s to unhealthy"):format(http_host))
 	end
 end
 

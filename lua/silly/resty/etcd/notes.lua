@@ -16,12 +16,20 @@ local pending = {} ---@type string[]
 function M.collector(scheme)
 	return ngx and function(_, message, record)
 		if record.event == "unreachable" and record.endpoint then
-			message = ("update endpoint: %s://%s to unhealthy: %s"):format(scheme, record.endpoint, message)
-		end
-		if #pending < LIMIT then
-			pending[#pending + 1] = message
+			M.add(("update endpoint: %s://%s to unhealthy: %s"):format(scheme, record.endpoint, message))
+		else
+			local about = record.endpoint or record.key or record.call
+			M.add(("etcd: %s%s: %s"):format(record.event, about and " " .. about or "", message))
 		end
 	end or nil
+end
+
+--- Has a warning written.
+---@param message string
+function M.add(message)
+	if ngx and #pending < LIMIT then
+		pending[#pending + 1] = message
+	end
 end
 
 --- Writes what has come.

@@ -4,6 +4,8 @@
 -- A client belongs to the process that made it: after nginx has forked, each worker makes its own. The LIMIT that were
 -- taken last stay open; another is closed by the collector, once no object and no watch is left that uses it.
 
+local bans = require "silly.resty.etcd.bans"
+local failure = require "silly.resty.etcd.failure"
 local notes = require "silly.resty.etcd.notes"
 local etcd = require "silly.store.etcd"
 
@@ -11,12 +13,18 @@ local ngx = rawget(_G, "ngx")
 
 local LIMIT = 16
 
+-- Of requests, in bytes: the server has one.
+local NO_LIMIT = 2147483647
+
 local M = {}
 
 -- Those that are still used, by what their configuration means; and those that stay, the last one first.
 local clients = setmetatable({}, { __mode = "v" }) ---@type table<string, silly.store.etcd.client>
 local kept = {} ---@type silly.store.etcd.client[]
 local owner ---@type integer?
+-- client -> all its endpoints, and which of them it uses where some are banned
+---@type table<silly.store.etcd.client, { all: string[], used: string? }>
+local servers = setmetatable({}, { __mode = "k" })
 
 -- What the client itself says in a header, or gRPC does.
 local RESERVED = { authorization = true }
@@ -78,6 +86,7 @@ local function configuration(self)
 			insecure_skip_verify = not self.ssl_verify,
 		} or nil,
 		retry = 0,
+		max_request = NO_LIMIT,
 	}
 end
 
@@ -115,9 +124,28 @@ local function find(self)
 			return nil, tostring(result)
 		end
 		client = result
-		clients[key] = client
+		clients[key], servers[client] = client, { all = conf.endpoints }
 	end
 	keep(client)
+	return client
+end
+
+-- The client, once it leaves the endpoints that are banned and uses those again that are not; none where all are.
+local function unbanned(client)
+	local list, left = servers[client], {}
+	for _, url in ipairs(list.all) do
+		if not bans.is_banned((url:gsub("^%a+://", ""))) then
+			left[#left + 1] = url
+		end
+	end
+	if not left[1] then
+		return nil, failure.UNREACHABLE
+	end
+	local used = #left < #list.all and table.concat(left, " ") or nil
+	if used ~= list.used then
+		client:setendpoints(left)
+		list.used = used
+	end
 	return client
 end
 
@@ -139,6 +167,9 @@ function M.client(self)
 		end
 		self.client, self.process = client, pid
 	end
+	if bans.are_there() or servers[self.client].used then
+		return unbanned(self.client)
+	end
 	return self.client
 end
 
@@ -153,10 +184,13 @@ function M.close(self)
 	self.client, self.closed = nil, true
 end
 
---- Could each client of this process reach an endpoint, when it tried last?
+--- Is an endpoint not banned, and could each client of this process reach it when it tried last?
 ---@param address string  host:port
 ---@return boolean
 function M.reaches(address)
+	if bans.is_banned(address) then
+		return false
+	end
 	for _, client in pairs(owner == process() and clients or {}) do
 		for _, endpoint in ipairs(client:endpoints() or {}) do
 			if endpoint.endpoint:gsub("^%a+://", "") == address and endpoint.failures > 0 then

@@ -55,7 +55,12 @@ end
 -- revision is its own.
 ---@async
 local function first_header(client, stream, request)
-	local response = client:get { key = request.key ~= "" and request.key or "\0", serializable = true, keys_only = true }
+	local response = client:get {
+		key = request.key ~= "" and request.key or "\0",
+		serializable = true,
+		keys_only = true,
+		timeout = request.timeout,
+	}
 	local header = response and responses.header(response.header) or {}
 	local status = stream:status()
 	if status and (not request.revision or not header.revision) then
@@ -121,6 +126,9 @@ local function reader(self, client, watch, request, first, ended, seconds, watch
 			return chunk(result)
 		elseif info.code == "timeout" then
 			return nil, "timeout"
+		elseif info.code == "failed_precondition" and not info.server_message then
+			-- It is no end that this phase cannot wait.
+			return nil, message
 		end
 		local last = last_result(header, info)
 		if last then
