@@ -16,6 +16,22 @@ describe("silly.resty.etcd #hosts", function()
 	before_each(worker.clear)
 
 	describe("a watch", function()
+		local NO_SOCKET = "missing: LuaSocket"
+
+		-- Starts a proxy, see spec/support/cut.lua, and returns its port; nil where there is no LuaSocket.
+		local function proxy(seconds, broken)
+			if not pcall(require, "socket") then
+				return nil
+			end
+			local target, port = worker.node.endpoint:match "%d+$", server.prepare().endpoint:match "%d+$"
+			local command = "%s spec/support/cut.lua %s %s %g %d >/dev/null 2>&1 & echo $!"
+			-- The first connection is the one that looks whether it is there.
+			local _, pid = server.sh(command:format(os.getenv "LUA" or "lua5.4", port, target, seconds, broken + 1))
+			finally(function() server.sh("kill " .. pid) end)
+			nginx.await(function() return server.sh(("bash -c '</dev/tcp/127.0.0.1/%s'"):format(port)) == 0 end)
+			return port
+		end
+
 		local function begun()
 			nginx.await(function() return worker.client:get("begun").kvs[1] end)
 		end
@@ -161,15 +177,22 @@ describe("silly.resty.etcd #hosts", function()
 			]])
 		end)
 
-		test("sees each of 300 events once, over connections that are cut every 200 ms", function()
-			if not pcall(require, "socket") then
-				return pending "missing: LuaSocket"
+		test("begins though connections break meanwhile", function()
+			local port = proxy(1000, 2)
+			if not port then
+				return pending(NO_SOCKET)
 			end
-			local target, port = worker.node.endpoint:match "%d+$", server.prepare().endpoint:match "%d+$"
-			local command = "%s spec/support/cut.lua %s %s 0.2 >/dev/null 2>&1 & echo $!"
-			local _, pid = server.sh(command:format(os.getenv "LUA" or "lua5.4", port, target))
-			finally(function() server.sh("kill " .. pid) end)
-			nginx.await(function() return server.sh(("bash -c '</dev/tcp/127.0.0.1/%s'"):format(port)) == 0 end)
+			assert.are.same({ true, nil }, { run([[
+				local read = assert(new { http_host = "http://127.0.0.1:" .. arg.port, timeout = 30 }:watch "k")
+				return read().result.created
+			]], { port = port }) })
+		end)
+
+		test("sees each of 300 events once, over connections that are cut every 200 ms", function()
+			local port = proxy(0.2, 0)
+			if not port then
+				return pending(NO_SOCKET)
+			end
 			local seen, resumed = run([[
 				local direct = new()
 				local through = new { http_host = "http://127.0.0.1:" .. arg.port, timeout = 30 }

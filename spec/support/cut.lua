@@ -1,9 +1,10 @@
--- A TCP proxy that breaks all its connections every so often: `lua5.4 cut.lua PORT TARGET SECONDS`, both on 127.0.0.1.
+-- A TCP proxy that breaks all its connections every so often, and the first ones at once:
+-- `lua5.4 cut.lua PORT TARGET SECONDS BROKEN`, both on 127.0.0.1.
 -- Out: nothing; it listens until it is killed. Takes LuaSocket.
 
 local socket = require "socket"
 
-local port, target, period = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3])
+local port, target, period, broken = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3]), tonumber(arg[4])
 
 local listener = assert(socket.bind("127.0.0.1", port))
 local peers = {} -- a socket -> where its bytes go
@@ -20,7 +21,8 @@ end
 
 local function accept()
 	local client = listener:accept()
-	local server = client and socket.connect("127.0.0.1", target)
+	broken = broken - 1
+	local server = broken < 0 and client and socket.connect("127.0.0.1", target)
 	if not server then
 		return client and client:close()
 	end

@@ -90,7 +90,7 @@ local function configuration(self)
 	}
 end
 
--- A text that equal configurations have in common, and others have not.
+-- A text that equal configurations have in common, and others have not. It has their passwords, and goes nowhere.
 local function meaning(value)
 	if type(value) ~= "table" then
 		return ("%q"):format(tostring(value))
