@@ -499,8 +499,8 @@ end)
 describe("silly.resty.etcd elsewhere #hosts", function()
 	local SCRIPT = [[
 		local cli = assert(require "silly.resty.etcd".new { http_host = "http://" .. os.getenv "ETCD_ENDPOINTS" })
-		assert(cli:set("elsewhere", { a = "ä" }))
-		local read = cli:watch("elsewhere", { start_revision = 1, prev_kv = true })
+		local first = assert(cli:set("elsewhere", { a = "ä" })).body.header.revision
+		local read = cli:watch("elsewhere", { start_revision = first, prev_kv = true })
 		read()
 		assert(cli:txn({ { key = "elsewhere", target = "VERSION", result = "GREATER", version = 0 } },
 			{ { requestDeleteRange = { key = "ZWxzZXdoZXJl", prev_kv = true } } }))
