@@ -11,6 +11,7 @@ local core = require "silly.store.etcd.core"
 local cocreate, coresume, coyield = coroutine.create, coroutine.resume, coroutine.yield
 local corunning, costatus = coroutine.running, coroutine.status
 local coroutines = require "silly.store.etcd.loops.coroutines"
+local isyieldable = coroutines.isyieldable
 local outermost = require("silly.store.etcd.protect").outermost
 
 ---@class silly.task
@@ -75,7 +76,11 @@ function task._inside()
 	if not running or co ~= running and outermost(co) ~= running then
 		return nil
 	end
-	return coroutines.able(running)
+	local able, problem = isyieldable()
+	if able then
+		return running
+	end
+	return nil, problem
 end
 
 --- Internal: like task._inside, for functions that have to suspend the task.
@@ -206,13 +211,17 @@ function task._wake(co, what, value, undo)
 	return waits
 end
 
---- Internal: the same, where nobody asks whether it was woken: whether it lives is seen when it is to run.
+--- Internal: the same, where nobody asks whether it was woken: whether it lives is seen when it is to run. Every call
+--- of a client ends here.
 ---@param co thread
 ---@param what any
 function task._ready(co, what)
 	local self = tasks[co]
 	if self and self.what == what then
-		task._enqueue(co)
+		-- What task._enqueue does, without its call.
+		self.status, self.what = "READY", nil
+		tail = tail + 1
+		ready[tail] = co
 	end
 end
 
@@ -311,8 +320,11 @@ function task.status(co)
 end
 
 local function step(co)
-	local self = alive(co)
+	local self = tasks[co]
 	if not self then
+		return
+	elseif costatus(co) == "dead" then -- as in `alive`
+		finish(co, self, true)
 		return
 	end
 	local value = self.value
