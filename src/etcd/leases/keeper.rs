@@ -159,8 +159,8 @@ impl Shared {
                 biased;
                 answer = stream.next() => {
                     self.renewed(number, answer?);
-                    if self.leases().has_answered() {
-                        answered.get_or_insert_with(Instant::now);
+                    if answered.is_none() && self.leases().has_answered() {
+                        *answered = Some(Instant::now());
                     }
                 }
                 _ = changed.changed() => {}
