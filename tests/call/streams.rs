@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use silly_etcd::etcd::{State, Watcher};
+use silly_etcd::etcd::{Client, State, Watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep};
 use tokio::{join, select};
@@ -36,6 +36,16 @@ async fn confirmed(watcher: &Watcher, stream: &mut Call, calls: &mut UnboundedRe
     }
 }
 
+/// Begins a watch, and returns it with its stream.
+async fn watched(client: &Client, calls: &mut UnboundedReceiver<Call>) -> (Watcher, Call) {
+    let (watched, stream) = join!(watch(client), async {
+        let mut stream = next(calls).await;
+        confirm(&mut stream).await;
+        stream
+    });
+    (watched.unwrap(), stream)
+}
+
 fn refuse(mut stream: Call) {
     stream.finish("14", "etcdserver: no leader");
 }
@@ -45,12 +55,7 @@ fn one_that_has_proven_itself_is_followed_by_one_elsewhere_without_a_pause() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(2).await;
         let client = etcd.client(ONCE);
-        let (watched, stream) = join!(watch(&client), async {
-            let mut stream = next(&mut calls).await;
-            confirm(&mut stream).await;
-            stream
-        });
-        let watcher = watched.unwrap();
+        let (watcher, stream) = watched(&client, &mut calls).await;
         refuse(stream);
         until(async {
             // Every server has failed before, some of them often.
@@ -73,12 +78,7 @@ fn one_that_was_slow_to_begin_has_not_proven_itself_by_that() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);
-        let (watched, mut stream) = join!(watch(&client), async {
-            let mut stream = next(&mut calls).await;
-            confirm(&mut stream).await;
-            stream
-        });
-        let watcher = watched.unwrap();
+        let (watcher, mut stream) = watched(&client, &mut calls).await;
         let mut pauses = Vec::new();
         for _ in 0..8 {
             refuse(stream);
@@ -99,12 +99,7 @@ fn those_that_live_for_a_moment_are_followed_by_others_without_growing_pauses() 
         const LIFE: Duration = Duration::from_millis(250);
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);
-        let (watched, mut stream) = join!(watch(&client), async {
-            let mut stream = next(&mut calls).await;
-            confirm(&mut stream).await;
-            stream
-        });
-        let watcher = watched.unwrap();
+        let (watcher, mut stream) = watched(&client, &mut calls).await;
         for _ in 0..20 {
             until(sleep(LIFE)).await;
             refuse(stream);
@@ -121,12 +116,7 @@ fn one_that_has_not_is_followed_by_a_pause_once_all_have_failed() {
     run(async {
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);
-        let (watched, mut stream) = join!(watch(&client), async {
-            let mut stream = next(&mut calls).await;
-            confirm(&mut stream).await;
-            stream
-        });
-        let _watcher = watched.unwrap();
+        let (_watcher, mut stream) = watched(&client, &mut calls).await;
         let mut pauses = Vec::new();
         for _ in 0..8 {
             refuse(stream);

@@ -14,6 +14,8 @@ mod session;
 mod stream;
 mod window;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use frame::frame;
 pub(crate) use hpack::Metadata;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(in crate::etcd) use hpack::fuzz as heads;

@@ -14,7 +14,7 @@ use super::*;
 use crate::etcd::fuzz::Input;
 use crate::etcd::pb::{WatchRequest, WatchResponse};
 use crate::etcd::transport::grpc::{HalfClose, open, unary_message};
-use crate::etcd::transport::http2::Body;
+use crate::etcd::transport::http2::{Body, frame};
 
 /// How long the call may take, and the stream is read: less than the time between two pings, and more.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
@@ -209,9 +209,4 @@ fn payload(input: &mut Input<'_>) -> Vec<u8> {
         }
         times => vec![input.byte(); usize::from(times - 239) * 1024],
     }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
-    [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }

@@ -85,6 +85,14 @@ pub(super) fn write(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload
     out.extend_from_slice(payload);
 }
 
+/// A frame by itself, for tests and fuzzers.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::etcd::transport) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write(&mut frame, kind, flags, stream, payload);
+    frame
+}
+
 /// The number of 32 bits at the start of these bytes.
 pub(super) fn number(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))

@@ -596,12 +596,6 @@ impl World {
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    write(&mut frame, kind, flags, stream, payload);
-    frame
-}
-
 /// What must hold.
 impl World {
     fn check(&mut self) {

@@ -15,12 +15,6 @@ use crate::etcd::transport::liveness::Pace;
 const OK: &[u8] = &[0x88];
 const TRAILERS: &[u8] = b"\0\x0bgrpc-status\x010";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    write(&mut frame, kind, flags, stream, payload);
-    frame
-}
-
 fn setting(name: u16, value: u32) -> Vec<u8> {
     [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()
 }
