@@ -245,17 +245,7 @@ describe("OpenResty #hosts", function()
 			node:kill()
 		end)
 
-		-- Waits until every worker responds so; which of them does is not to be told.
-		local function seen(text)
-			await(function()
-				for _ = 1, 20 do
-					if not get("/docs/page"):find(text, 1, true) then
-						return false
-					end
-				end
-				return true
-			end)
-		end
+		local function seen(text) nginx.seen("/docs/page", text) end
 		-- Two upstreams, in the same nginx.
 		local function upstream(port)
 			return ("\tserver { listen 127.0.0.1:%d; location / { return 200 'by %d of $uri'; } }\n}\n"):format(port, port)

@@ -455,23 +455,12 @@ describe("the sample of silly.resty.etcd #hosts", function()
 			nginx.stop()
 			own:close()
 		end)
-		local folder = select(2, server.sh "pwd"):gsub("%s+$", "")
 		local conf = nginx.read("examples/hosts/resty.conf"):gsub("127%.0%.0%.1:8089", "127.0.0.1:" .. nginx.port)
 
-		-- Waits until every worker responds so; which of them does is not to be told.
-		local function seen(text)
-			nginx.await(function()
-				for _ = 1, 20 do
-					if not nginx.get("/port"):find(text, 1, true) then
-						return false
-					end
-				end
-				return true
-			end)
-		end
+		local function seen(text) nginx.seen("/port", text) end
 
 		worker.node:stop()
-		nginx.start(conf, { endpoint = worker.node.endpoint, lua_path = folder .. "/lua/?.lua;" })
+		nginx.start(conf, { endpoint = worker.node.endpoint, lua_path = "$PWD/lua/?.lua;" })
 		seen "HTTP/1.1 404 "
 		local _, refused = server.sh(("curl -sS -T /dev/null http://127.0.0.1:%d/port"):format(nginx.port))
 		assert.are.equal("has no healthy etcd endpoint available\n", refused)

@@ -149,15 +149,18 @@ end
 --- Calls `ask` until it returns something, for 30 s at the most.
 ---@generic T
 ---@param ask fun(): T?
+---@param why fun(): string?  says more where it does not
 ---@return T
-function etcd.await(ask)
+function etcd.await(ask, why)
 	local deadline = os.time() + 30
 	while true do
 		local answer = ask()
 		if answer then
 			return answer
 		end
-		assert(os.time() < deadline, "it did not come about")
+		if os.time() >= deadline then
+			error("it did not come about" .. (why and "\n" .. why() or ""), 2)
+		end
 		os.execute "sleep 0.05"
 	end
 end

@@ -44,15 +44,7 @@ end
 ---@param condition fun(): T?
 ---@return T
 function nginx.await(condition)
-	local deadline = os.time() + 30
-	repeat
-		local answer = condition()
-		if answer then
-			return answer
-		end
-		server.sh "sleep 0.02"
-	until os.time() > deadline
-	error("what is awaited does not come\n" .. nginx.errors(), 2)
+	return server.await(condition, nginx.errors)
 end
 
 --- What it responds, with the headers.
@@ -61,6 +53,20 @@ end
 function nginx.get(path)
 	local _, body = server.sh(("curl -sS -i --max-time 30 http://127.0.0.1:%d%s"):format(PORT, path))
 	return body
+end
+
+--- Waits until every worker responds so; which of them does is not to be told.
+---@param path string
+---@param text string
+function nginx.seen(path, text)
+	nginx.await(function()
+		for _ = 1, 20 do
+			if not nginx.get(path):find(text, 1, true) then
+				return false
+			end
+		end
+		return true
+	end)
 end
 
 --- Makes a folder and starts nginx in it by a configuration; returns once it responds. `files` come into the folder.

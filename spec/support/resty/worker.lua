@@ -28,8 +28,7 @@ function worker.start(changes)
 		values[name] = value
 	end
 	local conf = nginx.read("spec/support/resty/nginx.conf"):gsub("<(%w+)>", values)
-	local folder = select(2, server.sh "pwd"):gsub("%s+$", "")
-	nginx.start(conf, { endpoint = worker.node.endpoint, lua_path = folder .. "/lua/?.lua;" })
+	nginx.start(conf, { endpoint = worker.node.endpoint, lua_path = "$PWD/lua/?.lua;" })
 end
 
 --- Starts all that a file of specs needs.
