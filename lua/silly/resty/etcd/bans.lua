@@ -6,8 +6,15 @@ local now = ngx and ngx.now or os.time
 
 local M = {}
 
--- address -> { count, over }: how often it was reported, and when that is forgotten.
+-- address -> how often it was reported, when that is forgotten, and whether it is banned until then.
 local reports = {} ---@type table<string, { count: integer, over: number, banned: boolean? }>
+
+--- What may have a scheme without it.
+---@param url string
+---@return string address
+function M.bare(url)
+	return (url:gsub("^%a+://", ""))
+end
 
 --- Notes a report.
 ---@param address string
@@ -35,9 +42,12 @@ function M.is_banned(address)
 	return report ~= nil and report.banned == true
 end
 
---- Was any endpoint reported that is not forgotten?
+--- Was any endpoint reported that is not forgotten? Also one that no object has.
 ---@return boolean
 function M.are_there()
+	for address in pairs(reports) do
+		M.is_banned(address)
+	end
 	return next(reports) ~= nil
 end
 

@@ -38,16 +38,7 @@ function client:seconds(opts)
 	return seconds == 0 and UNSET or seconds
 end
 
---- A response of which the body is what `shape` makes of it.
----@param shape fun(response: table, codec: table?): table
----@param response table
----@param codec table?
----@return silly.resty.etcd.response
-function M.respond(shape, response, codec)
-	return { status = 200, reason = "OK", headers = {}, body = shape(response, codec) }
-end
-
---- Makes the call `name`.
+--- Makes the call `name`. The body of its response is what `shape` makes of it.
 ---@async
 ---@param self silly.resty.etcd.client
 ---@param name string
@@ -55,21 +46,23 @@ end
 ---@param opts table?
 ---@param shape fun(response: table, codec: table?): table
 ---@param codec table?
+---@param service string?  of the client, whose call it is
 ---@return silly.resty.etcd.response?
 ---@return string? message
 ---@return silly.store.etcd.info? info
-function M.call(self, name, request, opts, shape, codec)
+function M.call(self, name, request, opts, shape, codec, service)
 	local native, problem = pool.client(self)
 	if not native then
 		return nil, problem
 	end
 	request.timeout = self:seconds(opts)
-	local response, message, info = native[name](native, request)
+	local owner = service and native[service] or native
+	local response, message, info = owner[name](owner, request)
 	notes.tell()
 	if not response then
 		return failure.result(self, message, info)
 	end
-	return M.respond(shape, response, codec)
+	return { status = 200, reason = "OK", headers = {}, body = shape(response, codec) }
 end
 
 return M

@@ -2,8 +2,6 @@
 -- call; the others are in keys.lua and leases.lua. In: its fields. Out: the object.
 
 local calls = require "silly.resty.etcd.call"
-local failure = require "silly.resty.etcd.failure"
-local notes = require "silly.resty.etcd.notes"
 local pool = require "silly.resty.etcd.pool"
 local watch = require "silly.resty.etcd.watch"
 require "silly.resty.etcd.keys"
@@ -82,18 +80,7 @@ end
 ---@return string? message
 ---@return silly.store.etcd.info? info
 function client:version()
-	local native, problem = pool.client(self)
-	if not native then
-		return nil, problem
-	end
-	local response, message, info = native.maintenance:status { timeout = self:seconds() }
-	notes.tell()
-	if not response then
-		---@cast message string
-		---@cast info silly.store.etcd.info
-		return failure.result(self, message, info)
-	end
-	return calls.respond(version, response)
+	return calls.call(self, "status", {}, nil, version, nil, "maintenance")
 end
 
 --- Lets go of what the object holds; its calls return `closed` from then on.

@@ -19,7 +19,7 @@ local health_check = {
 
 -- host:port
 local function address(http_host)
-	local found = http_host:gsub("^%a+://", "")
+	local found = bans.bare(http_host)
 	return found:find ":%d+$" and found or found .. ":2379"
 end
 
@@ -44,7 +44,7 @@ function health_check.init(opts)
 	return health_check
 end
 
---- Could the clients of this worker reach an endpoint when they tried last?
+--- Could the clients of this worker reach an endpoint when they tried last? No where it is banned.
 ---@param http_host string  such as `http://127.0.0.1:2379`
 ---@return boolean? reachable
 ---@return string? message
@@ -85,10 +85,10 @@ function health_check.get_check_mode()
 	return conf and conf.shm_name and health_check.SHARED_DICT_MODE or health_check.ROUND_ROBIN_MODE
 end
 
---- Has no effect but on `get_check_mode`.
+--- From now on all endpoints count as reachable, and reports have no effect.
 function health_check.disable()
-	health_check.conf = health_check.conf or { fail_timeout = 10, max_fails = 1, retry = false }
-	health_check.conf.disabled = true
+	local conf = assert(health_check.conf or assert(health_check.init()).conf)
+	conf.disabled = true
 end
 
 return health_check

@@ -103,12 +103,16 @@ local function meaning(value)
 	return "{" .. table.concat(parts, ",") .. "}"
 end
 
-local function keep(client)
+local function drop(client)
 	for i = #kept, 1, -1 do
 		if kept[i] == client then
 			table.remove(kept, i)
 		end
 	end
+end
+
+local function keep(client)
+	drop(client)
 	table.insert(kept, 1, client)
 	kept[LIMIT + 1] = nil
 end
@@ -134,7 +138,7 @@ end
 local function unbanned(client)
 	local list, left = servers[client], {}
 	for _, url in ipairs(list.all) do
-		if not bans.is_banned((url:gsub("^%a+://", ""))) then
+		if not bans.is_banned(bans.bare(url)) then
 			left[#left + 1] = url
 		end
 	end
@@ -176,11 +180,7 @@ end
 --- Lets an object's client go.
 ---@param self silly.resty.etcd.client
 function M.close(self)
-	for i = #kept, 1, -1 do
-		if kept[i] == self.client then
-			table.remove(kept, i)
-		end
-	end
+	drop(self.client)
 	self.client, self.closed = nil, true
 end
 
@@ -193,7 +193,7 @@ function M.reaches(address)
 	end
 	for _, client in pairs(owner == process() and clients or {}) do
 		for _, endpoint in ipairs(client:endpoints() or {}) do
-			if endpoint.endpoint:gsub("^%a+://", "") == address and endpoint.failures > 0 then
+			if bans.bare(endpoint.endpoint) == address and endpoint.failures > 0 then
 				return false
 			end
 		end
