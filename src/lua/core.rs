@@ -36,7 +36,7 @@ impl Core {
 
 impl LuaUserData for Core {
     fn add_fields<F: LuaUserDataFields<Self>>(fields: &mut F) {
-        // isyieldable() -> can the running coroutine be suspended right here? nil where this Lua does not tell
+        // isyieldable() -> can the running coroutine be suspended right here? If not, maybe what to do
         fields.add_field("isyieldable", IsYieldable);
     }
 

@@ -4,7 +4,7 @@
 -- sees of the core is in library/.
 
 ---@class silly.store.etcd.native.core: silly.store.etcd.core
----@field isyieldable? fun(): boolean? can the running coroutine be suspended right here? nil where this Lua cannot tell
+---@field isyieldable fun(): boolean, string? can the running coroutine be suspended right here? if not, what to do
 local core = {}
 
 --- The results of an operation that has completed; after a fork, once, the negative id of the last one before it.

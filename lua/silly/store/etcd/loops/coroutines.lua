@@ -7,58 +7,9 @@ local core = require "silly.store.etcd.core"
 
 local coroutines = {}
 
--- function -> can a coroutine not yield through it? C's are opaque, but for two, which PUC's Lua 5.1 does not spare.
-local opaque = setmetatable({}, { __mode = "k" })
--- What to ask of a frame, and the name that an iterator has there, where nothing can yield through one.
-local what, iterator = "f", nil
-local ITERATOR = "Lua 5.1 cannot suspend a coroutine in the iterator of a for loop; call this outside of it, or "
-	.. "stream:read() in place of stream:events()"
-if _VERSION >= "Lua 5.2" or rawget(_G, "jit") then
-	opaque[pcall], opaque[xpcall] = false, false
-else
-	what, iterator = "fn", "(for generator)"
-end
-
--- Is a loop calling its iterator in this frame? Only then is its control variable the last local one.
-local function iterates(level)
-	local last, name
-	local count = 0
-	repeat
-		count, last, name = count + 1, name, debug.getlocal(level + 1, count + 1)
-	until not name or name == "(*temporary)"
-	return last == "(for control)"
-end
-
--- Lua 5.1 and 5.2 do not tell. But a coroutine can yield unless a C function, `table.sort` say, waits for it; or, on
--- 5.1, an iterator. Of finalizers there is no trace, nor on 5.1 of metamethods.
-local function isyieldable()
-	local level, tail = 2, false
-	local frame = debug.getinfo(level, what)
-	while frame do
-		local func = frame.func -- none where a tail call has taken its place
-		if func and opaque[func] == nil then
-			opaque[func] = assert(debug.getinfo(func, "S")).what == "C"
-		end
-		if func and opaque[func] then
-			return false
-		elseif iterator and (frame.name == iterator or tail and func and iterates(level)) then
-			return false, ITERATOR
-		end
-		level, tail = level + 1, not func
-		frame = debug.getinfo(level, what)
-	end
-	return true
-end
-
--- LuaJIT's own, which the module `coroutine` may lack.
-local native = core.isyieldable
-if native and native() == nil then
-	native = nil
-end
-
 --- May the running coroutine be suspended right here? If not, what to do, where there is something.
 ---@type fun(): boolean, string?
-coroutines.isyieldable = coroutine.isyieldable or native or isyieldable -- luacheck: ignore 143
+coroutines.isyieldable = coroutine.isyieldable or core.isyieldable -- luacheck: ignore 143
 
 --- `handle`, if the running coroutine may be suspended right here. If not nil, and why, where that is to be told.
 ---@generic T
