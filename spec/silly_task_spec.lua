@@ -518,11 +518,11 @@ describe("task._poll", function()
 					other.wakeup(waiter, "done")
 				end
 				return left
-			end)
+			end, function() return left > 0 end)
 			result = other.wait()
 		end)
 		assert.are.equal("done", result)
-		assert.are.equal(2, core.waits)
+		assert.are.equal(3, core.waits)
 	end)
 
 	it("is not starved by endless forking", function()
@@ -530,7 +530,7 @@ describe("task._poll", function()
 		other._poll(function()
 			calls = calls + 1
 			return 0
-		end)
+		end, function() return false end)
 		other.run(function()
 			local function again()
 				if calls < 10 then

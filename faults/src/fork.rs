@@ -190,7 +190,7 @@ fn perform<T: Send + 'static>(
         if let Some((_, result)) = bridge.take() {
             return result;
         }
-        bridge.wait(None)?;
+        bridge.wait(None, None)?;
     }
 }
 

@@ -42,6 +42,7 @@ local signal, struck ---@type integer?, integer? the one that was not raised yet
 local function fire() end
 local function disarm() return 0 end
 local function pump() return 0 end
+local function pending() return false end
 
 --- The running task, also from within a coroutine that it made for itself.
 ---@nodiscard
@@ -245,10 +246,11 @@ function task.wakeup(co, value)
 	task._enqueue(co, value)
 end
 
---- Internal: from now on call `func` once a round; it wakes tasks and tells how many operations are in flight.
----@param func fun(): integer
-function task._poll(func)
-	pump = func
+--- Internal: from now on call `func` once a round; it wakes tasks.
+---@param func fun(): integer, integer?  see await.lua
+---@param is_pending fun(): boolean  will it wake some, now or later?
+function task._poll(func, is_pending)
+	pump, pending = func, is_pending
 end
 
 --- Internal: from now on call `func` once a round; it enqueues what is due and tells the seconds to the next timer.
@@ -399,17 +401,21 @@ function task._strike()
 end
 
 local function loop()
+	local _, taken ---@type any, integer?
 	while true do
 		local pause = fire()
-		local flying = pump()
-		if head <= tail then
-			round()
-		elseif pause or flying > 0 then
-			core:wait(pause)
-		elseif not sweep() then
-			return
+		if head > tail then
+			if pause or pending() then
+				core:wait(pause, taken)
+			elseif not sweep() then
+				return
+			end
 		end
-		strike()
+		_, taken = pump()
+		round()
+		if catching then
+			strike()
+		end
 	end
 end
 

@@ -21,8 +21,10 @@ use super::runtime::Runtime;
 pub struct Bridge<T> {
     completed: Owned<Arc<Completed<T>>>,
     last_id: Cell<u64>,
-    /// Has a result been taken since the last wait?
-    taken: Cell<bool>,
+    /// How many results have been taken.
+    taken: Cell<u64>,
+    /// How many had been at the last wait that did not say what it knows.
+    known: Cell<u64>,
     /// In a forked child, until somebody has asked: the last operation that was submitted before the fork.
     abandoned: Cell<Option<u64>>,
 }
@@ -65,7 +67,8 @@ impl<T: Send + 'static> Bridge<T> {
         Ok(Self {
             completed: Owned::new(Arc::new(Completed::new()?)),
             last_id: Cell::new(last_id),
-            taken: Cell::new(false),
+            taken: Cell::new(0),
+            known: Cell::new(0),
             abandoned: Cell::new(abandoned),
         })
     }
@@ -119,7 +122,7 @@ impl<T: Send + 'static> Bridge<T> {
     pub fn take(&self) -> Option<(u64, T)> {
         let result = self.completed.get()?.take();
         if result.is_some() {
-            self.taken.set(true);
+            self.taken.set(self.taken.get() + 1);
         }
         result
     }
@@ -138,12 +141,19 @@ impl<T: Send + 'static> Bridge<T> {
         }
     }
 
-    /// Blocks this thread until there is a result, the time is over, or a signal came. Does not block where a result
-    /// was taken since the last wait: a finalizer of Lua's may have done that, behind the back of the caller that waits
-    /// for it.
-    pub fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
+    /// How many results have been taken.
+    pub fn taken(&self) -> u64 {
+        self.taken.get()
+    }
+
+    /// Blocks this thread until there is a result, the time is over, or a signal came. Does not block where more results
+    /// have been taken than the caller has `known` of, or else since the last wait: a finalizer of Lua's may have done
+    /// that, behind the back of the caller that waits for it.
+    pub fn wait(&self, limit: Option<Duration>, known: Option<u64>) -> io::Result<()> {
+        let taken = self.taken.get();
+        let known = known.unwrap_or_else(|| self.known.replace(taken));
         match self.completed.get() {
-            Some(completed) if !self.taken.replace(false) => completed.wait(limit),
+            Some(completed) if taken == known => completed.wait(limit),
             _ => Ok(()),
         }
     }

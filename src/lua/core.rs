@@ -103,11 +103,12 @@ impl LuaUserData for Core {
             Ok(())
         });
 
-        // wait(seconds?): blocks the thread until something completes, the time is over, or a signal comes
-        methods.add_method("wait", |lua, _, seconds: Option<f64>| {
+        // wait(seconds?, taken?): blocks the thread until something completes, the time is over, or a signal comes;
+        // not at all where more results have been taken than the caller has seen to
+        methods.add_method("wait", |lua, _, (seconds, taken): (Option<f64>, Option<u64>)| {
             let limit =
                 seconds.map(|seconds| Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT)).unwrap_or_default());
-            Ok(bridge(lua)?.wait(limit)?)
+            Ok(bridge(lua)?.wait(limit, taken)?)
         });
 
         // catch(): from now on SIGINT and SIGTERM end a wait and are told by `caught`, in place of what the process did

@@ -1,8 +1,8 @@
 //! What has completed, by the shortest way there is: a C function with the waiters in its upvalues. By a method of
 //! mlua's it takes twice as long, and every call comes this way.
 //!
-//! In: nothing. Out: a waiter that is done now, with its results; nil where nothing has completed; false where
-//! `core:next()` is to be asked. On the Lua thread.
+//! In: nothing. Out: a waiter that is done now, with its results; nil where nothing has completed, and how many results
+//! have been taken ever; false where `core:next()` is to be asked. On the Lua thread.
 
 use std::ffi::c_int;
 
@@ -35,7 +35,7 @@ pub(super) fn function(lua: &Lua, waiters: LuaTable) -> LuaResult<LuaFunction> {
     }
 }
 
-/// `take() -> waiter | nil | false`
+/// `take() -> waiter | nil, taken | false`
 #[allow(unsafe_code)]
 unsafe extern "C-unwind" fn take(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: the upvalues are those of `function`, and the stack has room for a few values. What may raise an error is
@@ -51,7 +51,11 @@ unsafe extern "C-unwind" fn take(state: *mut ffi::lua_State) -> c_int {
                 ffi::lua_pushboolean(state, 0);
                 return 1;
             }
-            let Some((id, outcome)) = bridge.take() else { return 0 };
+            let Some((id, outcome)) = bridge.take() else {
+                ffi::lua_pushnil(state);
+                ffi::lua_pushinteger(state, bridge.taken() as ffi::lua_Integer);
+                return 2;
+            };
             let Some(plain) = outcome.plain() else {
                 bridge.leave(id, outcome);
                 ffi::lua_pushboolean(state, 0);

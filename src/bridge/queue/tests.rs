@@ -15,7 +15,7 @@ fn next<T: Send + 'static>(bridge: &Bridge<T>) -> (u64, T) {
         if let Some(result) = bridge.take() {
             return result;
         }
-        bridge.wait(None).unwrap();
+        bridge.wait(None, None).unwrap();
     }
 }
 
@@ -58,7 +58,19 @@ fn p4_whoever_waits_looks_again_after_a_result_was_taken() {
     let bridge = Bridge::new().unwrap();
     bridge.submit(async {}, || ()).unwrap();
     next(&bridge);
-    bridge.wait(None).unwrap();
+    bridge.wait(None, None).unwrap();
+    bridge.wait(None, Some(0)).unwrap();
+}
+
+#[test]
+fn whoever_knows_of_all_that_were_taken_waits() {
+    let bridge = Bridge::new().unwrap();
+    bridge.submit(async {}, || ()).unwrap();
+    next(&bridge);
+    let later = async { tokio::time::sleep(Duration::from_millis(50)).await };
+    bridge.submit(later, || ()).unwrap();
+    bridge.wait(None, Some(bridge.taken())).unwrap();
+    assert!(bridge.take().is_some());
 }
 
 #[test]

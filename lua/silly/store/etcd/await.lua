@@ -37,6 +37,8 @@ local waiter_mt = {
 }
 
 local take = core:taker(waiters)
+-- How many results had been taken ever when `take` last found none.
+local known ---@type integer?
 
 -- The waiters that are done and were not woken, since somebody blocked then. A list and no table, which might have to
 -- grow when there is no memory.
@@ -122,17 +124,24 @@ local function finish_next(next_result, give)
 	return true
 end
 
--- Takes what has completed, and hands it out by `give`. Returns how many operations have not that somebody goes on for.
+-- Takes what has completed, and hands it out by `give`. Returns how many operations have not that somebody goes on for,
+-- and how many results have been taken ever, where that is known.
 local function drain(next_result, give)
 	while true do
-		local waiter = take()
+		local waiter, taken = take()
 		if waiter then
 			inflight = inflight - 1
 			give(waiter)
 		elseif waiter == nil or not finish_next(next_result, give) then
-			return inflight - quiet
+			known = taken
+			return inflight - quiet, taken
 		end
 	end
+end
+
+-- Is there somebody to go on, now or later?
+local function pending()
+	return first and true or inflight > quiet
 end
 
 -- The next result, but none where Lua has no memory for it: an error would end the loop's watcher, and the core has
@@ -146,10 +155,10 @@ end
 
 -- loop -> its pump
 local pumps = setmetatable({}, { __mode = "k" })
--- The pumps whose loops watch the core: from `start` until they are told that nothing is in flight. STEADY where until
--- then the loop need not be started again.
+-- The pumps whose loops watch the core: from `start` until they are told that nothing is in flight.
 local watching = {}
-local STEADY = {}
+-- Those whose loops need not be started again: until then, or for good where they do not watch.
+local steady = setmetatable({}, { __mode = "k" })
 
 -- Where the last result was taken, the loops that still watch must hear of it.
 local function tell(left)
@@ -161,17 +170,22 @@ end
 local function newpump()
 	--- Hands out what has completed. Called by the loop, on the Lua thread.
 	---@return integer inflight  operations that have not completed
+	---@return integer? taken  results that have been taken ever, where that is known; for `core:wait`
 	local function pump()
-		local left
+		local left, taken
 		repeat
-			wake_kept()
-			left = drain(affordable, wake)
+			if first then
+				wake_kept()
+			end
+			left, taken = drain(affordable, wake)
 		until not first
-		if left == 0 and watching[pump] then
-			watching[pump] = nil
+		if left == 0 and next(watching) then
+			if watching[pump] then
+				watching[pump], steady[pump] = nil, nil
+			end
 			tell(left)
 		end
-		return left
+		return left, taken
 	end
 	return pump
 end
@@ -183,8 +197,8 @@ local function take_and_keep()
 	return left
 end
 
-local function block()
-	core:wait()
+local function block(_, _, taken)
+	core:wait(nil, taken)
 	take_and_keep()
 end
 
@@ -202,8 +216,10 @@ end
 
 local function blocked(loop, waiter)
 	local wait, ok, problem = loop.block or block, true, nil
+	local taken = known -- before each look: a finalizer may take the result after that
 	while ok and not waiter[DONE] and not problem do
-		ok, problem = pcall(wait, core, take_and_keep)
+		ok, problem = pcall(wait, core, take_and_keep, taken)
+		taken = known
 	end
 	local done = waiter[DONE]
 	give_up(waiter)
@@ -275,13 +291,15 @@ local function start(loop, waiter)
 	end
 	local outer = starting
 	starting = loop
-	local ok, steady = pcall(loop.start, core, pump, give_up)
+	local ok, lasts = pcall(loop.start, core, pump, give_up, pending)
 	starting = outer
 	if not ok then
 		give_up(waiter)
-		error(steady, 0)
-	elseif steady and watching[pump] then
-		watching[pump] = STEADY
+		error(lasts, 0)
+	elseif lasts == "for good" then
+		watching[pump], steady[pump] = nil, true
+	elseif lasts and watching[pump] then
+		steady[pump] = true
 	end
 end
 
@@ -325,7 +343,7 @@ local function await(owner, native, name, request, more, simple)
 	else
 		if loop.quiet then
 			quiet = quiet + 1
-		elseif watching[pumps[loop]] ~= STEADY then
+		elseif not steady[pumps[loop]] then
 			start(loop, waiter)
 		end
 		waiter[CO] = outermost and outermost(co) or co

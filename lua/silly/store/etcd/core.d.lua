@@ -13,10 +13,16 @@ local core = {}
 function core:next() end
 
 --- What writes results into `waiters`, by the ids of their operations: returns the waiter that is done now, nil where
---- nothing has completed, false where `next` is to be asked.
+--- nothing has completed and how many results have been taken ever, false where `next` is to be asked.
 ---@param waiters table<integer, table>
----@return fun(): table|false|nil
+---@return fun(): table|false|nil, integer?
 function core:taker(waiters) end
+
+--- Blocks the thread until an operation has completed, the time is over, or a signal came. Not at all where more results
+--- have been taken than the caller has seen to: a finalizer may have taken one, behind its back.
+---@param seconds number? at the most; default: no limit
+---@param taken integer? how many it has seen to; default: those of the last wait
+function core:wait(seconds, taken) end
 
 --- The names of the calls that a client's `submitter` knows, each in its place.
 ---@return string[]

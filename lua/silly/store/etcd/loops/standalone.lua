@@ -6,13 +6,16 @@ local standalone = {}
 
 local runtime, EARLY, loaded = coroutines.runtime, coroutines.EARLY, package.loaded
 
--- The runtime, once it was loaded, and what a caller does that is interrupted.
-local task, give_up ---@type any, function
+-- The runtime, once it was loaded; once it was started, what it calls, and what a caller does that is interrupted.
+local task, pump, pending, give_up ---@type any, any, any, function
 
 function standalone.current()
 	if loaded["silly.task"] ~= task then
 		task = runtime()
 		standalone.wake = task and task._ready
+		if task and pump then
+			task._poll(pump, pending)
+		end
 	end
 	if task then
 		return task._inside()
@@ -28,8 +31,8 @@ end
 -- Nobody is to be woken before there is a runtime.
 function standalone.wake() end
 
-function standalone.block(core, take)
-	core:wait()
+function standalone.block(core, take, taken)
+	core:wait(nil, taken)
 	take()
 	if task then
 		task._strike()
@@ -48,10 +51,10 @@ function standalone.go(f, ...)
 	end
 end
 
-function standalone.start(_, pump, forget)
-	give_up = forget
-	task._poll(pump)
-	return true
+function standalone.start(_, ...)
+	pump, give_up, pending = ...
+	task._poll(pump, pending)
+	return "for good"
 end
 
 return standalone
