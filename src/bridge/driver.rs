@@ -5,7 +5,6 @@
 //! thread takes over as soon as somebody sleeps, and when no Lua thread has driven for a while. It lets go when the
 //! last sleeper is woken, which then drives by itself. Lua threads that never wait here never drive.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
@@ -42,16 +41,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Between two attempts to replace a broken tokio, where descriptors or memory are lacking.
 const REBUILD_PAUSE: Duration = Duration::from_secs(1);
-
-thread_local! {
-    /// A Lua thread drives, this one.
-    static IN_TURN: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Does this thread drive tokio only until a result is there, which it then takes to Lua?
-pub fn in_turn() -> bool {
-    IN_TURN.get()
-}
 
 pub(super) struct Driver {
     /// The thread that holds this drives: a Lua thread for a turn at most, the own thread until `let_go`.
@@ -182,9 +171,7 @@ impl Driver {
         };
         // It fails for no set of signals that there is.
         let blocked = Blocked::lent().ok()?;
-        IN_TURN.set(true);
         self.drive(tokio, done);
-        IN_TURN.set(false);
         self.turns.fetch_add(1, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             self.bell.raise();

@@ -17,7 +17,6 @@ mod runtime;
 mod signals;
 mod wake;
 
-pub use driver::in_turn;
 pub use interrupt::{catch, caught};
 pub use owned::Owned;
 pub use queue::{Bridge, SubmitError};

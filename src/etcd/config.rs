@@ -46,9 +46,6 @@ pub struct Config {
     pub slow: Option<Duration>,
     /// What all its keys have in front, and Lua does not see. Default: nothing.
     pub namespace: Bytes,
-    /// Does this thread serve connections only until it goes on with the program, which is likely to send something?
-    /// What is owed to a server then waits for that. Default: never.
-    pub in_turn: Option<fn() -> bool>,
 }
 
 /// Which server is asked first.
@@ -93,7 +90,6 @@ impl Config {
             level: Level::default(),
             slow: None,
             namespace: Bytes::new(),
-            in_turn: None,
         }
     }
 }

@@ -62,8 +62,6 @@ pub(crate) struct Common {
     pub(crate) closed: CancellationToken,
     pub(crate) stats: Arc<Stats>,
     pub(crate) dns: Arc<Dns>,
-    /// As [`Config::in_turn`](super::Config::in_turn).
-    pub(crate) in_turn: Option<fn() -> bool>,
 }
 
 /// One of a client's servers, to be asked and no other.
@@ -330,7 +328,6 @@ impl Endpoint {
                 identity: identity.as_deref(),
                 dns: &common.dns,
                 headers: &common.headers,
-                in_turn: common.in_turn,
             };
             let opening = Connection::open(&destination, last, &pace, &traffic, &common.closed);
             let began = Instant::now();

@@ -108,7 +108,6 @@ impl Servers {
             closed: closed.clone(),
             stats: stats.clone(),
             dns: Arc::new(Dns::new(std::mem::take(&mut config.nameservers))),
-            in_turn: config.in_turn,
         };
         Self {
             endpoints: Arc::new(Endpoints::new(origins.entries(), common)),

@@ -10,7 +10,6 @@ use super::fields::Fields;
 use super::options;
 use super::text::excerpt;
 use super::value::Value;
-use crate::bridge;
 use crate::etcd::{
     Address, Balance, CallOptions, Config, Credentials, Level, MAX_REQUEST, Pem, TlsConfig, Unusable, Version,
 };
@@ -61,7 +60,6 @@ pub(super) fn decode(lua: &Lua, conf: LuaValue) -> Result<Config, Invalid> {
         level,
         slow,
         namespace,
-        in_turn: Some(bridge::in_turn),
     })
 }
 

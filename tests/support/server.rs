@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::clock::until;
 use super::{Call, client, frames, listen, ports};
 
 /// Some servers, and the requests that they got.
@@ -208,10 +209,10 @@ impl Wire {
         let _ = self.0.send(Order::Close);
     }
 
-    /// Waits until the client has received everything so far.
+    /// Waits until the client has received everything so far. Time passes meanwhile, as its answer may wait for a moment.
     pub(crate) async fn delivered(&self) {
         let (delivered, done) = oneshot::channel();
         let _ = self.0.send(Order::Ping(delivered));
-        done.await.unwrap();
+        until(done).await.unwrap();
     }
 }

@@ -64,8 +64,6 @@ pub(crate) struct Destination<'a> {
     pub(crate) dns: &'a Dns,
     /// What each request says of who asks.
     pub(crate) headers: &'a HeaderMap,
-    /// As [`Config::in_turn`](crate::etcd::Config::in_turn).
-    pub(crate) in_turn: Option<fn() -> bool>,
 }
 
 /// A request under way.
@@ -91,7 +89,7 @@ impl Connection {
             authority: to.address.authority(),
             fields: to.headers.clone(),
         };
-        let state = || Arc::new(State::new(pace.clone(), traffic.clone(), to.in_turn));
+        let state = || Arc::new(State::new(pace.clone(), traffic.clone()));
         let (http2, state, peer) = match to.address {
             Address::Tcp { host, port } => {
                 let addresses = lookup(to.dns, host, *port, last).await?;

@@ -3,9 +3,10 @@
 //!
 //! A `session` is a machine without socket, clock or task: bytes in, bytes out. A `line` moves them between it and a
 //! socket, in batches. A `stream` is one exchange as its user sees it. Below are the `frame`, the compression of heads
-//! (`hpack`), the `window`s in which data flows, and the `output`. What a peer does not need here, push and priorities,
-//! is refused or ignored.
+//! (`hpack`), the `window`s in which data flows, the `output`, and when `answers` go into that. What a peer does not need
+//! here, push and priorities, is refused or ignored.
 
+mod answers;
 mod frame;
 mod hpack;
 mod line;

@@ -19,20 +19,17 @@ pub(super) struct State {
     is_told: AtomicBool,
     /// Of all connections to the server.
     pub(super) traffic: Arc<Traffic>,
-    /// As [`Config::in_turn`](crate::etcd::Config::in_turn).
-    pub(super) in_turn: Option<fn() -> bool>,
 }
 
 impl State {
     /// That of a connection to a server that wants to be pinged at this pace.
-    pub(super) fn new(pace: Pace, traffic: Arc<Traffic>, in_turn: Option<fn() -> bool>) -> Self {
+    pub(super) fn new(pace: Pace, traffic: Arc<Traffic>) -> Self {
         Self {
             liveness: Liveness::new(pace),
             gate: Gate::new(),
             is_verified: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
             traffic,
-            in_turn,
         }
     }
 

@@ -45,9 +45,7 @@ pub fn drive(data: &[u8]) {
         let mut input = Input(data);
         let (client, server) = duplex(PIPES[input.below(4)]);
         let server = tokio::spawn(serve(server, data[data.len() - input.0.len()..].to_vec()));
-        // Some have answers held back.
-        let in_turn = data.len().is_multiple_of(2).then_some((|| true) as fn() -> bool);
-        let state = ask(client, in_turn).await;
+        let state = ask(client).await;
         let over = async {
             while state.strong_count() > 0 {
                 sleep(Duration::from_secs(1)).await;
@@ -61,8 +59,8 @@ pub fn drive(data: &[u8]) {
 }
 
 /// Makes a call and a stream. Returns what lives as long as the connection.
-async fn ask(pipe: DuplexStream, in_turn: Option<fn() -> bool>) -> Weak<State> {
-    let state = Arc::new(State::new(Pace::default(), Arc::default(), in_turn));
+async fn ask(pipe: DuplexStream) -> Weak<State> {
+    let state = Arc::new(State::new(Pace::default(), Arc::default()));
     let alive = Arc::downgrade(&state);
     let constant = Constant {
         scheme: "http",

@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
-use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
+use super::answers::Answers;
 use super::frame::{GOAWAY, HEAD, Head, SETTINGS};
 use super::hpack::Constant;
 use super::output::Output;
@@ -29,9 +29,6 @@ use crate::etcd::transport::state::State;
 /// The room for what is read at once: more where the last time filled it.
 const READ: usize = 16 << 10;
 pub(super) const READ_AT_MOST: usize = 64 << 10;
-
-/// So often in a row answers are held back at the most: a server that hears nothing may end the connection.
-const HOLDS: u32 = 64;
 
 /// The first byte of what a TLS server says to someone who does not speak TLS.
 const TLS_ALERT: u8 = 21;
@@ -87,16 +84,6 @@ impl Shared {
     }
 }
 
-/// For what answers wait that were held back.
-#[derive(Clone, Copy)]
-enum Held {
-    No,
-    /// For a look at all sockets, before which the thread goes back to its program if it will.
-    ForEvents,
-    /// For the tasks that have something to do, among them those that send what the program wants.
-    ForTasks,
-}
-
 /// A connection's end of the socket.
 pub(crate) struct Line<S> {
     socket: S,
@@ -107,10 +94,8 @@ pub(crate) struct Line<S> {
     room: usize,
     /// What is being written.
     output: Output,
-    /// For what the answers wait that are to be written.
-    held: Held,
-    /// So often since something was written they were held back.
-    holds: u32,
+    /// When those are written that the server is owed.
+    answers: Answers,
     /// One timer for the deadlines of all streams, and when it is set for.
     alarm: Pin<Box<Sleep>>,
     set: Option<Instant>,
@@ -131,8 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             input: BytesMut::new(),
             room: READ,
             output: Output::default(),
-            held: Held::No,
-            holds: 0,
+            answers: Answers::default(),
             alarm: Box::pin(sleep(Duration::ZERO)),
             set: None,
         };
@@ -248,52 +232,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Writes what there is to be written.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.holds_back(cx) {
-            return Poll::Pending;
-        }
         loop {
-            self.shared.session().take_output(&mut self.output, cx.waker());
             if !self.output.has_remaining() {
-                return Pin::new(&mut self.socket).poll_flush(cx);
+                let mut session = self.shared.session();
+                let alone = session.only_answers();
+                if alone && session.are_few() && self.answers.wait(cx) {
+                    return Poll::Pending;
+                }
+                session.take_output(&mut self.output, cx.waker());
+                if self.output.has_remaining() {
+                    self.answers.written(alone);
+                } else {
+                    drop(session);
+                    return Pin::new(&mut self.socket).poll_flush(cx);
+                }
             }
             while self.output.has_remaining() {
                 let written = ready!(poll_write_buf(Pin::new(&mut self.socket), cx, &mut self.output))?;
                 if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
-                (self.held, self.holds) = (Held::No, 0);
                 self.state.traffic.sent.add(written as u64);
             }
         }
-    }
-
-    /// Are there only answers to be written, and is the thread likely to go back to its program? Where that sends
-    /// something, both go at once.
-    fn holds_back(&mut self, cx: &mut Context<'_>) -> bool {
-        let in_turn = self.state.in_turn.is_some_and(|in_turn| in_turn());
-        if !in_turn || self.holds == HOLDS || self.output.has_remaining() || !self.shared.session().only_answers() {
-            return false;
-        }
-        self.held = match self.held {
-            Held::No => {
-                let _ = pin!(yield_now()).poll(cx);
-                Held::ForEvents
-            }
-            Held::ForEvents => {
-                cx.waker().wake_by_ref();
-                Held::ForTasks
-            }
-            Held::ForTasks => return false,
-        };
-        self.holds += 1;
-        true
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.input.reserve(self.room);
         let read = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.input));
         self.state.liveness.hear();
-        self.held = Held::No;
         if let Ok(read) = read {
             self.state.traffic.received.add(read as u64);
             let is_filled = read >= self.room;

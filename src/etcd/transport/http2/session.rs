@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::frame::{
-    ENABLE_PUSH, INITIAL_WINDOW_SIZE, LARGEST, MAX_HEADER_LIST_SIZE, Reason, SETTINGS, WINDOW_UPDATE, write,
+    ENABLE_PUSH, HEAD, INITIAL_WINDOW_SIZE, LARGEST, MAX_HEADER_LIST_SIZE, Reason, SETTINGS, WINDOW_UPDATE, write,
 };
 use super::hpack::{Constant, Decoder, Encoder, LIST};
 use super::output::Output;
@@ -49,6 +49,9 @@ const USELESS: u32 = 10_000;
 
 /// So many bytes of answers to SETTINGS and PING may wait to be written before no more is read.
 const ANSWERS: usize = 16 << 10;
+
+/// So many may wait for something that is to be written beside them: those to four pings.
+const FEW: usize = 4 * (HEAD + 8);
 
 /// Pieces of a body that are not longer together are joined where they wait.
 const JOINED: usize = 16 << 10;
@@ -204,6 +207,11 @@ impl Session {
     /// Is nothing to be written but answers?
     pub(crate) fn only_answers(&self) -> bool {
         self.answers > 0 && self.output.remaining() == self.answers
+    }
+
+    /// Are they so few that they may wait?
+    pub(crate) fn are_few(&self) -> bool {
+        self.answers <= FEW
     }
 
     /// When [`expire`](Self::expire) is to be called, if no stream begins until then that is due earlier.

@@ -16,8 +16,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::runtime::{self, Runtime};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::answers::WAIT;
 use super::*;
 use crate::etcd::transport::liveness::Pace;
 use crate::etcd::transport::state::State;
@@ -214,11 +215,7 @@ async fn exchange(shared: Arc<Shared>, number: u64, mut random: Rng, size: usize
 }
 
 async fn begin<S: AsyncRead + AsyncWrite + Unpin>(socket: S) -> Line<S> {
-    begin_with(socket, None).await
-}
-
-async fn begin_with<S: AsyncRead + AsyncWrite + Unpin>(socket: S, in_turn: Option<fn() -> bool>) -> Line<S> {
-    let state = Arc::new(State::new(Pace::default(), Arc::default(), in_turn));
+    let state = Arc::new(State::new(Pace::default(), Arc::default()));
     let constant = Constant {
         scheme: "http",
         authority: "localhost".to_owned(),
@@ -304,17 +301,14 @@ const REQUEST: Body = Body {
 };
 
 /// A connection to a server that has sent its settings, those who use it, the server's end, and what is written.
-async fn noted(in_turn: Option<fn() -> bool>) -> (Arc<Shared>, DuplexStream, Arc<Mutex<Vec<Vec<u8>>>>) {
+async fn noted() -> (Arc<Shared>, DuplexStream, Arc<Mutex<Vec<Vec<u8>>>>) {
     let (pipe, mut server) = duplex(1 << 20);
     let writes = Arc::<Mutex<Vec<Vec<u8>>>>::default();
     server.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    let line = begin_with(
-        Noted {
-            pipe,
-            writes: writes.clone(),
-        },
-        in_turn,
-    )
+    let line = begin(Noted {
+        pipe,
+        writes: writes.clone(),
+    })
     .await;
     let shared = line.shared();
     tokio::spawn(line.serve());
@@ -332,59 +326,65 @@ async fn read_until(server: &mut DuplexStream, part: &[u8]) {
     }
 }
 
-/// Are the answer to a ping and the request that follows the response beside it written at once?
-async fn are_joined(in_turn: Option<fn() -> bool>) -> bool {
-    let (shared, mut server, writes) = noted(in_turn).await;
-    let request = || {
-        let stream = Stream::open(&shared, "/", &Metadata::default(), None).unwrap();
-        stream.send(REQUEST, true).unwrap();
-        stream
-    };
-    let first = request();
-    let program = async {
-        first.head().await.unwrap();
-        request()
-    };
-    let serving = async {
-        read_until(&mut server, b"request").await;
-        // A ping, and a response of a head alone.
-        let head = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
-        server.write_all(&[PING, head].concat()).await.unwrap();
-        read_until(&mut server, b"request").await;
-    };
-    let (_second, ()) = join(program, serving).await;
-    let writes = writes.lock().unwrap();
-    let answers = writes.iter().find(|write| contains(write, PONG));
-    contains(answers.unwrap(), b"request")
+/// Makes a request. The server pings at it, as etcd does, and responds with a head alone.
+async fn pinged(shared: &Arc<Shared>, server: &mut DuplexStream, id: u8) {
+    let stream = Stream::open(shared, "/", &Metadata::default(), None).unwrap();
+    stream.send(REQUEST, true).unwrap();
+    read_until(server, b"request").await;
+    let head = [b"\0\0\x01\x01\x05\0\0\0", &[id][..], b"\x88"].concat();
+    server.write_all(&[PING, &head].concat()).await.unwrap();
+    stream.head().await.unwrap();
 }
 
 #[test]
-fn an_answer_waits_for_the_next_request_of_a_program_that_is_about_to_run() {
-    assert!(paused().block_on(are_joined(Some(|| true))));
-    assert!(!paused().block_on(are_joined(Some(|| false))));
-    assert!(!paused().block_on(are_joined(None)));
+fn an_answer_waits_for_the_next_request_once_one_has_followed() {
+    paused().block_on(async {
+        let (shared, mut server, writes) = noted().await;
+        for id in [1, 3, 5, 7] {
+            pinged(&shared, &mut server, id).await;
+        }
+        let writes = writes.lock().unwrap();
+        let answers = writes.iter().filter(|write| contains(write, PONG));
+        let joined: Vec<_> = answers.map(|write| contains(write, b"request")).collect();
+        assert_eq!(joined, [false, true, true]);
+    });
 }
 
 #[test]
 fn an_answer_goes_alone_where_nothing_follows() {
     paused().block_on(async {
-        let (_shared, mut server, _) = noted(Some(|| true)).await;
-        server.write_all(PING).await.unwrap();
-        read_until(&mut server, PONG).await;
+        let (shared, mut server, _) = noted().await;
+        let answered = async |server: &mut DuplexStream| {
+            let start = Instant::now();
+            server.write_all(PING).await.unwrap();
+            read_until(server, PONG).await;
+            start.elapsed()
+        };
+        assert_eq!(answered(&mut server).await, Duration::ZERO);
+        pinged(&shared, &mut server, 1).await;
+        // What nothing has followed is not waited with again, until something does.
+        assert_eq!(answered(&mut server).await, WAIT);
+        assert_eq!(answered(&mut server).await, Duration::ZERO);
+        sleep(WAIT).await;
+        pinged(&shared, &mut server, 3).await;
+        assert_eq!(answered(&mut server).await, Duration::ZERO);
     });
 }
 
 #[test]
 fn answers_go_though_the_server_never_pauses() {
     paused().block_on(async {
-        let (_shared, mut server, writes) = noted(Some(|| true)).await;
+        let (shared, mut server, writes) = noted().await;
+        pinged(&shared, &mut server, 1).await;
+        pinged(&shared, &mut server, 3).await;
+        writes.lock().unwrap().clear();
         let mut rounds = 0..200;
         let pinging = poll_fn(move |cx| {
             let written = rounds.next().map(|_| Pin::new(&mut server).poll_write(cx, PING));
             if written.is_none() {
                 return Poll::Ready(());
             }
-            // Not by `yield_now`, which lets the sockets be looked at first.
+            // Not by `yield_now`, which lets the sockets and the clock be looked at first.
             cx.waker().wake_by_ref();
             Poll::Pending
         });

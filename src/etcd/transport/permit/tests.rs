@@ -7,7 +7,7 @@ use super::*;
 use crate::etcd::transport::liveness::Pace;
 
 fn connection(limit: usize) -> Arc<State> {
-    let state = State::new(Pace::default(), Arc::default(), None);
+    let state = State::new(Pace::default(), Arc::default());
     state.gate.limit(limit);
     Arc::new(state)
 }

@@ -109,7 +109,7 @@ struct World {
 
 impl World {
     fn new(is_honest: bool) -> Self {
-        let state = Arc::new(State::new(Pace::default(), Arc::default(), None));
+        let state = Arc::new(State::new(Pace::default(), Arc::default()));
         let mut fields = HeaderMap::new();
         fields.insert("content-type", HeaderValue::from_static("application/grpc"));
         let constant = Constant {

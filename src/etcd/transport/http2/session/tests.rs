@@ -39,7 +39,7 @@ impl Client {
 
     fn new() -> Self {
         let pace = Pace::default();
-        let state = Arc::new(State::new(pace.clone(), Arc::default(), None));
+        let state = Arc::new(State::new(pace.clone(), Arc::default()));
         let constant = Constant {
             scheme: "http",
             authority: "localhost".to_owned(),
