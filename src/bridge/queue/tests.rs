@@ -69,8 +69,14 @@ fn whoever_knows_of_all_that_were_taken_waits() {
     next(&bridge);
     let later = async { tokio::time::sleep(Duration::from_millis(50)).await };
     bridge.submit(later, || ()).unwrap();
-    bridge.wait(None, Some(bridge.taken())).unwrap();
-    assert!(bridge.take().is_some());
+    let known = Some(bridge.taken());
+    let mut waits = 0;
+    while bridge.take().is_none() {
+        bridge.wait(None, known).unwrap();
+        waits += 1;
+    }
+    // More than one where a signal came.
+    assert!((1..10).contains(&waits), "{waits}");
 }
 
 #[test]
