@@ -43,14 +43,16 @@ pub enum SubmitError {
 impl<T: Send + 'static> Bridge<T> {
     /// An empty queue.
     pub fn new() -> io::Result<Self> {
-        Self::after(0, None)
+        Self::after(0, 0, None)
     }
 
     /// In a forked child the bridge that is to take this one's place, and goes on with its ids; else `None`.
     pub fn child(&self) -> Option<io::Result<Self>> {
         let foreign = self.completed.get().is_none();
         let last_id = self.last_id.get();
-        foreign.then(|| Self::after(last_id, Some(last_id)))
+        // One more: whoever waits looks first then, and hears what is abandoned.
+        let taken = self.taken.get() + 1;
+        foreign.then(|| Self::after(last_id, taken, Some(last_id)))
     }
 
     /// Says once, in a forked child: all operations up to this one are the parent's, and their results too.
@@ -63,11 +65,11 @@ impl<T: Send + 'static> Bridge<T> {
         self.abandoned.get().is_some()
     }
 
-    fn after(last_id: u64, abandoned: Option<u64>) -> io::Result<Self> {
+    fn after(last_id: u64, taken: u64, abandoned: Option<u64>) -> io::Result<Self> {
         Ok(Self {
             completed: Owned::new(Arc::new(Completed::new()?)),
             last_id: Cell::new(last_id),
-            taken: Cell::new(0),
+            taken: Cell::new(taken),
             known: Cell::new(0),
             abandoned: Cell::new(abandoned),
         })
@@ -146,9 +148,9 @@ impl<T: Send + 'static> Bridge<T> {
         self.taken.get()
     }
 
-    /// Blocks this thread until there is a result, the time is over, or a signal came. Does not block where more results
-    /// have been taken than the caller has `known` of, or else since the last wait: a finalizer of Lua's may have done
-    /// that, behind the back of the caller that waits for it.
+    /// Blocks this thread until there is a result, the time is over, or a signal came. Blocks only where as many results
+    /// have been taken as the caller knows of, or else as at the last wait: a finalizer of Lua's may have taken one,
+    /// behind the back of the caller that waits for it.
     pub fn wait(&self, limit: Option<Duration>, known: Option<u64>) -> io::Result<()> {
         let taken = self.taken.get();
         let known = known.unwrap_or_else(|| self.known.replace(taken));
