@@ -404,6 +404,8 @@ local function loop()
 	local _, taken ---@type any, integer?
 	while true do
 		local pause = fire()
+		-- First, as a round mostly ends with calls under way. It returns at once where some task has taken results since
+		-- `pump` did.
 		if head > tail then
 			if pause or pending() then
 				core:wait(pause, taken)

@@ -12,7 +12,7 @@ use once_cell::sync::OnceCell;
 /// `isyieldable() -> boolean, problem`; with what to do instead, where there is something.
 pub(super) struct IsYieldable;
 
-/// What to do where Lua 5.1 is in another function that it cannot leave.
+/// What to do in the iterator of a for loop, which Lua 5.1 cannot leave either.
 const ITERATOR: &CStr =
     c"Lua 5.1 cannot suspend a coroutine in the iterator of a for loop; call this outside of it, or \
     stream:read() in place of stream:events()";
@@ -59,6 +59,7 @@ unsafe fn look(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: a frame is asked about only once Lua has filled it in. A C function has twenty slots, and no more than two
     // are taken at a time.
     unsafe {
+        // As with `pcall`: Lua 5.1 itself can leave neither.
         let leaves_iterators = ffi::lua_type(state, SPARED[0]) != ffi::LUA_TNIL;
         for level in 1.. {
             if ffi::lua_getstack(state, level, frame.as_mut_ptr()) == 0 {
@@ -70,7 +71,7 @@ unsafe fn look(state: *mut ffi::lua_State) -> c_int {
                 ffi::lua_pushboolean(state, 0);
                 return 1;
             }
-            // There is none where a tail call has taken its place.
+            // No function is there where a tail call has taken its place.
             let is_lua = !is_c && ffi::lua_type(state, -1) == ffi::LUA_TFUNCTION;
             ffi::lua_settop(state, 0);
             if is_lua && !leaves_iterators && iterates(state, frame.as_ptr()) {

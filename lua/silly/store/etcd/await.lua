@@ -179,14 +179,12 @@ local function newpump()
 			end
 			left, taken = drain(affordable, wake)
 		until not first
-		if left == 0 and next(watching) then
-			-- Who has been told before must not tell others: two would do so for ever.
+		-- Who has been told before must not tell others: two would do so for ever.
+		if left == 0 and (watching[pump] or steady[pump]) then
 			if watching[pump] then
 				watching[pump], steady[pump] = nil, nil
-				tell(left)
-			elseif steady[pump] then
-				tell(left)
 			end
+			tell(left)
 		end
 		return left, taken
 	end

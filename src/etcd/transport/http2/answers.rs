@@ -39,14 +39,15 @@ impl Answers {
             self.is_followed = false;
             return false;
         }
-        match &mut self.timer {
+        let timer = match &mut self.timer {
             Some(timer) if !timer.is_elapsed() => return true,
-            Some(timer) => timer.as_mut().reset(end),
-            timer => *timer = Some(Box::pin(sleep_until(end))),
-        }
-        self.timer
-            .as_mut()
-            .is_some_and(|timer| timer.as_mut().poll(cx).is_pending())
+            Some(timer) => {
+                timer.as_mut().reset(end);
+                timer
+            }
+            timer => timer.insert(Box::pin(sleep_until(end))),
+        };
+        timer.as_mut().poll(cx).is_pending()
     }
 
     /// Something is written now: answers `alone`, or beside others.

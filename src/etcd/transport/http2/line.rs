@@ -240,12 +240,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                     return Poll::Pending;
                 }
                 session.take_output(&mut self.output, cx.waker());
-                if self.output.has_remaining() {
-                    self.answers.written(alone);
-                } else {
-                    drop(session);
+                drop(session);
+                if !self.output.has_remaining() {
                     return Pin::new(&mut self.socket).poll_flush(cx);
                 }
+                self.answers.written(alone);
             }
             while self.output.has_remaining() {
                 let written = ready!(poll_write_buf(Pin::new(&mut self.socket), cx, &mut self.output))?;
