@@ -9,7 +9,8 @@
 //! shortens what others say. `submit` and `take` are the short ways of simple calls and of what has completed: C
 //! functions that are `held`. `core` and `client` are what the Lua half of the module, in `lua/silly/store/etcd/`, is
 //! built on; `embed` holds that half, `json` serves the standalone runtime, `yieldable` tells whether a caller can be
-//! suspended. `entry` is what Lua calls first; `pin` keeps the library loaded.
+//! suspended, `cpcall` makes a function of Lua 5.1 safe for mlua. `entry` is what Lua calls first; `pin` keeps the library
+//! loaded.
 
 mod auth;
 mod cache;
@@ -19,6 +20,8 @@ mod client;
 mod cluster;
 mod config;
 mod core;
+#[cfg(all(feature = "lua51", target_os = "linux"))]
+mod cpcall;
 mod election;
 mod embed;
 mod endpoints;

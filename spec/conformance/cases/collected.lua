@@ -1,5 +1,7 @@
 -- The collector: what the program has forgotten is closed, and nothing else is.
 
+local etcd = require "silly.store.etcd"
+
 local function collect()
 	for _ = 1, 3 do
 		collectgarbage()
@@ -92,6 +94,22 @@ return {
 				assert(client:get(t.prefix))
 				count = count + 1
 			until count >= 50 and finalized > 0
+		end)
+	end },
+
+	{ name = "a refused call in a finalizer disturbs no client that is being made", run = function(_, client)
+		local refused = 0
+		local function finalize()
+			local response, problem = client:get(5)
+			refused = refused + (not response and problem:find("^get: ") and 1 or 0)
+		end
+		hurried(function()
+			local count = 0
+			repeat
+				drop(finalize)
+				etcd.newclient { endpoints = { "127.0.0.1:1", "127.0.0.1:2" } }:close()
+				count = count + 1
+			until count >= 2000 and refused > 100
 		end)
 	end },
 
