@@ -496,6 +496,114 @@ describe("silly.run in a plain script", function()
 		assert.are.same({ "true\n", "" }, { out, err })
 	end)
 
+	describe("with calls #hosts", function()
+		local BEGINNING = [[
+			local etcd = require "silly.store.etcd"
+			local time = require "silly.time"
+			local function newclient(loop)
+				return etcd.newclient { endpoints = { "]] .. server.endpoint() .. [[" }, loop = loop }
+			end
+
+			-- Has the collector come by all the time, which then calls what is dropped.
+			local function hurry()
+				if _VERSION == "Lua 5.4" then
+					collectgarbage("incremental", 1, 1000, 1)
+				else
+					collectgarbage("setpause", 0)
+					collectgarbage("setstepmul", 1000)
+				end
+			end
+			local function drop(finalize)
+				local newproxy = rawget(_G, "newproxy")
+				if newproxy then
+					getmetatable(newproxy(true)).__gc = finalize
+				else
+					setmetatable({}, { __gc = finalize })
+				end
+			end
+		]]
+
+		-- Asserts what a script prints, by every Lua that is there.
+		local function prints(expected, source)
+			server.each_lua(function(lua, cpath)
+				local found = { plain(BEGINNING .. source, "timeout 60 " .. lua, (cpath:gsub("/%?%.so;;$", ""))) }
+				assert.are.same({ expected, "", 0 }, found, lua)
+			end)
+		end
+
+		it("may be in a finalizer, also while a call blocks", function()
+			prints("ends\n", [[
+				local client, runs, running = newclient(), 0, false
+				local function finalize()
+					if not running then
+						running = true
+						silly.run(function() assert(client:get "x") end)
+						runs, running = runs + 1, false
+					end
+				end
+				hurry()
+				repeat
+					drop(finalize)
+					assert(client:get "x")
+				until runs >= 20
+				print "ends"
+			]])
+		end)
+
+		it("may follow one that failed while a task waited for a response", function()
+			prints("ends\n", [[
+				local stream = assert(newclient():watch { key = "never" })
+				pcall(silly.run, function()
+					task.fork(function() stream:read() end)
+					silly.sleep(0)
+					error "boom"
+				end)
+				silly.run(function() end)
+				print "ends"
+			]])
+		end)
+
+		it("wakes the callers of other loops before one of its tasks has made a call", function()
+			prints("true\n", [[
+				local loop = { start = function() end, park = coroutine.yield }
+				function loop.current()
+					local co, main = coroutine.running()
+					return not main and co or nil
+				end
+				function loop.wake(co)
+					assert(coroutine.resume(co))
+				end
+				local client, response = newclient(loop), nil
+				coroutine.wrap(function() response = client:get "x" end)()
+				silly.run(function()
+					repeat
+						silly.sleep(1)
+					until response
+					print(response.count ~= nil)
+				end)
+			]])
+		end)
+
+		it("leaves no timer that a finalizer begins at its end", function()
+			prints("all\n", [[
+				local begun, ended = 0, 0
+				local function finalize()
+					begun = begun + 1
+					time.after(0, function() ended = ended + 1 end)
+				end
+				hurry()
+				for _ = 1, 200 do
+					silly.run(function() drop(finalize) end)
+				end
+				drop = nil
+				collectgarbage()
+				collectgarbage "stop"
+				silly.run()
+				print(begun >= 200 and ended == begun and "all" or ended .. " of " .. begun)
+			]])
+		end)
+	end)
+
 	describe("that is missing", function()
 		local FORKS = [[
 			task.fork(function() print "never" end)

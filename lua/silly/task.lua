@@ -11,6 +11,7 @@ local core = require "silly.store.etcd.core"
 local cocreate, coresume, coyield = coroutine.create, coroutine.resume, coroutine.yield
 local corunning, costatus = coroutine.running, coroutine.status
 local coroutines = require "silly.store.etcd.loops.coroutines"
+local standalone = require "silly.store.etcd.loops.standalone"
 local isyieldable = coroutines.isyieldable
 local outermost = require("silly.store.etcd.protect").outermost
 
@@ -24,6 +25,7 @@ local task = { _standalone = true }
 ---@field value any what the task gets when it runs next
 ---@field undo? fun() takes that back, where the task has ended before
 ---@field what any what it waits for, where only that wakes it
+---@field abandon? fun(what: any) tells that it does not wait any more
 ---@field ended? fun() called once the task is over, failed or not
 
 local PARK = {} -- the first value of a task's yield: no other yield can be mistaken for it
@@ -171,14 +173,14 @@ end
 ---@async
 ---@param status "WAIT"|"SLEEP"
 ---@param what any what it waits for, for task._wake
----@param abandon? fun(what: any) called before a signal is raised
+---@param abandon? fun(what: any) called before a signal is raised, and where the run ends
 ---@return any value what it was enqueued with
 function task._park(status, what, abandon)
 	local value = STRUCK
 	if signal and running == main then
 		struck, signal = signal, nil -- it came when main had been woken
 	else
-		value = coyield(PARK, status, what)
+		value = coyield(PARK, status, what, abandon)
 	end
 	if value == STRUCK then
 		if abandon then
@@ -332,10 +334,10 @@ local function step(co)
 	local value = self.value
 	self.value, self.undo, self.status = nil, nil, "RUN"
 	running = co
-	local ok, mark, status, what = coresume(co, value)
+	local ok, mark, status, what, abandon = coresume(co, value)
 	running = nil
 	if mark == PARK then
-		self.status, self.what = status, what
+		self.status, self.what, self.abandon = status, what, abandon
 	else
 		finish(co, self, ok, mark)
 	end
@@ -355,8 +357,9 @@ local function round()
 	end
 end
 
--- Ends the tasks that somebody has closed while they waited. Says whether that has made others ready.
-local function sweep()
+-- Is nothing left? Tasks that somebody has closed while they waited are ended first, which may begin something, as may
+-- a finalizer that runs meanwhile.
+local function over()
 	local all = {}
 	for co in pairs(tasks) do
 		all[#all + 1] = co
@@ -364,7 +367,7 @@ local function sweep()
 	for _, co in ipairs(all) do
 		alive(co)
 	end
-	return head <= tail
+	return not fire() and not pending() and head > tail
 end
 
 -- The signal that came and was not raised yet.
@@ -409,7 +412,7 @@ local function loop()
 		if head > tail then
 			if pause or pending() then
 				core:wait(pause, taken)
-			elseif not sweep() then
+			elseif over() then
 				return
 			end
 		end
@@ -431,6 +434,10 @@ local function close_all()
 	local first = left[1] and debug.traceback(left[1], "")
 	for _, co in ipairs(left) do
 		local failure = closing(coroutines.close, co)
+		local self = tasks[co]
+		if self and self.abandon and self.what then
+			self.abandon(self.what) -- before Lua 5.4 nothing else does
+		end
 		forget(co)
 		if failure then
 			report("while closing: " .. failure)
@@ -443,11 +450,12 @@ end
 
 -- Nothing is left that could wake the remaining tasks.
 local function abandon()
-	local count, first = close_all()
-	if count > 0 then
-		report(plural(count, "waits", "wait") .. " for ever, the first of them here:" .. first)
+	if not next(tasks) then
+		return true
 	end
-	return count == 0
+	local count, first = close_all()
+	report(plural(count, "waits", "wait") .. " for ever, the first of them here:" .. first)
+	return false
 end
 
 --- Run `main` as a task, and everything that it or anyone before it forked, until all have ended.
@@ -461,6 +469,7 @@ function task.run(func, ...)
 		error("silly.run: is running already", 2)
 	end
 	main = func and task.fork(coroutines.bind(func, ...))
+	standalone.current() -- has it call task._poll
 	active = true
 	local ok, err = pcall(loop)
 	active, running, main = false, nil, nil

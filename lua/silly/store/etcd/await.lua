@@ -9,6 +9,7 @@ local core = require "silly.store.etcd.core"
 local failure = require "silly.store.etcd.failure"
 local object = require "silly.store.etcd.object"
 local protect = require "silly.store.etcd.protect"
+local standalone = require "silly.store.etcd.loops.standalone"
 
 local loadstring = rawget(_G, "loadstring") -- Lua 5.1's `load` takes no text
 
@@ -19,12 +20,17 @@ local outermost = protect.pcall ~= pcall and protect.outermost
 -- src/lua/take.rs writes the results and sets DONE.
 local waiters = {}
 local inflight = 0
--- How many of them nobody goes on for: those of a loop with `quiet`, see logger.lua.
+-- For how many of them nobody goes on that a loop could resume: those of a loop with `quiet`, see logger.lua, and those
+-- whose callers block. Such a caller may be waiting for a finalizer that runs a loop.
 local quiet = 0
 
--- The places in a waiter: has its operation completed; which that is; the coroutine to wake, false where the caller has
--- gone; the object whose operation it is, which the collector spares meanwhile; the method; the next of the list below.
+-- The places in a waiter: has its operation completed; which that is; the coroutine to wake, or BLOCKS, false where the
+-- caller has gone; the object whose operation it is, which the collector spares meanwhile; the method; the next of the
+-- list below.
 local DONE, ID, CO, OWNER, NAME, NEXT = 4, 5, 6, 7, 8, 9
+
+-- In place of the coroutine where the caller blocks.
+local BLOCKS = {}
 
 -- What loops see of them.
 local VISIBLE = { done = DONE, owner = OWNER, name = NAME }
@@ -44,9 +50,17 @@ local known ---@type integer?
 -- grow when there is no memory.
 local first, last ---@type table?, table
 
+-- The caller blocks no longer, or has what it has waited for.
+local function unblock(waiter)
+	waiter[CO] = false
+	quiet = quiet - 1
+end
+
 local function wake(waiter)
 	local co = waiter[CO]
-	if co then
+	if co == BLOCKS then
+		unblock(waiter)
+	elseif co then
 		local loop = waiter[OWNER].loop
 		if loop.quiet then
 			quiet = quiet - 1
@@ -58,6 +72,9 @@ local function wake(waiter)
 end
 
 local function keep(waiter)
+	if waiter[CO] == BLOCKS then
+		unblock(waiter)
+	end
 	if not waiter[CO] then
 		return
 	elseif first then
@@ -191,11 +208,9 @@ local function newpump()
 	return pump
 end
 
--- The same for a caller that blocks.
+-- The same for a caller that blocks, which tells the loops once it does so no longer: it would wake up by that.
 local function take_and_keep()
-	local left = drain(core.next, keep)
-	tell(left)
-	return left
+	return drain(core.next, keep)
 end
 
 local function block(_, _, taken)
@@ -205,6 +220,9 @@ end
 
 -- The caller has gone, or waits no longer: nobody takes its results.
 local function give_up(waiter)
+	if waiter[CO] == BLOCKS then
+		unblock(waiter)
+	end
 	waiter[CO] = false
 	if not waiter[DONE] then
 		local id = waiter[ID]
@@ -218,6 +236,10 @@ end
 local function blocked(loop, waiter)
 	local wait, ok, problem = loop.block or block, true, nil
 	local taken = known -- before each look: a finalizer may take the result after that
+	if not waiter[DONE] then
+		waiter[CO] = BLOCKS
+		quiet = quiet + 1
+	end
 	while ok and not waiter[DONE] and not problem do
 		ok, problem = pcall(wait, core, take_and_keep, taken)
 		taken = known
@@ -227,6 +249,8 @@ local function blocked(loop, waiter)
 	wake_quiet()
 	if first then
 		core:poke() -- now, as waiting would have taken it for a response
+	else
+		tell(inflight - quiet)
 	end
 	if not ok then
 		error(problem, 0)
@@ -303,6 +327,9 @@ local function start(loop, waiter)
 		steady[pump] = true
 	end
 end
+
+-- The runtime of plain Lua may run where no task has called a client, and what completes then must be handed out.
+start(standalone, {})
 
 -- What submits the simple calls of a client.
 local function submitter(client)

@@ -6,14 +6,14 @@ local standalone = {}
 
 local runtime, EARLY, loaded = coroutines.runtime, coroutines.EARLY, package.loaded
 
--- The runtime, once it was loaded; once it was started, what it calls, and what a caller does that is interrupted.
+-- The runtime, once it was loaded; what it calls, and what a caller does that is interrupted.
 local task, pump, pending, give_up ---@type any, any, any, function
 
 function standalone.current()
 	if loaded["silly.task"] ~= task then
 		task = runtime()
-		standalone.wake = task and task._ready
-		if task and pump then
+		if task then
+			standalone.wake = task._ready
 			task._poll(pump, pending)
 		end
 	end
@@ -51,9 +51,9 @@ function standalone.go(f, ...)
 	end
 end
 
+-- Once, before there are callers: whatever is in flight, a run calls `pump`.
 function standalone.start(_, ...)
 	pump, give_up, pending = ...
-	task._poll(pump, pending)
 	return "for good"
 end
 
