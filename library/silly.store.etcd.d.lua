@@ -772,14 +772,16 @@ local core = {}
 
 --- Blocks the thread until an operation has completed, the time is over, or a signal came.
 ---@param seconds number? at the most; default: no limit
-function core:wait(seconds) end
+---@param taken integer? what `pump` returned: does not wait where a call in a finalizer has taken a result since
+function core:wait(seconds, taken) end
 
 --- A caller that is suspended. A loop may keep fields of its own in it.
 ---@class silly.store.etcd.waiter
 ---@field done boolean has its operation completed?
 
---- Hands out what has completed: to be called after completions. Returns how many operations are under way.
----@alias silly.store.etcd.pump fun(): integer
+--- Hands out what has completed: to be called after completions. Returns how many operations are under way, and how many
+--- results there have been.
+---@alias silly.store.etcd.pump fun(): integer, integer?
 
 --- Whether there is something to take, for a loop that watches descriptors: it is readable then.
 ---@return integer descriptor it must not be closed
@@ -813,7 +815,7 @@ function core:poke() end
 ---@field park async fun(waiter: silly.store.etcd.waiter): string?, silly.store.etcd.code? suspends its caller; may end early; a text ends the call, as `cancelled` or with the code beside it
 ---@field wake fun(co: any, waiter: silly.store.etcd.waiter) resumes what `current` named; called by `pump`
 ---@field start fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump, give_up: fun(waiter: silly.store.etcd.waiter)): true? a caller is about to be parked; true: not to be called again until `pump` returns 0; `give_up` is for one that will never be resumed
----@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump): string? waits and pumps once; may end the call with a text: it is `cancelled` then
+---@field block? fun(core: silly.store.etcd.core, pump: silly.store.etcd.pump, taken: integer?): string? waits, with `taken` for `core:wait`, and pumps once; may end the call with a text: it is `cancelled` then
 ---@field go? fun(f: function, ...: any) runs `f` as a caller that may be suspended
 ---@field exiting? async fun(pause: boolean?): string? a text once the host is about to end: nothing is watched then; with `pause` after a while
 

@@ -10,7 +10,8 @@
 --                      again, but where it returns true not before `pump` has returned 0. `give_up(waiter)` is for a
 --                      caller that will never be resumed. One of the module's own gets `pending` too, which tells
 --                      whether a caller is to go on, and returns "for good" where it need never be called again
---   block(core, pump)  optional: what a caller does that may not be suspended; waits and pumps once
+--   block(core, pump, taken)  optional: what a caller does that may not be suspended; waits, with `taken` for
+--                      `core:wait`, and pumps once
 --   go(f, ...)         optional: runs `f` as a caller that may be suspended
 --   exiting(pause)     optional: returns a text once the host is about to end, as nothing is watched then; with `pause`
 --                      after a while, for a caller that tries it again and again

@@ -81,12 +81,12 @@ local function take_all(take)
 	signals = signals + 1
 end
 
-function neovim.block(c, take)
+function neovim.block(c, take, taken)
 	-- First: whatever is made here may run a finalizer, whose call takes the results of this one.
 	local seen = signals
 	core = c
 	if vim.in_fast_event() or finalizing() then
-		core:wait()
+		core:wait(nil, taken)
 		take_all(take)
 		return nil
 	end
