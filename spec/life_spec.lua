@@ -97,6 +97,10 @@ describe("a forked child #leaks", function()
 	it("P5: has no part in the parent's clients, and works with its own", function()
 		run("forked", endpoint, prefix, 100)
 	end)
+
+	it("P5: has its run end, though a task waited for the parent's response", function()
+		run("forked_run", silent.endpoint)
+	end)
 end)
 
 describe("8 lua_States in each of 8 threads", function()
