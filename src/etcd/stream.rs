@@ -22,8 +22,8 @@ use super::transport::deadline::Deadline;
 use super::transport::gate::Purpose;
 use super::transport::grpc::{self, HalfClose, open, pack, unary};
 
-/// A stream that has lived for so long after its first response, and for as long as the pause before it, has proven that
-/// its server is fit. Others may fit as little as one that fails.
+/// A stream that has lived for so long after its first response has proven that its server is fit. Others may fit as
+/// little as one that fails.
 const PROVEN: Duration = Duration::from_millis(100);
 
 /// How long a server may leave what was sent without a response, if its line is not known to be slower.
@@ -82,7 +82,6 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
         stream.wanted().await;
         let mut route = servers.endpoints.route(None);
         let mut failures = 0;
-        let mut proven = PROVEN;
         let mut repairs = 0;
         // The failure of a server that may yet answer.
         let mut hope = None;
@@ -97,10 +96,9 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
             };
             stream.broke(&failure);
             unreached &= failure.unreached;
-            if answered.is_some_and(|first: Instant| first.elapsed() >= proven) {
+            if answered.is_some_and(|first: Instant| first.elapsed() >= PROVEN) {
                 route.restart();
                 failures = 0;
-                proven = PROVEN;
                 repairs = 0;
             }
             if answered.is_some() && failure.retry == Retry::Never {
@@ -122,10 +120,8 @@ async fn serve(stream: &impl Persistent, servers: &Servers) {
                 unreached = true;
                 stream.stranded(hope.as_ref().unwrap_or(&failure));
                 hope = None;
-                let pause = backoff::pause(failures);
-                proven = proven.max(pause);
                 tokio::select! {
-                    () = sleep(pause) => {}
+                    () = sleep(backoff::pause(failures)) => {}
                     () = stream.hurried() => {}
                     () = servers.endpoints.replaced() => {}
                 }

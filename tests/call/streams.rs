@@ -100,6 +100,12 @@ fn those_that_live_for_a_moment_are_followed_by_others_without_growing_pauses() 
         let (etcd, mut calls) = Cluster::manual(1).await;
         let client = etcd.client(ONCE);
         let (watcher, mut stream) = watched(&client, &mut calls).await;
+        // The pauses have grown before.
+        for _ in 0..8 {
+            refuse(stream);
+            stream = until(next(&mut calls)).await;
+        }
+        until(confirmed(&watcher, &mut stream, &mut calls)).await;
         for _ in 0..20 {
             until(sleep(LIFE)).await;
             refuse(stream);
