@@ -8,27 +8,9 @@ local server = require "spec.support.etcd"
 local worker = require "spec.support.resty.worker"
 
 local run, put, test = worker.run, worker.put, worker.test(it, pending)
+local gateway, chunks = worker.gateway, worker.chunks
 
 local b64 = base64.encode
-
--- The name of a file with a request.
-local function written(request)
-	local file = os.tmpname()
-	local handle = assert(io.open(file, "w"))
-	handle:write(request and json.encode(request) or "{}")
-	handle:close()
-	return file
-end
-
--- What the gateway responds.
-local function gateway(path, request)
-	local file = written(request)
-	local command = "curl -sS -w '\\n%%{http_code}' --max-time 20 -d @%s http://%s/v3/%s"
-	local _, output = server.sh(command:format(file, worker.node.endpoint, path))
-	os.remove(file)
-	local body, status = output:match "^(.*)\n(%d+)$"
-	return tonumber(status), assert(json.decode(body), output)
-end
 
 -- A body without what differs from call to call: the numbers of revisions.
 local function plain(body)
@@ -232,19 +214,6 @@ describe("silly.resty.etcd #hosts", function()
 			body.etcdcluster = nil
 			assert.are.same(body, response.body)
 		end)
-
-		-- The first chunks of a watch of the gateway, which ends with the server.
-		local function chunks(request, count)
-			local file = written { create_request = request }
-			local command = "bash -c 'head -n %d < <(curl -sSN -d @%s http://%s/v3/watch 2>/dev/null)'"
-			local _, output = server.sh(command:format(count, file, worker.node.endpoint))
-			os.remove(file)
-			local list = {}
-			for line in output:gmatch "[^\n]+" do
-				list[#list + 1] = json.decode(line)
-			end
-			return list
-		end
 
 		test("watchdir", function()
 			local first = put("s/a", "x")

@@ -30,7 +30,7 @@ local etcd = {}
 ---@field unix_socket_proxy string?  `unix:/path`; used where it is there when the first call connects
 ---@field ttl integer?  has no effect
 ---@field api_prefix string?  has no effect
----@field init_count number?  has no effect
+---@field init_count integer?  which endpoint is asked first: -1 for the first one; by default a random one
 ---@field use_grpc boolean?  has no effect
 
 ---@class silly.resty.etcd.endpoint
@@ -102,6 +102,7 @@ function etcd.new(opts)
 	self.ssl_verify = opts.ssl_verify ~= false
 	self.is_auth = self.user ~= nil and self.password ~= nil
 	self.use_grpc = false
+	self.init_count = integer(opts.init_count) and opts.init_count or nil
 	self.serializer = serializers.find(opts.serializer)
 	self.endpoints = {}
 	local hosts = type(self.http_host) == "string" and { self.http_host } or self.http_host

@@ -19,6 +19,15 @@ local function write(name, text)
 	file:close()
 end
 
+-- The name of a file with a request.
+local function written(request)
+	local file = os.tmpname()
+	local handle = assert(io.open(file, "w"))
+	handle:write(request and json.encode(request) or "{}")
+	handle:close()
+	return file
+end
+
 --- Starts nginx; anew where it runs.
 ---@param changes table?  of what is in angle brackets in nginx.conf
 function worker.start(changes)
@@ -105,6 +114,35 @@ function worker.put(key, value, fields)
 		request[name] = field
 	end
 	return assert(worker.client:put(request)).header.revision
+end
+
+--- What etcd's own HTTP gateway responds.
+---@return integer? status
+---@return table body
+function worker.gateway(path, request)
+	local file = written(request)
+	local command = "curl -sS -w '\\n%%{http_code}' --max-time 20 -d @%s http://%s/v3/%s"
+	local _, output = server.sh(command:format(file, worker.node.endpoint, path))
+	os.remove(file)
+	local body, status = output:match "^(.*)\n(%d+)$"
+	return tonumber(status), assert(json.decode(body), output)
+end
+
+--- The first chunks of a watch of the gateway, which ends with its server.
+---@param request table
+---@param count integer
+---@param node spec.etcd.node?  another than the usual one
+---@return table[]
+function worker.chunks(request, count, node)
+	local file = written { create_request = request }
+	local command = "bash -c 'head -n %d < <(curl -sSN -d @%s http://%s/v3/watch 2>/dev/null)'"
+	local _, output = server.sh(command:format(count, file, (node or worker.node).endpoint))
+	os.remove(file)
+	local list = {}
+	for line in output:gmatch "[^\n]+" do
+		list[#list + 1] = json.decode(line)
+	end
+	return list
 end
 
 return worker

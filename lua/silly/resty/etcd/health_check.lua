@@ -35,6 +35,7 @@ function health_check.init(opts)
 	elseif name and not (ngx and ngx.shared[name]) then
 		return nil, "failed to get ngx.shared dict: " .. name
 	end
+	notes.checks = true
 	health_check.conf = {
 		shm_name = name,
 		fail_timeout = opts.fail_timeout or 10,
@@ -89,6 +90,7 @@ end
 function health_check.disable()
 	local conf = assert(health_check.conf or assert(health_check.init()).conf)
 	conf.disabled = true
+	notes.checks = false
 end
 
 return health_check

@@ -6,7 +6,10 @@ local ngx = rawget(_G, "ngx")
 
 local LIMIT = 100
 
-local M = {}
+local M = {
+	--- Is an endpoint that fails told in the words of health checks?
+	checks = true,
+}
 
 local pending = {} ---@type string[]
 
@@ -15,7 +18,7 @@ local pending = {} ---@type string[]
 ---@return fun(level: string, message: string, record: silly.store.etcd.record)?
 function M.collector(scheme)
 	return ngx and function(_, message, record)
-		if record.event == "unreachable" and record.endpoint then
+		if M.checks and record.event == "unreachable" and record.endpoint then
 			M.add(("update endpoint: %s://%s to unhealthy: %s"):format(scheme, record.endpoint, message))
 		else
 			local about = record.endpoint or record.key or record.call

@@ -46,7 +46,7 @@ local function exists(path)
 	return file ~= nil or number ~= 2
 end
 
--- The addresses, and whether they are encrypted. The client begins with a random one.
+-- The addresses, and whether they are encrypted. The client begins with a random one, or that of `init_count`.
 local function addresses(self)
 	local path = self.unix_socket_proxy and self.unix_socket_proxy:gsub("^unix:", "")
 	if path and exists(path) then
@@ -117,18 +117,37 @@ local function keep(client)
 	kept[LIMIT + 1] = nil
 end
 
+-- A client that begins with the endpoint of this place, where there is one.
+local function newclient(conf, first)
+	local all = conf.endpoints
+	conf.endpoints = first and { all[first] } or all
+	local made, client = pcall(etcd.newclient, conf)
+	if not made then
+		return nil, tostring(client)
+	end
+	if first then
+		local complete, message = client:setendpoints(all)
+		if not complete then
+			return nil, message
+		end
+	end
+	return client
+end
+
 local function find(self)
 	local conf = configuration(self)
-	local key = meaning(conf)
+	local all, key = conf.endpoints, meaning(conf)
 	local client = clients[key]
 	if not client then
 		conf.log = notes.collector(conf.tls and "https" or "http")
-		local made, result = pcall(etcd.newclient, conf)
-		if not made then
-			return nil, tostring(result)
+		-- As lua-resty-etcd counts: -1 stands for the first.
+		local first = self.init_count and all[1] and (self.init_count + 1) % #all + 1
+		local message
+		client, message = newclient(conf, first)
+		if not client then
+			return nil, message
 		end
-		client = result
-		clients[key], servers[client] = client, { all = conf.endpoints }
+		clients[key], servers[client] = client, { all = all }
 	end
 	keep(client)
 	return client

@@ -34,9 +34,10 @@ end
 local ATTEMPTS = 3
 local PAUSE = 100
 
--- Of a watch without a user etcd says the same as of one that its user may not make.
-local NOBODY = "etcdserver: user name is empty"
+-- How etcd says why it does not let a user make a watch, or nobody in particular.
 local DENIED = "rpc error: code = PermissionDenied desc = etcdserver: permission denied"
+local NOBODY = "etcdserver: user name is empty"
+local UNNAMED = "rpc error: code = InvalidArgument desc = " .. NOBODY
 
 -- What a watch that its server has ended has in its last chunk; nil where there is none.
 local function last_result(header, info)
@@ -47,7 +48,13 @@ local function last_result(header, info)
 			compact_revision = info.compact_revision and ("%d"):format(info.compact_revision) or nil,
 		}
 	elseif info.code == "permission_denied" and info.server_message or info.server_message == NOBODY then
-		return { header = header, created = header.revision == nil or nil, canceled = true, cancel_reason = DENIED }
+		return {
+			header = header,
+			watch_id = "-1",
+			created = header.revision == nil or nil,
+			canceled = true,
+			cancel_reason = info.server_message == NOBODY and UNNAMED or DENIED,
+		}
 	end
 end
 
@@ -81,7 +88,7 @@ local function reader(self, client, watch, request, first, ended, seconds, watch
 	local codec, header, seen = responses.watched(self.serializer), first.header, false
 
 	local function chunk(result)
-		result.watch_id = watch_id
+		result.watch_id = result.watch_id or watch_id
 		return { result = result }
 	end
 
