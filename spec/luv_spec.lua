@@ -245,6 +245,43 @@ describe("on luv #hosts", function()
 		end
 	end)
 
+	it("another loop with calls does not have it go round for ever", function()
+		prints("calm\n", [[
+			local other = { start = function() end, park = coroutine.yield }
+			function other.current()
+				local co, main = coroutine.running()
+				return not main and co or nil
+			end
+			function other.wake(co)
+				assert(coroutine.resume(co))
+			end
+			local others = etcd.newclient { endpoints = { os.getenv "ETCD_ENDPOINTS" }, loop = other }
+			local got = 0
+			local function get(by)
+				assert(by:get "x")
+				got = got + 1
+			end
+			go(function() get(others) end)
+			go(function() get(client) end)
+			-- A timer of 100 ticks takes 100 turns, and few more.
+			local turns, ticks, prepare, timer = 0, 0, uv.new_prepare(), uv.new_timer()
+			prepare:start(function() turns = turns + 1 end)
+			timer:start(5, 5, function()
+				if got < 2 then
+					turns = 0
+					return
+				end
+				ticks = ticks + 1
+				if ticks == 100 then
+					timer:close()
+					prepare:close()
+				end
+			end)
+			uv.run()
+			print(turns < 1000 and "calm" or turns .. " turns")
+		]])
+	end)
+
 	it("f1: 1,000 coroutines that block do not nest", function()
 		for _, version in ipairs { "5.1", "5.4" } do
 			prints("1000\n", [[
