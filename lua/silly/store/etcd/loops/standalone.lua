@@ -9,12 +9,18 @@ local runtime, EARLY, loaded = coroutines.runtime, coroutines.EARLY, package.loa
 -- The runtime, once it was loaded; what it calls, and what a caller does that is interrupted.
 local task, pump, pending, give_up ---@type any, any, any, function
 
+local function attach()
+	if task and pump then
+		task._poll(pump, pending)
+	end
+end
+
 function standalone.current()
 	if loaded["silly.task"] ~= task then
 		task = runtime()
 		if task then
 			standalone.wake = task._ready
-			task._poll(pump, pending)
+			attach()
 		end
 	end
 	if task then
@@ -51,9 +57,11 @@ function standalone.go(f, ...)
 	end
 end
 
--- Once, before there are callers: whatever is in flight, a run calls `pump`.
+-- Once, before there are callers: whatever is in flight, a run calls `pump`. Where this module was loaded again, as
+-- busted does, with the first call.
 function standalone.start(_, ...)
 	pump, give_up, pending = ...
+	attach()
 	return "for good"
 end
 
