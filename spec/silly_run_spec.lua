@@ -504,6 +504,16 @@ describe("silly.run in a plain script", function()
 				return etcd.newclient { endpoints = { "]] .. server.endpoint() .. [[" }, loop = loop }
 			end
 
+			-- A loop that resumes its callers where somebody pumps.
+			local other = { start = function() end, park = coroutine.yield }
+			function other.current()
+				local co, main = coroutine.running()
+				return not main and co or nil
+			end
+			function other.wake(co)
+				assert(coroutine.resume(co))
+			end
+
 			-- Has the collector come by all the time, which then calls what is dropped.
 			local function hurry()
 				if _VERSION == "Lua 5.4" then
@@ -565,15 +575,7 @@ describe("silly.run in a plain script", function()
 
 		it("wakes the callers of other loops before one of its tasks has made a call", function()
 			prints("true\n", [[
-				local loop = { start = function() end, park = coroutine.yield }
-				function loop.current()
-					local co, main = coroutine.running()
-					return not main and co or nil
-				end
-				function loop.wake(co)
-					assert(coroutine.resume(co))
-				end
-				local client, response = newclient(loop), nil
+				local client, response = newclient(other), nil
 				coroutine.wrap(function() response = client:get "x" end)()
 				silly.run(function()
 					repeat
@@ -581,6 +583,49 @@ describe("silly.run in a plain script", function()
 					until response
 					print(response.count ~= nil)
 				end)
+			]])
+		end)
+
+		it("ends though another loop's caller waits", function()
+			prints("ends\n", [[
+				local client, stream = newclient(other), nil
+				coroutine.wrap(function()
+					stream = assert(client:watch { key = "never" })
+					stream:read()
+				end)()
+				silly.run(function()
+					repeat
+						silly.sleep(1)
+					until stream
+				end)
+				print "ends"
+			]])
+		end)
+
+		it("ends its own tasks, though finalizers ask for runs meanwhile", function()
+			prints("false\n", [[
+				local running = false
+				local function finalize()
+					if not running then
+						running = true
+						pcall(silly.run, function() end)
+						running = false
+					end
+				end
+				hurry()
+				rawset(io, "stderr", { write = function() end })
+				local ended
+				for _ = 1, 2000 do
+					ended = silly.run(function()
+						task.fork(function() task.wait() end)
+						task.fork(function()
+							drop(finalize)
+							task.wait()
+						end)
+						drop(finalize)
+					end)
+				end
+				print(ended)
 			]])
 		end)
 

@@ -33,7 +33,7 @@ local STRUCK = {} -- a task that gets this value raises what the signal stands f
 local SIGNALS = { [2] = "interrupted!", [15] = "terminated!" } -- as `lua` says it
 local tasks = {} ---@type table<thread, silly.task.record>
 local ready, head, tail = {}, 1, 0 -- a queue: ready[head] to ready[tail]
-local forked = 0
+local forked, living = 0, 0 -- how many there have been, and how many of them have not ended
 local active = false
 local running ---@type thread?
 local main ---@type thread? its failure ends the run
@@ -45,6 +45,23 @@ local function fire() end
 local function disarm() return 0 end
 local function pump() return 0 end
 local function pending() return false end
+
+-- All tasks. A table must not get new keys while it is traversed, and a finalizer may fork some whenever something is
+-- made.
+local function list()
+	while true do
+		local before, all = forked, {}
+		for co in pairs(tasks) do
+			all[#all + 1] = co
+			if forked ~= before then
+				break
+			end
+		end
+		if forked == before then
+			return all
+		end
+	end
+end
 
 --- The running task, also from within a coroutine that it made for itself.
 ---@nodiscard
@@ -65,8 +82,9 @@ end
 ---@return table<thread, { status: "RUN"|"READY"|"WAIT"|"SLEEP", traceback: string }>
 function task.inspect()
 	local all = {}
-	for co, self in pairs(tasks) do
-		all[co] = { status = self.status, traceback = debug.traceback(co) }
+	for _, co in ipairs(list()) do
+		local self = tasks[co]
+		all[co] = self and { status = self.status, traceback = debug.traceback(co) }
 	end
 	return all
 end
@@ -125,7 +143,7 @@ local function remind()
 		return
 	end
 	local count = disarm()
-	for co in pairs(tasks) do
+	for _, co in ipairs(list()) do
 		count = count + (costatus(co) == "dead" and 0 or 1)
 	end
 	if count > 0 then
@@ -156,8 +174,11 @@ function task.fork(func, ud)
 	end
 	reminder = reminder or sentinel(remind)
 	local co = cocreate(func)
-	forked = forked + 1
-	tasks[co] = { number = forked, status = "READY" }
+	-- Before it is one of the tasks: making this may run a finalizer, and that a run, which ends them.
+	local self = { number = 0, status = "READY" }
+	forked, living = forked + 1, living + 1
+	self.number = forked
+	tasks[co] = self
 	task._enqueue(co, ud)
 	return co
 end
@@ -277,10 +298,13 @@ end
 
 -- Forgets a task that is over, and takes back what it was handed and has not got.
 local function forget(co)
-	local self = tasks[co] -- none where a variable of another task has ended this one
+	local self = tasks[co] ---@type silly.task.record?  none where a variable of another task has ended this one
 	tasks[co] = nil
-	if self and self.undo then
-		self.undo()
+	if self then
+		living = living - 1
+		if self.undo then
+			self.undo()
+		end
 	end
 end
 
@@ -360,14 +384,10 @@ end
 -- Is nothing left? Tasks that somebody has closed while they waited are ended first, which may begin something, as may
 -- a finalizer that runs meanwhile.
 local function over()
-	local all = {}
-	for co in pairs(tasks) do
-		all[#all + 1] = co
-	end
-	for _, co in ipairs(all) do
+	for _, co in ipairs(list()) do
 		alive(co)
 	end
-	return not fire() and not pending() and head > tail
+	return not fire() and (living == 0 or not pending()) and head > tail
 end
 
 -- The signal that came and was not raised yet.
@@ -403,14 +423,17 @@ function task._strike()
 	end
 end
 
-local function loop()
+-- Runs `func` and everything that was forked to the end.
+local function loop(func, ...)
+	main = func and task.fork(coroutines.bind(func, ...))
+	standalone.current() -- has it call task._poll
 	local _, taken ---@type any, integer?
 	while true do
 		local pause = fire()
 		-- First, as a round mostly ends with calls under way. It returns at once where some task has taken results since
 		-- `pump` did.
 		if head > tail then
-			if pause or pending() then
+			if pause or living > 0 and pending() then
 				core:wait(pause, taken)
 			elseif over() then
 				return
@@ -426,10 +449,7 @@ end
 
 -- Ends all tasks that are left, in the order of their forks. Returns how many those were, and where the first waited.
 local function close_all()
-	local left = {}
-	for co in pairs(tasks) do
-		left[#left + 1] = co
-	end
+	local left = list()
 	table.sort(left, function(a, b) return tasks[a].number < tasks[b].number end)
 	local first = left[1] and debug.traceback(left[1], "")
 	for _, co in ipairs(left) do
@@ -450,12 +470,14 @@ end
 
 -- Nothing is left that could wake the remaining tasks.
 local function abandon()
-	if not next(tasks) then
+	if living == 0 then
 		return true
 	end
 	local count, first = close_all()
-	report(plural(count, "waits", "wait") .. " for ever, the first of them here:" .. first)
-	return false
+	if first then
+		report(plural(count, "waits", "wait") .. " for ever, the first of them here:" .. first)
+	end
+	return not first
 end
 
 --- Run `main` as a task, and everything that it or anyone before it forked, until all have ended.
@@ -468,16 +490,17 @@ function task.run(func, ...)
 	if active then
 		error("silly.run: is running already", 2)
 	end
-	main = func and task.fork(coroutines.bind(func, ...))
-	standalone.current() -- has it call task._poll
 	active = true
-	local ok, err = pcall(loop)
-	active, running, main = false, nil, nil
-	if not ok then
-		close_all()
-		error(err, 0)
+	local ok, err = pcall(loop, func, ...)
+	running, main = nil, nil
+	-- A finalizer's run must not end these tasks.
+	local close = ok and abandon or close_all ---@type fun(): any
+	local closed, ended = pcall(close)
+	active, running = false, nil
+	if not ok or not closed then
+		error(not ok and err or ended, 0)
 	end
-	return abandon()
+	return ended --[[@as boolean]]
 end
 
 --- Internal: what bin/silly-run does with a script. SIGINT and SIGTERM are raised where main waits, so that all that is

@@ -20,17 +20,13 @@ local outermost = protect.pcall ~= pcall and protect.outermost
 -- src/lua/take.rs writes the results and sets DONE.
 local waiters = {}
 local inflight = 0
--- For how many of them nobody goes on that a loop could resume: those of a loop with `quiet`, see logger.lua, and those
--- whose callers block. Such a caller may be waiting for a finalizer that runs a loop.
+-- How many of them nobody goes on for: those of a loop with `quiet`, see logger.lua.
 local quiet = 0
 
--- The places in a waiter: has its operation completed; which that is; the coroutine to wake, or BLOCKS, false where the
--- caller has gone; the object whose operation it is, which the collector spares meanwhile; the method; the next of the
--- list below.
+-- The places in a waiter: has its operation completed; which that is; the coroutine to wake, false where the caller has
+-- gone, or blocks; the object whose operation it is, which the collector spares meanwhile; the method; the next of the
+-- lists below.
 local DONE, ID, CO, OWNER, NAME, NEXT = 4, 5, 6, 7, 8, 9
-
--- In place of the coroutine where the caller blocks.
-local BLOCKS = {}
 
 -- What loops see of them.
 local VISIBLE = { done = DONE, owner = OWNER, name = NAME }
@@ -50,17 +46,25 @@ local known ---@type integer?
 -- grow when there is no memory.
 local first, last ---@type table?, table
 
--- The caller blocks no longer, or has what it has waited for.
-local function unblock(waiter)
-	waiter[CO] = false
-	quiet = quiet - 1
+-- The waiter of the caller that blocks now; the next is that of the one in which a finalizer has made this call.
+local blocking ---@type table?
+
+-- How many operations are under way for which a loop may go on: not those of callers that block, as a finalizer that
+-- keeps them waiting may be what runs the loop.
+local function left()
+	local count, waiter = inflight - quiet, blocking
+	while waiter do
+		if not waiter[DONE] then
+			count = count - 1
+		end
+		waiter = waiter[NEXT]
+	end
+	return count
 end
 
 local function wake(waiter)
 	local co = waiter[CO]
-	if co == BLOCKS then
-		unblock(waiter)
-	elseif co then
+	if co then
 		local loop = waiter[OWNER].loop
 		if loop.quiet then
 			quiet = quiet - 1
@@ -72,9 +76,6 @@ local function wake(waiter)
 end
 
 local function keep(waiter)
-	if waiter[CO] == BLOCKS then
-		unblock(waiter)
-	end
 	if not waiter[CO] then
 		return
 	elseif first then
@@ -88,11 +89,16 @@ end
 -- Nobody may pump where callers block.
 local function wake_quiet()
 	local waiter = first
+	first = nil
 	while waiter do
+		local following = waiter[NEXT]
+		waiter[NEXT] = false
 		if waiter[CO] and waiter[OWNER].loop.quiet then
 			wake(waiter)
+		else
+			keep(waiter)
 		end
-		waiter = waiter[NEXT]
+		waiter = following
 	end
 end
 
@@ -151,14 +157,14 @@ local function drain(next_result, give)
 			give(waiter)
 		elseif waiter == nil or not finish_next(next_result, give) then
 			known = taken
-			return inflight - quiet, taken
+			return left(), taken
 		end
 	end
 end
 
 -- Is there somebody to go on, now or later?
 local function pending()
-	return first and true or inflight > quiet
+	return first and true or left() > 0
 end
 
 -- The next result, but none where Lua has no memory for it: an error would end the loop's watcher, and the core has
@@ -178,32 +184,32 @@ local watching = {}
 local steady = setmetatable({}, { __mode = "k" })
 
 -- Where the last result was taken, the loops that still watch must hear of it.
-local function tell(left)
-	if left == 0 and next(watching) then
+local function tell()
+	if left() == 0 and next(watching) then
 		core:poke()
 	end
 end
 
 local function newpump()
 	--- Hands out what has completed. Called by the loop, on the Lua thread.
-	---@return integer inflight  operations that have not completed
+	---@return integer inflight  operations that have not completed, without those whose callers block
 	---@return integer? taken  results that have been taken ever, where that is known; for `core:wait`
 	local function pump()
-		local left, taken
+		local count, taken
 		repeat
 			if first then
 				wake_kept()
 			end
-			left, taken = drain(affordable, wake)
+			count, taken = drain(affordable, wake)
 		until not first
 		-- Who has been told before must not tell others: two would do so for ever.
-		if left == 0 and (watching[pump] or steady[pump]) then
+		if count == 0 and (watching[pump] or steady[pump]) then
 			if watching[pump] then
 				watching[pump], steady[pump] = nil, nil
 			end
-			tell(left)
+			tell()
 		end
-		return left, taken
+		return count, taken
 	end
 	return pump
 end
@@ -220,37 +226,33 @@ end
 
 -- The caller has gone, or waits no longer: nobody takes its results.
 local function give_up(waiter)
-	if waiter[CO] == BLOCKS then
-		unblock(waiter)
-	end
 	waiter[CO] = false
 	if not waiter[DONE] then
 		local id = waiter[ID]
 		waiters[id], waiter[OWNER], waiter[DONE] = nil, false, true
 		inflight = inflight - 1
 		core:giveup(id)
-		tell(inflight - quiet)
+		tell()
 	end
 end
 
 local function blocked(loop, waiter)
 	local wait, ok, problem = loop.block or block, true, nil
 	local taken = known -- before each look: a finalizer may take the result after that
-	if not waiter[DONE] then
-		waiter[CO] = BLOCKS
-		quiet = quiet + 1
-	end
+	local outer = blocking
+	waiter[NEXT], blocking = outer or false, waiter
 	while ok and not waiter[DONE] and not problem do
 		ok, problem = pcall(wait, core, take_and_keep, taken)
 		taken = known
 	end
+	blocking = outer
 	local done = waiter[DONE]
 	give_up(waiter)
 	wake_quiet()
 	if first then
 		core:poke() -- now, as waiting would have taken it for a response
 	else
-		tell(inflight - quiet)
+		tell()
 	end
 	if not ok then
 		error(problem, 0)
