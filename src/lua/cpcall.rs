@@ -22,7 +22,8 @@ thread_local! {
 
 global_asm!(".hidden lua_cpcall");
 
-/// Calls Lua's own until no other call has come in between. What mlua calls so that it succeeds may be done twice.
+/// Calls Lua's own, and where another call has come in between once more, without the collector. What mlua calls so
+/// that it succeeds may be done twice.
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn lua_cpcall(
     state: *mut ffi::lua_State,
@@ -37,13 +38,15 @@ unsafe extern "C-unwind" fn lua_cpcall(
             ffi::lua_pushnil(state);
             return ffi::LUA_ERRRUN;
         };
-        loop {
-            let begun = BEGUN.get() + 1;
-            BEGUN.set(begun);
-            let status = own(state, function, data);
-            if status != ffi::LUA_OK || BEGUN.get() == begun {
-                return status;
-            }
+        let begun = BEGUN.get() + 1;
+        BEGUN.set(begun);
+        let status = own(state, function, data);
+        if status != ffi::LUA_OK || BEGUN.get() == begun {
+            return status;
         }
+        ffi::lua_gc(state, ffi::LUA_GCSTOP, 0);
+        let status = own(state, function, data);
+        ffi::lua_gc(state, ffi::LUA_GCRESTART, 0);
+        status
     }
 }

@@ -20,7 +20,7 @@ mod client;
 mod cluster;
 mod config;
 mod core;
-#[cfg(all(feature = "lua51", target_os = "linux"))]
+#[cfg(all(feature = "lua51", target_os = "linux"))] // It is hidden as ELF has it.
 mod cpcall;
 mod election;
 mod embed;
