@@ -117,35 +117,27 @@ local function keep(client)
 	kept[LIMIT + 1] = nil
 end
 
--- A client that begins with the endpoint of this place, where there is one.
-local function newclient(conf, first)
-	local all = conf.endpoints
-	conf.endpoints = first and { all[first] } or all
-	local made, client = pcall(etcd.newclient, conf)
-	if not made then
-		return nil, tostring(client)
-	end
-	if first then
-		local complete, message = client:setendpoints(all)
-		if not complete then
-			return nil, message
-		end
-	end
-	return client
+-- Has a new client begin with this endpoint: what there is stays in front of what is added.
+local function move_to_front(client, all, first)
+	assert(client:setendpoints { all[first] })
+	assert(client:setendpoints(all))
 end
 
 local function find(self)
 	local conf = configuration(self)
 	local all, key = conf.endpoints, meaning(conf)
-	local client = clients[key]
+	local client = clients[key] ---@type silly.store.etcd.client?
 	if not client then
 		conf.log = notes.collector(conf.tls and "https" or "http")
 		-- As lua-resty-etcd counts: -1 stands for the first.
 		local first = self.init_count and all[1] and (self.init_count + 1) % #all + 1
-		local message
-		client, message = newclient(conf, first)
-		if not client then
-			return nil, message
+		local made, result = pcall(etcd.newclient, conf)
+		if not made then
+			return nil, tostring(result)
+		end
+		client = result
+		if first then
+			move_to_front(client, all, first)
 		end
 		clients[key], servers[client] = client, { all = all }
 	end
