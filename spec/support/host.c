@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -134,6 +135,13 @@ static int usage(lua_State *L) {
 	return 4;
 }
 
+/* Where `scan` goes on when a thread that ends has taken its stack away meanwhile. */
+static sigjmp_buf unmapped;
+
+static void on_unmapped(int number) {
+	siglongjmp(unmapped, number);
+}
+
 /* scan(text) -> how often the text stands backwards in the memory that this process can write, but for the stack of its
  * main thread, which later calls overwrite */
 static int scan(lua_State *L) {
@@ -141,11 +149,15 @@ static int scan(lua_State *L) {
 	const char *text = luaL_checklstring(L, 1, &length);
 	char line[512], mode[5];
 	unsigned long from, to;
-	long found = 0;
+	volatile long found = 0;
+	struct sigaction action = {.sa_handler = on_unmapped}, before;
+	sigaction(SIGSEGV, &action, &before);
 	FILE *maps = fopen("/proc/self/maps", "r");
 	while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
 		if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3 || strncmp(mode, "rw", 2) != 0 ||
 		    strstr(line, "[stack]") != NULL)
+			continue;
+		if (sigsetjmp(unmapped, 1) != 0)
 			continue;
 		for (const char *at = (const char *)from; at + length <= (const char *)to; at++) {
 			size_t same = 0;
@@ -156,6 +168,7 @@ static int scan(lua_State *L) {
 	}
 	if (maps != NULL)
 		fclose(maps);
+	sigaction(SIGSEGV, &before, NULL);
 	lua_pushinteger(L, found);
 	return 1;
 }
