@@ -256,14 +256,7 @@ describe("on luv #hosts", function()
 
 	it("another loop with calls does not have it go round for ever", function()
 		prints("calm\n", [[
-			local other = { start = function() end, park = coroutine.yield }
-			function other.current()
-				local co, main = coroutine.running()
-				return not main and co or nil
-			end
-			function other.wake(co)
-				assert(coroutine.resume(co))
-			end
+			local other = require "spec.support.life.loop"
 			local others = etcd.newclient { endpoints = { os.getenv "ETCD_ENDPOINTS" }, loop = other }
 			local got = 0
 			local function get(by)

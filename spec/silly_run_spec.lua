@@ -504,33 +504,9 @@ describe("silly.run in a plain script", function()
 				return etcd.newclient { endpoints = { "]] .. server.endpoint() .. [[" }, loop = loop }
 			end
 
-			-- A loop that resumes its callers where somebody pumps.
-			local other = { start = function() end, park = coroutine.yield }
-			function other.current()
-				local co, main = coroutine.running()
-				return not main and co or nil
-			end
-			function other.wake(co)
-				assert(coroutine.resume(co))
-			end
-
-			-- Has the collector come by all the time, which then calls what is dropped.
-			local function hurry()
-				if _VERSION == "Lua 5.4" then
-					collectgarbage("incremental", 1, 1000, 1)
-				else
-					collectgarbage("setpause", 0)
-					collectgarbage("setstepmul", 1000)
-				end
-			end
-			local function drop(finalize)
-				local newproxy = rawget(_G, "newproxy")
-				if newproxy then
-					getmetatable(newproxy(true)).__gc = finalize
-				else
-					setmetatable({}, { __gc = finalize })
-				end
-			end
+			local collector = require "spec.support.collector"
+			local drop, hurried = collector.drop, collector.hurried
+			local other = require "spec.support.life.loop"
 		]]
 
 		-- Asserts what a script prints, by every Lua that is there.
@@ -551,11 +527,12 @@ describe("silly.run in a plain script", function()
 						runs, running = runs + 1, false
 					end
 				end
-				hurry()
-				repeat
-					drop(finalize)
-					assert(client:get "x")
-				until runs >= 20
+				hurried(function()
+					repeat
+						drop(finalize)
+						assert(client:get "x")
+					until runs >= 20
+				end)
 				print "ends"
 			]])
 		end)
@@ -612,19 +589,20 @@ describe("silly.run in a plain script", function()
 						running = false
 					end
 				end
-				hurry()
 				rawset(io, "stderr", { write = function() end })
 				local ended
-				for _ = 1, 2000 do
-					ended = silly.run(function()
-						task.fork(function() task.wait() end)
-						task.fork(function()
+				hurried(function()
+					for _ = 1, 2000 do
+						ended = silly.run(function()
+							task.fork(function() task.wait() end)
+							task.fork(function()
+								drop(finalize)
+								task.wait()
+							end)
 							drop(finalize)
-							task.wait()
 						end)
-						drop(finalize)
-					end)
-				end
+					end
+				end)
 				print(ended)
 			]])
 		end)
@@ -636,11 +614,11 @@ describe("silly.run in a plain script", function()
 					begun = begun + 1
 					time.after(0, function() ended = ended + 1 end)
 				end
-				hurry()
-				for _ = 1, 200 do
-					silly.run(function() drop(finalize) end)
-				end
-				drop = nil
+				hurried(function()
+					for _ = 1, 200 do
+						silly.run(function() drop(finalize) end)
+					end
+				end)
 				collectgarbage()
 				collectgarbage "stop"
 				silly.run()

@@ -1,47 +1,13 @@
 -- The collector: what the program has forgotten is closed, and nothing else is.
 
+local collector = require "spec.support.collector"
 local etcd = require "silly.store.etcd"
+
+local drop, hurried = collector.drop, collector.hurried
 
 local function collect()
 	for _ = 1, 3 do
 		collectgarbage()
-	end
-end
-
--- Has the collector do a whole cycle wherever something is made, and calls `f`.
-local function hurried(f)
-	if _VERSION == "Lua 5.5" then
-		local mode = collectgarbage "incremental"
-		local pause, stepmul = collectgarbage("param", "pause", 0), collectgarbage("param", "stepmul", 0)
-		local stepsize = collectgarbage("param", "stepsize", 1)
-		collectgarbage()
-		f()
-		collectgarbage("param", "pause", pause)
-		collectgarbage("param", "stepmul", stepmul)
-		collectgarbage("param", "stepsize", stepsize)
-		collectgarbage(mode)
-	elseif _VERSION == "Lua 5.4" then
-		local mode = collectgarbage("incremental", 1, 1000, 1)
-		collectgarbage()
-		f()
-		collectgarbage("incremental", 200, 100, 13)
-		collectgarbage(mode)
-	else
-		local pause, stepmul = collectgarbage("setpause", 0), collectgarbage("setstepmul", 1000)
-		collectgarbage()
-		f()
-		collectgarbage("setpause", pause)
-		collectgarbage("setstepmul", stepmul)
-	end
-end
-
--- Calls `finalize` once the collector comes by.
-local function drop(finalize)
-	local newproxy = rawget(_G, "newproxy")
-	if newproxy then
-		getmetatable(newproxy(true)).__gc = finalize
-	else
-		setmetatable({}, { __gc = finalize })
 	end
 end
 

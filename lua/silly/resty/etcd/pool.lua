@@ -129,15 +129,14 @@ local function find(self)
 	local client = clients[key] ---@type silly.store.etcd.client?
 	if not client then
 		conf.log = notes.collector(conf.tls and "https" or "http")
-		-- As lua-resty-etcd counts: -1 stands for the first.
-		local first = self.init_count and all[1] and (self.init_count + 1) % #all + 1
 		local made, result = pcall(etcd.newclient, conf)
 		if not made then
 			return nil, tostring(result)
 		end
 		client = result
-		if first then
-			move_to_front(client, all, first)
+		if self.init_count then
+			-- As lua-resty-etcd counts: -1 stands for the first.
+			move_to_front(client, all, (self.init_count + 1) % #all + 1)
 		end
 		clients[key], servers[client] = client, { all = all }
 	end

@@ -185,7 +185,7 @@ local steady = setmetatable({}, { __mode = "k" })
 
 -- Where the last result was taken, the loops that still watch must hear of it.
 local function tell()
-	if left() == 0 and next(watching) then
+	if next(watching) and left() == 0 then
 		core:poke()
 	end
 end
